@@ -1,0 +1,35 @@
+/* Blobs: counted immutable byte strings, for values too large to copy into every reply.
+ *
+ * Ownership: a blob is born with one reference; `blob_get` adds one, `blob_put` drops one and frees
+ * at zero. Counts are atomic: a reply in flight on an I/O thread keeps the value alive after the key
+ * is gone. The payload may be written only between `blob_new` and its first publication.
+ */
+#pragma once
+
+#include "base/bytes.h"
+#include "base/mem.h"
+
+struct blob {
+    atomic_u32 references; /* any thread; get relaxed, put acq_rel pairs with itself */
+    uint32_t len;
+    struct mem_account *account;
+    char data[];
+};
+
+struct blob *blob_new(struct mem_account *account, uint32_t len);
+struct blob *blob_copy(struct mem_account *account, struct bytes from);
+void blob_put(struct blob *blob);
+
+static inline struct blob *blob_get(struct blob *blob) {
+    atomic_add_relaxed(&blob->references, 1);
+    return blob;
+}
+
+/* The blob whose payload a BYTES_BLOB run points to. */
+static inline struct blob *blob_of(struct bytes run) {
+    return (struct blob *)(void *)(run.at - offsetof(struct blob, data));
+}
+
+static inline struct bytes blob_bytes(const struct blob *blob) {
+    return (struct bytes){.at = blob->data, .len = blob->len, .flags = BYTES_BLOB};
+}

@@ -1,0 +1,43 @@
+/* A borrowed run of bytes: the argument, key and value type that every layer shares.
+ *
+ * Threads: plain data, no owner. A `struct bytes` never frees what it points to; how long it stays
+ * valid is said by whoever hands it out (an argument: until the call that received it returns).
+ * Bounds: a run is at most UINT32_MAX bytes; the protocol refuses longer bulk strings.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+enum bytes_flags {
+    BYTES_BLOB = 1, /* `at` is the payload of a struct blob (base/blob.h): may be kept by blob_get */
+};
+
+struct bytes {
+    const char *at;
+    uint32_t len;
+    uint32_t flags;
+};
+
+#define BYTES_LITERAL(text) ((struct bytes){.at = (text), .len = sizeof(text) - 1})
+
+static inline struct bytes bytes_of(const char *at, size_t len) {
+    return (struct bytes){.at = at, .len = (uint32_t)len};
+}
+
+static inline bool bytes_equal(struct bytes a, struct bytes b) {
+    return a.len == b.len && memcmp(a.at, b.at, a.len) == 0;
+}
+
+/* ASCII letters compare equal regardless of case; `lower` is a lower-case literal. */
+bool bytes_is(struct bytes a, const char *lower);
+
+/* The number that Redis accepts as an integer: optional minus, no leading zeros, no blanks, no plus,
+ * within int64. Returns false for anything else and leaves *out alone. */
+bool bytes_to_int64(struct bytes text, int64_t *out);
+
+/* Writes the decimal form into `out` (at least 20 bytes) and returns its length; no terminator. */
+size_t bytes_from_int64(char *out, int64_t value);
+size_t bytes_from_uint64(char *out, uint64_t value);

@@ -1,0 +1,89 @@
+/* A call: one command in execution, and everything its handler may touch.
+ *
+ * Role: a handler is a function of a call. It reads its arguments, asks `keyspace_for` where a key lives,
+ * writes its reply and declares what it changed (cmd/effects.h). It does no I/O, reads no clock but the
+ * call's, never blocks, and cannot tell whether it runs on a shard thread, for another shard, or on
+ * a Python thread.
+ * Threads: whoever holds the batons of all shards of the call's keys.
+ * Ownership: the arguments are borrowed for the duration of the call; the reply belongs to the caller.
+ */
+#pragma once
+
+#include "base/hash.h"
+#include "cmd/effects.h"
+#include "cmd/table.h"
+#include "resp/reply.h"
+#include "store/keyspace.h"
+
+struct client; /* shard/client.h: state of a connection or session; opaque to cmd/ */
+struct server; /* server/: opaque here */
+
+/* What all calls of a server share. Written at start and under all batons; read after a take. */
+struct domain {
+    struct hash_seed hash_seed;
+    struct keyspace **keyspaces; /* one per shard */
+    uint32_t shard_count;
+    uint32_t database_count;
+    int64_t (*clock_ms)(void *context); /* real or virtual wall time */
+    void *clock_context;
+    struct server *server;
+};
+
+struct call {
+    const struct command *command;
+    const struct bytes *argv;
+    uint32_t argc;
+    uint32_t db;
+    struct reply *reply;
+    struct client *client; /* NULL in a plain in-process call and in a forwarded request */
+    const struct domain *domain;
+    struct effects *effects; /* of the turn this call belongs to */
+    uint64_t first_hash;     /* hash of the key at first_hash_index, computed for routing; see call_hash */
+    uint32_t first_hash_index; /* 0: none (argv[0] is never a key) */
+    int64_t now_ms; /* 0 until call_now reads it */
+    bool failed;    /* an error was replied: counted in the statistics */
+};
+
+struct key_place {
+    struct bytes key;
+    uint64_t hash;
+    struct keyspace *keyspace;
+    uint32_t db;
+};
+
+/* The time of the call, read after its last take and never behind what a keyspace it touches has seen. */
+int64_t call_now(struct call *call);
+
+static inline uint64_t call_hash(const struct call *call, uint32_t index) {
+    if (KRT_LIKELY(index == call->first_hash_index)) return call->first_hash;
+    return hash_bytes(&call->domain->hash_seed, call->argv[index].at, call->argv[index].len);
+}
+
+/* Where the key in argv[index] lives, in the call's database. */
+struct key_place keyspace_for(struct call *call, uint32_t index);
+/* The same for a key that is not an argument, or in another database. */
+struct key_place keyspace_for_bytes(struct call *call, struct bytes key, uint32_t db);
+
+/* The entry of a key for reading: counts a hit or a miss; one whose deadline has passed is deleted with its
+ * effects and is not found. NULL if there is none. */
+struct entry *call_read(struct call *call, const struct key_place *place);
+/* The same for writing: counts nothing. */
+struct entry *call_find(struct call *call, const struct key_place *place);
+
+/* Deletes and declares it: DEL in the log, touched, notified as `event` of `class`. */
+void call_delete(struct call *call, const struct key_place *place, struct entry *entry,
+                 enum notify_class class, const char *event);
+
+/* Error replies, in Redis's words; all mark the call failed. */
+void call_error(struct call *call, const char *text);
+void call_error_format(struct call *call, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void call_error_syntax(struct call *call);
+void call_error_type(struct call *call);
+void call_error_integer(struct call *call);
+void call_error_memory(struct call *call);
+void call_error_arity(struct call *call);
+void call_error_unknown_subcommand(struct call *call);
+
+/* Parses argv[index] as an integer; replies the error and returns false if it is none. */
+bool call_integer(struct call *call, uint32_t index, int64_t *out);

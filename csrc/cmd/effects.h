@@ -1,0 +1,79 @@
+/* What a call did, declared by its handler: the one place where writes become known to the log, to
+ * watchers, to blocked clients, to notifications.
+ *
+ * Role: handlers call the functions below at every change; `struct effects` forwards what somebody
+ * wants to a sink and counts the rest. With nothing wanted a declaration is a counter and a test of one
+ * word. Tests install a recording sink and hold every write handler against it.
+ * Threads: holder of the batons of the call. `wanted` changes only under all batons (B7).
+ * Ownership: what a sink receives is borrowed for the duration of the sink's call.
+ */
+#pragma once
+
+#include "base/bytes.h"
+#include "store/entry.h"
+
+struct call;
+struct key_place;
+
+enum effect_kind {
+    EFFECT_LOG = 1,    /* the append-only log */
+    EFFECT_TOUCH = 2,  /* WATCH, client-side caches */
+    EFFECT_READY = 4,  /* blocked clients */
+    EFFECT_NOTIFY = 8, /* keyspace notifications */
+};
+
+/* Redis's notification classes, by their letters in notify-keyspace-events. */
+enum notify_class {
+    NOTIFY_GENERIC = 1 << 2, /* g */
+    NOTIFY_STRING = 1 << 3,  /* $ */
+    NOTIFY_LIST = 1 << 4,    /* l */
+    NOTIFY_SET = 1 << 5,     /* s */
+    NOTIFY_HASH = 1 << 6,    /* h */
+    NOTIFY_ZSET = 1 << 7,    /* z */
+    NOTIFY_EXPIRED = 1 << 8, /* x */
+    NOTIFY_EVICTED = 1 << 9, /* e */
+    NOTIFY_STREAM = 1 << 10, /* t */
+    NOTIFY_KEY_MISS = 1 << 11, /* m */
+    NOTIFY_NEW = 1 << 14,    /* n */
+};
+
+struct effect_sink {
+    uint32_t wanted; /* enum effect_kind bits */
+    void *context;
+    /* An effect to be replayed: a command of absolute meaning. `place` is NULL for a whole database. */
+    void (*log)(void *context, struct call *call, uint32_t db, const struct bytes *argv,
+                uint32_t argc);
+    void (*touch)(void *context, const struct key_place *place);
+    /* NULL place: every key of database `db`, or of all databases if db is UINT32_MAX. */
+    void (*touch_all)(void *context, uint32_t db);
+    void (*ready)(void *context, const struct key_place *place, enum value_type type);
+    void (*notify)(void *context, enum notify_class class, const char *event,
+                   const struct key_place *place);
+};
+
+struct effects {
+    uint64_t dirty; /* changes so far, Redis's `dirty` */
+    const struct effect_sink *sink;
+};
+
+static inline bool effects_want(const struct effects *effects, enum effect_kind kind) {
+    return effects->sink->wanted & kind;
+}
+
+/* The key's value changed: dirty, touched, notified. */
+void effect_change(struct call *call, const struct key_place *place, enum notify_class class,
+                   const char *event);
+/* Only a notification (a second event of the same change, a miss). */
+void effect_notify(struct call *call, const struct key_place *place, enum notify_class class,
+                   const char *event);
+/* The key now holds what somebody may be waiting for. */
+void effect_ready(struct call *call, const struct key_place *place, enum value_type type);
+/* A whole database (UINT32_MAX: all of them) was emptied, `count` keys. */
+void effect_flush(struct call *call, uint32_t db, uint64_t count);
+
+/* The log effect: the command as it came, or the given words. Words are NULL-terminated by count. */
+void effect_log_verbatim(struct call *call);
+void effect_log(struct call *call, uint32_t db, const struct bytes *argv, uint32_t argc);
+
+/* The sink that wants nothing. */
+extern const struct effect_sink effect_sink_none;

@@ -1,0 +1,11 @@
+/* Threads of our own inside somebody's process.
+ *
+ * Every thread blocks all signals (they belong to the host), has a name of at most 15 bytes for
+ * debuggers, and is joined by whoever started it. Errors: 0 or a negative errno value.
+ */
+#pragma once
+
+#include <pthread.h>
+
+int thread_start(pthread_t *thread, const char *name, void *(*body)(void *), void *argument);
+void thread_join(pthread_t thread);

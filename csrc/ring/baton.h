@@ -1,0 +1,118 @@
+/* The baton: the right to be in a shard's data room (docs/ARCHITECTURE.md, rules B1 to B7).
+ *
+ * Role: one word per place. The uncontended take and drop are one atomic each, inlined. Everything
+ * else (spinning, sleeping, fairness, hush, closing) is out of line in baton.c, whose head has the
+ * state diagram.
+ *
+ * Threads: any. A baton is owned by a call, not by a thread; who takes it drops it.
+ *
+ * Invariants
+ *   N1  BATON_HELD is set exactly while somebody is in the room.
+ *   N2  While BATON_FAIR is set only those who registered as waiters before it was set may take, and
+ *       at least one of them is still registered (who withdraws clears it).
+ *   N3  While BATON_HUSH is set only the ticket's holder may take.
+ *   N4  BATON_CLOSED is final: nobody takes any more.
+ *   N5  Waiting for a set is in ascending order of index, holding nothing above what is waited for.
+ *
+ * Bounds: a spin lasts at most BATON_SPIN_NS before the thread sleeps; a slice of barging by others is
+ * bounded by BATON_BARGES.
+ */
+#pragma once
+
+#include "base/assert.h"
+#include "base/atomic.h"
+
+enum {
+    BATON_HELD = 1u << 0,
+    BATON_CLOSED = 1u << 1,
+    BATON_FAIR = 1u << 2,    /* no barging: an earlier waiter comes first */
+    BATON_HUSH = 1u << 3,    /* only the ticket's holder may take */
+    BATON_ASLEEP = 1u << 4,  /* somebody may sleep on the word: a drop must wake */
+    BATON_WAITER = 1u << 8,  /* bits 8..31 count registered waiters */
+};
+
+enum baton_result { BATON_TAKEN, BATON_BUSY, BATON_GONE, BATON_HUSHED };
+
+enum { BATON_SPIN_NS = 20000, BATON_BARGES = 32 };
+
+struct baton {
+    atomic_u32 word;   /* any thread; take acquire, drop release */
+    atomic_u32 grants; /* counts takes out of a FAIR period; writer: who takes; read by who registers */
+    uint32_t barges;   /* holder only: takes that overtook a registered waiter since the last one served */
+    uint64_t waits;    /* holder only: takes that had to wait, for statistics */
+    uint64_t wait_ns;  /* holder only: time spent waiting for them */
+} KRT_CACHE_ALIGNED;
+
+void baton_init(struct baton *baton);
+
+/* Takes a free baton nobody waits for, without waiting. */
+static inline bool baton_try(struct baton *baton) {
+    uint32_t found = 0;
+    return KRT_LIKELY(atomic_cas_acquire(&baton->word, &found, BATON_HELD));
+}
+
+/* Waits until the absolute monotonic deadline (FUTEX_NO_DEADLINE: for ever). BATON_BUSY when the
+ * deadline passed, BATON_HUSHED when a ticket's holder asks for silence, BATON_GONE when closed. */
+enum baton_result baton_take(struct baton *baton, uint64_t deadline_ns);
+
+void baton_drop_contended(struct baton *baton);
+
+static inline void baton_drop(struct baton *baton) {
+    uint32_t found = BATON_HELD;
+    if (KRT_UNLIKELY(!atomic_compare_exchange_strong_explicit(&baton->word, &found, 0,
+                                                              memory_order_release,
+                                                              memory_order_relaxed)))
+        baton_drop_contended(baton);
+}
+
+/* Holder: does anybody wait? Asked between slices. */
+static inline bool baton_wanted(struct baton *baton) {
+    return atomic_load_relaxed(&baton->word) >= BATON_WAITER;
+}
+
+/* Holder, between two slices while wanted: lets every earlier waiter go first, then takes again.
+ * BATON_TAKEN, BATON_HUSHED (not held any more) or BATON_GONE (not held any more). */
+enum baton_result baton_yield(struct baton *baton);
+
+/* Holder: the baton ends CLOSED, and all who wait learn it. */
+void baton_close(struct baton *baton);
+
+/* In a forked child: CLOSED whatever the state was; wakes nobody, touches nothing else. */
+void baton_close_in_child(struct baton *baton);
+
+static inline bool baton_is_closed(struct baton *baton) {
+    return atomic_load_acquire(&baton->word) & BATON_CLOSED;
+}
+
+/* ---- Sets of batons and the ticket (B1) ---------------------------------------------------------- */
+
+enum { BATON_SET_MAX = 65 }; /* 64 shards and the board */
+
+struct baton_set {
+    struct baton *batons; /* array, ascending order is the order of waiting */
+    uint32_t count;
+    atomic_u32 ticket; /* 0 free, 1 held, 2 held and waited for; any thread, acquire/release */
+    atomic_u32 hush;   /* generation: odd while hush is raised; a hushed thread sleeps on it */
+};
+
+void baton_set_init(struct baton_set *set, struct baton *batons, uint32_t count);
+
+/* A mask has bit i for batons[i]. Takes all or nothing without waiting. */
+bool baton_set_try(struct baton_set *set, uint64_t mask);
+
+/* Takes all of the mask, waiting in ascending order; drops everything and starts again when hushed.
+ * The caller holds nothing and has no effect yet. BATON_TAKEN, BATON_BUSY (deadline; nothing held) or
+ * BATON_GONE (nothing held). */
+enum baton_result baton_set_take(struct baton_set *set, uint64_t mask, uint64_t deadline_ns);
+void baton_set_drop(struct baton_set *set, uint64_t mask);
+
+/* Sleeps until no hush is raised. The caller holds nothing. */
+void baton_set_wait_hush(struct baton_set *set);
+
+/* For a call whose set is open: taken before any baton; one per server. */
+enum baton_result baton_ticket_take(struct baton_set *set, uint64_t deadline_ns);
+/* The ticket's holder, with effects or without, holding `held`: raises hush and waits for one more
+ * baton in any order. BATON_TAKEN or BATON_GONE. */
+enum baton_result baton_ticket_extend(struct baton_set *set, uint32_t index);
+/* Lowers hush if it was raised and lets the next one have the ticket. The batons are dropped apart. */
+void baton_ticket_drop(struct baton_set *set);

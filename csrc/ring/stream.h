@@ -1,0 +1,76 @@
+/* Streams: everything that goes from shard s to shard t, in order (DESIGN B4).
+ *
+ * Role: a bounded lock-free single-producer single-consumer ring of pointers with an ordered backlog
+ * behind it. Producer: whoever holds s's baton. Consumer: t's shard thread. The backlog belongs to
+ * the producer. A message is a pointer whose ownership passes at the push.
+ *
+ * The inbox is what a consumer shares with all its producers: a mask of dirty sources, the
+ * announcement that its thread is parked, and the eventfd that wakes it. An idle peer costs the
+ * consumer one load (`inbox_dirty`).
+ *
+ * Invariants
+ *   S1  Messages leave in the order of their pushes; nothing is in the ring behind something in the backlog.
+ *   S2  A message in a ring implies that its source's bit is set, or that the consumer is draining it.
+ *   S3  Lost wake-ups do not exist: push, fence, read `parked` pairs with announce, fence, read `dirty`.
+ *
+ * Errors: a push never fails for want of room in the ring; with the backlog at its bound
+ * `stream_push` returns false and the caller applies back-pressure at its source.
+ * Bounds: ring entries a power of two of at least 2; backlog STREAM_BACKLOG_MAX messages.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/atomic.h"
+
+enum { STREAM_BACKLOG_MAX = 65536, STREAM_SOURCES_MAX = 64 };
+
+struct inbox {
+    atomic_u64 dirty;    /* bit s: stream s->t may have messages; producers or, consumer swaps */
+    atomic_u32 parked;   /* 1: the thread sleeps or is about to; consumer stores, a producer swaps to 0 */
+    int wake_fd;         /* constant after start */
+} KRT_CACHE_ALIGNED;
+
+struct stream {
+    /* consumer's line */
+    atomic_u64 head KRT_CACHE_ALIGNED; /* next to read; writer consumer, reader producer */
+    uint64_t tail_seen;                /* consumer only */
+    /* producer's line */
+    atomic_u64 tail KRT_CACHE_ALIGNED; /* next to write; writer producer, reader consumer */
+    uint64_t head_seen;                /* producer only */
+    void **backlog;                    /* producer only: ring buffer of what did not fit */
+    uint32_t backlog_head, backlog_count, backlog_capacity;
+    uint32_t source;                   /* constant: the bit in the inbox */
+    struct inbox *inbox;               /* constant: the consumer's */
+    uint64_t mask;                     /* constant: entries - 1 */
+    void **entries;
+};
+
+int inbox_init(struct inbox *inbox); /* 0 or a negative errno value (no descriptor to be had) */
+void inbox_deinit(struct inbox *inbox);
+
+static inline uint64_t inbox_dirty(struct inbox *inbox) {
+    return atomic_load_acquire(&inbox->dirty);
+}
+
+/* Consumer: announce, then look once more. True: nothing is there, the thread may sleep on wake_fd. */
+bool inbox_park(struct inbox *inbox);
+/* Consumer: awake again (withdraws the announcement). */
+void inbox_unpark(struct inbox *inbox);
+/* Anybody: makes the consumer's thread come round even without a message. */
+void inbox_wake(struct inbox *inbox);
+
+int stream_init(struct stream *stream, struct inbox *consumer, uint32_t source, uint32_t entries);
+void stream_deinit(struct stream *stream);
+
+/* Producer. Marks the source dirty; waking is apart (`stream_wake`), once per turn. */
+bool stream_push(struct stream *stream, void *message);
+/* Producer, at the end of a turn: moves backlog into the ring where there is room. */
+void stream_advance(struct stream *stream);
+/* Producer, after its pushes of this turn: wakes the consumer's thread if it announced a park. */
+void stream_wake(struct stream *stream);
+
+/* Consumer: takes the dirty mask (each bit's stream must then be popped until empty). */
+uint64_t inbox_collect(struct inbox *inbox);
+/* Consumer: the next message, or NULL. */
+void *stream_pop(struct stream *stream);

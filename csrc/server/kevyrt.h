@@ -1,0 +1,166 @@
+/* kevyrt: the whole C interface. The Python module, the C tests and a plain C program all use this
+ * and nothing else.
+ *
+ * Threads: every function may be called from any thread, except where it says otherwise.
+ * Ownership: `kevyrt_server_new` gives a counted object; memory lives until the last reference (server,
+ * session, value) is put. Nothing here calls Python, exits, prints, or touches signal handlers.
+ * Errors: functions that can fail return an enum kevyrt_status; `struct kevyrt_error` says why in words.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+
+#define KEVYRT_VERSION "0.1.0"
+#define KEVYRT_REDIS_VERSION "7.4.0"
+
+enum { KEVYRT_SHARDS_MAX = 64 };
+
+enum kevyrt_status {
+    KEVYRT_OK = 0,
+    KEVYRT_WOULD_WAIT,    /* KEVYRT_TRY: a baton is not free now */
+    KEVYRT_STOPPED,       /* the server is not running */
+    KEVYRT_BAD_CONFIG,    /* unknown or impossible setting; error.text names it */
+    KEVYRT_SYSTEM,        /* error.number is an errno value; error.text says what was tried */
+    KEVYRT_NO_MEMORY,
+    KEVYRT_TIMEOUT,
+};
+
+struct kevyrt_error {
+    int number; /* errno value or 0 */
+    char text[256];
+};
+
+/* One setting in Redis's names ("port", "unixsocket", "save", ...) and text form. */
+struct kevyrt_setting {
+    const char *name;
+    const char *value;
+};
+
+struct kevyrt_server;
+struct kevyrt_session;
+
+/* ---- Life ----------------------------------------------------------------------------------------- */
+
+/* Checks the settings; starts nothing, touches no file. `port` "0" means no TCP, as in Redis; "any" lets the
+ * kernel choose. Deliberately ignored settings are reported through the log. */
+enum kevyrt_status kevyrt_server_new(const struct kevyrt_setting *settings, size_t count,
+                                     struct kevyrt_server **out, struct kevyrt_error *error);
+/* Starts the shard threads and listens. After a stop it may be started again, empty. */
+enum kevyrt_status kevyrt_server_start(struct kevyrt_server *server, struct kevyrt_error *error);
+/* Idempotent; returns when every thread is joined and an immediate start on the same port succeeds. */
+void kevyrt_server_stop(struct kevyrt_server *server);
+void kevyrt_server_get(struct kevyrt_server *server);
+/* Drops a reference; the last one stops and frees. */
+void kevyrt_server_put(struct kevyrt_server *server);
+
+bool kevyrt_server_running(const struct kevyrt_server *server);
+/* Waits until SHUTDOWN asked for a stop (KEVYRT_OK), the server stopped (KEVYRT_STOPPED) or the absolute
+ * monotonic deadline passed (KEVYRT_TIMEOUT). The caller then calls kevyrt_server_stop. */
+enum kevyrt_status kevyrt_server_wait(struct kevyrt_server *server, uint64_t deadline_ns);
+
+/* The bound TCP port, or 0. */
+uint16_t kevyrt_server_port(const struct kevyrt_server *server);
+/* The value in force of a setting, as CONFIG GET shows it; false if there is no such setting. */
+bool kevyrt_server_setting(struct kevyrt_server *server, const char *name, char *out,
+                           size_t capacity);
+/* Serves an already connected stream socket; on KEVYRT_OK the server owns the fd. */
+enum kevyrt_status kevyrt_server_adopt(struct kevyrt_server *server, int fd,
+                                       struct kevyrt_error *error);
+
+/* ---- Calls ---------------------------------------------------------------------------------------- */
+
+enum kevyrt_wait {
+    KEVYRT_TRY,  /* never waits: KEVYRT_WOULD_WAIT instead; may be used with a lock (the GIL) held */
+    KEVYRT_WAIT, /* waits for batons */
+};
+
+/* A session has connection state of its own: database, protocol, name, later MULTI. One call at a time. */
+struct kevyrt_session *kevyrt_session_new(struct kevyrt_server *server);
+void kevyrt_session_put(struct kevyrt_session *session);
+
+/* The reply of a call: RESP3 bytes in one piece. Free with kevyrt_reply_free. */
+struct kevyrt_reply {
+    char *at;
+    size_t len;
+    char small[256]; /* where short replies lie; `at` points here then */
+};
+void kevyrt_reply_free(struct kevyrt_reply *reply);
+
+/* Runs one command on the calling thread. `session` may be NULL: then the command runs in database `db`, and commands
+ * that need a connection are refused. */
+enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_session *session,
+                               uint32_t db, const struct bytes *argv, uint32_t argc,
+                               enum kevyrt_wait wait, struct kevyrt_reply *reply);
+
+/* ---- The fast path: one string key ------------------------------------------------------------------ */
+
+enum kevyrt_found { KEVYRT_MISSING, KEVYRT_SMALL, KEVYRT_LARGE, KEVYRT_WRONG_TYPE };
+
+struct kevyrt_value {
+    enum kevyrt_found found;
+    uint32_t len;
+    const char *at;       /* the bytes: `small`, or inside a counted value */
+    void *counted;        /* KEVYRT_LARGE: put with kevyrt_value_put when done */
+    char small[1024];
+};
+void kevyrt_value_put(struct kevyrt_value *value);
+
+enum kevyrt_status kevyrt_get(struct kevyrt_server *server, uint32_t db, struct bytes key,
+                              enum kevyrt_wait wait, struct kevyrt_value *out);
+/* A plain SET without options: replaces whatever is there and its deadline. */
+enum kevyrt_status kevyrt_set(struct kevyrt_server *server, uint32_t db, struct bytes key,
+                              struct bytes value, enum kevyrt_wait wait);
+
+/* ---- Statistics ------------------------------------------------------------------------------------- */
+
+struct kevyrt_shard_stats {
+    uint64_t commands, keys, keyspace_hits, keyspace_misses, expired_keys, evicted_keys;
+    uint64_t connections;
+    uint64_t used_bytes, held_bytes;
+    uint64_t baton_waits, baton_wait_ns;
+    uint64_t loops, loop_gap_max_ns, loop_gaps_over_1ms; /* time between two looks at the reactor while busy */
+    uint64_t borrowed_runs, forwarded_requests;
+};
+
+struct kevyrt_stats {
+    uint32_t shard_count;
+    char io_backend[16];   /* "io_uring" or "epoll" */
+    char io_reason[160];   /* why this one */
+    uint64_t uptime_ms, connections_received, rejected_connections;
+    struct kevyrt_shard_stats shards[KEVYRT_SHARDS_MAX];
+};
+
+enum kevyrt_status kevyrt_stats(struct kevyrt_server *server, struct kevyrt_stats *out);
+
+/* ---- Log -------------------------------------------------------------------------------------------- */
+
+struct kevyrt_log_line {
+    int level; /* enum log_level of base/assert.h */
+    char text[500];
+};
+/* Takes the oldest line of the process-wide log queue; sleeps until there is one, until
+ * kevyrt_log_interrupt, or until the absolute monotonic deadline. False: none. Bounded: when the queue
+ * is full lines are counted and the count is reported. */
+bool kevyrt_log_next(struct kevyrt_log_line *out, uint64_t deadline_ns);
+void kevyrt_log_interrupt(void);
+
+/* ---- Command line ----------------------------------------------------------------------------------- */
+
+/* redis-server's own form: `[file|-] [--option value ...]`, without argv[0]. On success *out is an array of
+ * settings to be freed with kevyrt_options_free. `standard_input` is the text behind `-`, or NULL. */
+enum kevyrt_status kevyrt_options_parse(int argc, const char *const *argv, const char *standard_input,
+                                        struct kevyrt_setting **out, size_t *count,
+                                        struct kevyrt_error *error);
+void kevyrt_options_free(struct kevyrt_setting *settings, size_t count);
+
+/* ---- fork() ------------------------------------------------------------------------------------------ */
+
+/* Called by pthread_atfork or its equivalent; see DESIGN in docs/ARCHITECTURE.md, fork. In the child every server
+ * answers KEVYRT_STOPPED and owns nothing. */
+void kevyrt_fork_prepare(void);
+void kevyrt_fork_parent(void);
+void kevyrt_fork_child(void);
