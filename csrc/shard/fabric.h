@@ -1,0 +1,77 @@
+/* The fabric: all shards of one server, what joins them, and the settings they run by.
+ *
+ * Role: made by server/ from the configuration, run by the shard threads, entered by in-process callers
+ * (shard/caller.h). A fabric lives for one start-to-stop of a server.
+ * Threads: members are constant after start but for those marked. Settings change only under all batons.
+ * Ownership: shards own their keyspaces and connections; whoever stops the fabric frees it once no caller is inside
+ * (callers count themselves in `callers`).
+ */
+#pragma once
+
+#include "cmd/call.h"
+#include "io/reactor.h"
+#include "resp/parser.h"
+#include "ring/baton.h"
+#include "shard/registry.h"
+
+enum { SHARDS_MAX = 64, SLICE_COMMANDS = 64, SLICE_NS = 25000 };
+
+/* How a shard thread reaches the data of another shard. */
+enum borrow_mode {
+    BORROW_AUTO,   /* take its baton if that is quick, else forward */
+    BORROW_ALWAYS, /* wait for its baton */
+    BORROW_NEVER,  /* forward what one other shard can do alone */
+};
+
+struct fabric_settings {
+    uint32_t shard_count, database_count;
+    enum reactor_kind reactor;
+    enum borrow_mode borrow;
+    uint32_t ring_entries, buffer_count, buffer_bytes, stream_entries;
+    uint32_t max_clients;
+    uint32_t idle_timeout_s;  /* 0: never */
+    uint32_t tcp_keepalive_s; /* 0: off */
+    const char *password;     /* NULL or "": none; lives as long as the fabric */
+    bool protected_mode;      /* refuses remote peers while there is no password and no explicit bind */
+    struct parser_limits parser, parser_unauthenticated;
+};
+
+struct shard;
+
+struct fabric {
+    struct fabric_settings settings;
+    struct domain domain;
+    struct baton *batons;
+    struct baton_set set;
+    struct shard **shards;
+    struct keyspace **keyspaces; /* domain.keyspaces */
+    struct registry registry;
+    struct effect_sink sink; /* what effects go to; `wanted` changes under all batons */
+    int *listeners;          /* listening fds, accepted on shard 0 */
+    uint32_t listener_count;
+    atomic_u64 connections_received, connections_rejected; /* writer shard 0, relaxed; statistics */
+    atomic_u32 connection_count; /* any shard thread, relaxed; compared with max_clients */
+    /* Called by SHUTDOWN on whatever thread runs it: must not block. */
+    void (*shutdown_requested)(void *context);
+    /* Takes garbage to be freed off the shard threads. */
+    void (*discard)(void *context, struct keyspace_garbage *garbage);
+    void *context;
+};
+
+/* `keyspaces` and everything else of `fabric` is built from settings; nothing runs yet. 0 or -errno / -ENOMEM. */
+int fabric_init(struct fabric *fabric, const struct fabric_settings *settings);
+/* Starts the threads; returns when every shard has its reactor and the listeners accept. */
+int fabric_start(struct fabric *fabric, const int *listeners, uint32_t listener_count);
+/* Takes all batons, closes them, ends and joins every thread. The listeners are closed. */
+void fabric_stop(struct fabric *fabric);
+void fabric_deinit(struct fabric *fabric);
+/* In a forked child. */
+void fabric_close_in_child(struct fabric *fabric);
+
+/* Passes a connected fd to the shard with the fewest connections. 0 or a negative errno value. */
+int fabric_adopt(struct fabric *fabric, int fd);
+
+static inline uint64_t fabric_all(const struct fabric *fabric) {
+    return fabric->settings.shard_count == 64 ? UINT64_MAX
+                                              : (UINT64_C(1) << fabric->settings.shard_count) - 1;
+}
