@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
 
 struct socket_address_text {
     char text[64]; /* "127.0.0.1:6379", "[::1]:6379", or "/path/to/socket:0" cut to fit */
@@ -17,6 +19,9 @@ int socket_listen_tcp(const char *host, uint16_t port, int backlog, uint16_t *bo
 /* `mode` 0 leaves the permissions to the umask. A stale socket file is replaced. */
 int socket_listen_unix(const char *path, unsigned mode, int backlog);
 int socket_accept(int listener);
+/* One try each; bytes moved, 0 at end of file (receive), -EAGAIN when it would block. Never a signal. */
+ssize_t socket_receive(int fd, void *into, size_t capacity);
+ssize_t socket_send(int fd, const struct iovec *iov, int count);
 /* TCP_NODELAY and keep-alive (seconds; 0 off); does nothing on other families. */
 void socket_tune(int fd, int keepalive_seconds);
 bool socket_is_unix(int fd);
