@@ -1,0 +1,113 @@
+"""Fixtures of the wire tests: servers that live for the session, the oracle, and limits in time."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import client
+from harness.compare import Oracle
+from harness.matrix import MATRIX, ORDER_MATRIX, OWN_SERVERS, REDIS, Configuration
+from harness.process import Pool, Server
+
+WIRE_FOLDERS = {"wire", "differential", "clients"}
+WIRE_TIMEOUT_S = 60
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="the long versions of tests that have one")
+    parser.addoption(
+        "--configurations",
+        default="",
+        help="comma-separated configurations to test (redis, epoll-1, ...); default: all",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        in_wire = WIRE_FOLDERS & set(Path(item.path).parts)
+        if in_wire and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(WIRE_TIMEOUT_S))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`subject`, `ours`, `order_subject`, `own` and `guarded` run on their part of the matrix."""
+    matrices = {
+        "subject": MATRIX,
+        "ours": [c for c in MATRIX if not c.is_redis],
+        "order_subject": ORDER_MATRIX,
+        "own": OWN_SERVERS,
+        "guarded": OWN_SERVERS,
+    }
+    chosen = set(filter(None, metafunc.config.getoption("--configurations").split(",")))
+    for name, matrix in matrices.items():
+        if name in metafunc.fixturenames:
+            wanted = [c for c in matrix if not chosen or c.name in chosen]
+            metafunc.parametrize(name, wanted, ids=[c.name for c in wanted], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def long_run(pytestconfig: pytest.Config) -> bool:
+    return pytestconfig.getoption("--long")
+
+
+@pytest.fixture(scope="session")
+def pool() -> Iterator[Pool]:
+    servers = Pool()
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Iterator[Oracle]:
+    """A redis-server of its own, beside the one that is a subject."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed, so there is no oracle")
+    with Server(REDIS) as server:
+        yield Oracle(server)
+
+
+@pytest.fixture
+def subject(request: pytest.FixtureRequest, pool: Pool) -> Iterator[Server]:
+    """A flushed server of one configuration; the test must have read replies from it."""
+    yield from _shared(request.param, pool)
+
+
+@pytest.fixture
+def ours(request: pytest.FixtureRequest, pool: Pool) -> Iterator[Server]:
+    """As `subject`, for what redis-server does not have or promise."""
+    yield from _shared(request.param, pool)
+
+
+@pytest.fixture
+def order_subject(request: pytest.FixtureRequest, pool: Pool) -> Iterator[Server]:
+    yield from _shared(request.param, pool)
+
+
+def _shared(configuration: Configuration, pool: Pool) -> Iterator[Server]:
+    server = _get(configuration, pool)
+    before = client.replies_read
+    yield server
+    assert client.replies_read > before, "this test read no reply, so it could not fail"
+    assert server.alive, f"the server ended with {server.wait()}:\n{server.output()[-4000:]}"
+
+
+def _get(configuration: Configuration, pool: Pool) -> Server:
+    if configuration.is_redis and shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed")
+    return pool.get(configuration)
+
+
+@pytest.fixture
+def own(request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
+    """Starts servers of one configuration with options of the test's own, and ends them."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*extra: str, **options: Any) -> Server:
+            return stack.enter_context(Server(request.param, extra, **options))
+
+        yield start

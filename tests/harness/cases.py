@@ -1,0 +1,304 @@
+"""A wire case: steps on one or more connections, played on the oracle and on each of our
+configurations.
+
+A step is
+- a string: a command on connection 0, split like a shell line, `$0` to `$9` being keys on
+  different shards;
+- a tuple: a command whose arguments may be bytes, integers or `Key(n)`;
+- one of the step objects below, for anything else.
+
+What is compared is the transcript: per step, the replies that were read.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from harness.client import Connection
+from harness.process import Server
+from harness.resp import Argument, Reply, render
+
+Mask = Callable[[Reply], Reply]
+
+SPREAD_KEYS = 10
+_KEY = re.compile(r"\$([0-9])")
+
+
+class Key(int):
+    """Stands for the n-th of the case's keys, whose neighbours lie on different shards."""
+
+
+Command = str | Sequence[Argument | Key]
+
+
+@dataclass(frozen=True)
+class Do:
+    """Sends a command and reads one reply."""
+
+    command: Command
+    on: int = 0
+    mask: Mask | None = None
+
+    @property
+    def label(self) -> str:
+        command = self.command
+        return command if isinstance(command, str) else " ".join(_show(a) for a in command)
+
+
+@dataclass(frozen=True)
+class Send:
+    """Writes raw bytes, in pieces of `piece` bytes if given, and reads nothing."""
+
+    data: bytes
+    on: int = 0
+    piece: int | None = None
+
+    @property
+    def label(self) -> str:
+        return f"send {self.data[:60]!r}"
+
+
+@dataclass(frozen=True)
+class Pipe:
+    """Sends commands in one write and reads all their replies."""
+
+    commands: Sequence[Command]
+    on: int = 0
+
+    @property
+    def label(self) -> str:
+        return f"pipe of {len(self.commands)}"
+
+
+@dataclass(frozen=True)
+class Read:
+    """Reads that many replies, or up to the end of the stream when `count` is None."""
+
+    count: int | None = 1
+    on: int = 0
+    mask: Mask | None = None
+
+    @property
+    def label(self) -> str:
+        return "read to the end" if self.count is None else f"read {self.count}"
+
+
+@dataclass(frozen=True)
+class Until:
+    """Repeats a command until it answers `expected`, within `deadline_s`."""
+
+    command: Command
+    expected: Reply
+    deadline_s: float = 10.0
+    on: int = 0
+
+    @property
+    def label(self) -> str:
+        return f"until {self.command}"
+
+
+@dataclass(frozen=True)
+class Sleep:
+    seconds: float
+
+    @property
+    def label(self) -> str:
+        return f"sleep {self.seconds}"
+
+
+@dataclass(frozen=True)
+class Shutdown:
+    """Half-closes: nothing more will be written."""
+
+    on: int = 0
+    label: str = "shutdown"
+
+
+@dataclass(frozen=True)
+class Silent:
+    """Nothing may arrive for that long."""
+
+    seconds: float = 0.03
+    on: int = 0
+    label: str = "silent"
+
+
+Step = Do | Send | Pipe | Read | Until | Sleep | Shutdown | Silent
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    steps: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        if not any(isinstance(step, (Do, Pipe, Read, Until)) for step in self.steps):
+            raise ValueError(f"the case {self.name} reads nothing, so it could not fail")
+
+
+@dataclass
+class Entry:
+    """What one step of a transcript read."""
+
+    label: str
+    replies: list[Reply] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.label} -> {'; '.join(render(r) for r in self.replies[:6])}"
+
+
+def case(name: str, *steps: Step | Command) -> Case:
+    return Case(name, tuple(s if isinstance(s, Step) else Do(s) for s in steps))
+
+
+def play(a_case: Case, server: Server) -> list[Entry]:
+    """Plays a case on fresh connections and returns its transcript."""
+    player = _Player(server)
+    try:
+        return [Entry(step.label, player.play(step)) for step in a_case.steps]
+    finally:
+        player.close()
+
+
+class _Player:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._keys = server.spread(SPREAD_KEYS)
+        self._connections: dict[int, Connection] = {}
+
+    def play(self, step: Step) -> list[Reply]:
+        if isinstance(step, Sleep):
+            time.sleep(step.seconds)
+            return []
+        connection = self._connection(step.on)
+        if isinstance(step, Do):
+            return self._masked(step.mask, [connection.do(*self._arguments(step.command))])
+        if isinstance(step, Read):
+            return self._masked(step.mask, _read(connection, step.count))
+        if isinstance(step, Pipe):
+            return connection.pipeline(self._arguments(c) for c in step.commands)
+        if isinstance(step, Until):
+            return [self._until(connection, step)]
+        self._act(connection, step)
+        return []
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+
+    def _act(self, connection: Connection, step: Send | Shutdown | Silent) -> None:
+        if isinstance(step, Shutdown):
+            connection.shutdown_write()
+        elif isinstance(step, Silent):
+            assert connection.silent_for(step.seconds), "something arrived in a silence"
+        elif step.piece is None:
+            connection.send(step.data)
+        else:
+            for at in range(0, len(step.data), step.piece):
+                connection.send(step.data[at : at + step.piece])
+
+    def _until(self, connection: Connection, step: Until) -> Reply:
+        deadline = time.monotonic() + step.deadline_s
+        while True:
+            reply = connection.do(*self._arguments(step.command))
+            if reply == step.expected or time.monotonic() > deadline:
+                return reply
+            time.sleep(0.01)
+
+    def _connection(self, index: int) -> Connection:
+        if index not in self._connections:
+            self._connections[index] = self._server.connect()
+        return self._connections[index]
+
+    def _arguments(self, command: Command) -> list[Argument]:
+        if isinstance(command, str):
+            return [self._token(token) for token in shlex.split(command)]
+        return [self._keys[arg] if isinstance(arg, Key) else arg for arg in command]
+
+    def _token(self, token: str) -> str:
+        match = _KEY.fullmatch(token)
+        return self._keys[int(match[1])] if match else token
+
+    @staticmethod
+    def _masked(mask: Mask | None, replies: list[Reply]) -> list[Reply]:
+        return [mask(reply) for reply in replies] if mask else replies
+
+
+def _read(connection: Connection, count: int | None) -> list[Reply]:
+    return connection.read_until_closed() if count is None else connection.read_many(count)
+
+
+def _show(arg: Argument | Key) -> str:
+    if isinstance(arg, Key):
+        return f"${int(arg)}"
+    if isinstance(arg, bytes):
+        return repr(arg[:40])
+    return str(arg)
+
+
+# Maskers, for what differs by nature.
+
+MASKED = Reply("masked", None)
+
+
+def mask_number(reply: Reply) -> Reply:
+    """Any positive integer."""
+    return MASKED if reply.kind == "integer" and reply.value > 0 else reply
+
+
+def mask_field(name: bytes) -> Mask:
+    """The value of a field in a map, or in an array of alternating names and values."""
+
+    def mask(reply: Reply) -> Reply:
+        if reply.kind == "map":
+            pairs = tuple((k, MASKED if k.value == name else v) for k, v in reply.value)
+            return Reply("map", pairs)
+        if reply.kind == "array":
+            items = list(reply.value)
+            for at in range(0, len(items) - 1, 2):
+                if items[at].value == name:
+                    items[at + 1] = MASKED
+            return Reply("array", tuple(items))
+        return reply
+
+    return mask
+
+
+def mask_remaining(unit_ms: int) -> Mask:
+    """A remaining time to live, down to half a minute."""
+    step = 30_000 // unit_ms
+
+    def mask(reply: Reply) -> Reply:
+        if reply.kind != "integer" or reply.value <= 0:
+            return reply
+        return Reply("about", -(-reply.value // step) * step)
+
+    return mask
+
+
+def unordered(reply: Reply) -> Reply:
+    """Items of an array or set, and pairs of a map, in a canonical order: a multiset."""
+    if isinstance(reply.value, tuple):
+        return Reply(reply.kind, tuple(sorted(reply.value, key=repr)))
+    return reply
+
+
+def unordered_pairs(reply: Reply) -> Reply:
+    """Names and values that alternate in an array, as a multiset of pairs; a map likewise."""
+    if reply.kind != "array":
+        return unordered(reply)
+    pairs = sorted(zip(reply.value[::2], reply.value[1::2], strict=True), key=repr)
+    return Reply("array", tuple(item for pair in pairs for item in pair))
+
+
+def unordered_flags(reply: Reply) -> Reply:
+    """Nested sets, and the arrays of simple strings that stand for them in RESP2, as multisets."""
+    if not isinstance(reply.value, tuple) or reply.kind == "map":
+        return reply
+    inner = Reply(reply.kind, tuple(unordered_flags(item) for item in reply.value))
+    flags = inner.kind == "set" or all(item.kind == "simple" for item in inner.value)
+    return unordered(inner) if flags else inner

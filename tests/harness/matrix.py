@@ -1,0 +1,64 @@
+"""The configurations every wire test runs on.
+
+Two reactors, one shard and three. Borrowing (running a command in another shard's data in place)
+matters only with several shards: `auto` mixes it with forwarding, `never` forwards everything.
+With rings of 8 entries the full-queue and empty-pool paths are the usual case. `redis` is redis-
+server itself: a case that does not repeat its own answers there would prove nothing elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+REACTORS = ("io_uring", "epoll")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    name: str
+    io: str = "auto"
+    threads: int = 1
+    borrow: str = "auto"
+    ring_entries: int | None = None
+
+    @property
+    def is_redis(self) -> bool:
+        return self.name == "redis"
+
+    def options(self) -> list[str]:
+        """The command-line options that make a server of ours run so."""
+        options = ["--threads", str(self.threads), "--io", self.io, "--debug-borrow", self.borrow]
+        if self.ring_entries is not None:
+            options += ["--debug-ring-entries", str(self.ring_entries)]
+        return options
+
+
+REDIS = Configuration("redis")
+
+
+def _matrix() -> list[Configuration]:
+    matrix = [REDIS]
+    for io in REACTORS:
+        matrix += [
+            Configuration(f"{io}-1", io, 1),
+            Configuration(f"{io}-3-auto", io, 3, "auto"),
+            Configuration(f"{io}-3-never", io, 3, "never"),
+            Configuration(f"{io}-3-tiny", io, 3, "never", 8),
+        ]
+    return matrix
+
+
+MATRIX = _matrix()
+
+# Program order must hold however a shard is reached: borrowing always, and tiny rings, as well.
+ORDER_MATRIX = MATRIX + [
+    configuration
+    for io in REACTORS
+    for configuration in (
+        Configuration(f"{io}-3-always", io, 3, "always"),
+        Configuration(f"{io}-3-tiny-auto", io, 3, "auto", 8),
+    )
+]
+
+# Where a test starts a server of its own with special options, one of each reactor is enough.
+OWN_SERVERS = [REDIS, *(Configuration(f"{io}-2", io, 2) for io in REACTORS)]

@@ -1,0 +1,276 @@
+"""Starts servers as processes and ends them by their own handle.
+
+A server gets an ephemeral port, a Unix socket and a folder of its own. It is ready when it
+answers PING. It must end on SIGTERM with exit code 0 and leave no sanitizer report on its
+standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness.client import Connection
+from harness.matrix import Configuration
+from harness.resp import OK, Reply, render
+
+START_DEADLINE_S = 20.0
+STOP_DEADLINE_S = 20.0
+PORT_ATTEMPTS = 5
+REPORTS = ("Sanitizer", "runtime error:", "Assertion", "assertion")
+
+C_SERVER = os.environ.get("KEVYRT_SERVE")
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class StartFailed(Exception):
+    """The server ended before it was ready; the text is what it wrote."""
+
+    def __init__(self, returncode: int | None, output: str) -> None:
+        super().__init__(f"exit code {returncode}; it wrote:\n{output}")
+        self.returncode = returncode
+        self.output = output
+
+
+class Server:
+    """A running server process. `port` is None when it was started without TCP."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        extra: Sequence[str] = (),
+        *,
+        tcp: bool = True,
+        host: str = "127.0.0.1",
+        password: str | None = None,
+        wrapper: Sequence[str] = (),
+        before_exec: Callable[[], None] | None = None,
+    ) -> None:
+        self.configuration = configuration
+        self.host = host
+        self.password = password
+        # Unix socket paths end at 107 bytes, so the folder's name must be short.
+        self.folder = Path(tempfile.mkdtemp(prefix="krt-"))
+        self.unix_path = str(self.folder / "s")
+        self.port: int | None = None
+        self._spread: list[str] = []
+        self._control: Connection | None = None
+        try:
+            self._launch(extra, tcp, wrapper, before_exec)
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+
+    @property
+    def address(self) -> tuple[str, int] | str:
+        return self.unix_path if self.port is None else (self.host, self.port)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_redis(self) -> bool:
+        return self.configuration.is_redis
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def connect(self, **options: float) -> Connection:
+        return Connection(self.address, **options)
+
+    def control(self) -> Connection:
+        """A connection as long-lived as the server, for what a test does beside its subject."""
+        if self._control is None:
+            self._control = self.connect()
+            if self.password is not None:
+                reply = self._control.do("AUTH", self.password)
+                assert reply == OK, render(reply)
+        return self._control
+
+    def flush(self) -> None:
+        reply = self.control().do("FLUSHALL")
+        assert reply == OK, render(reply)
+
+    def spread(self, count: int) -> list[str]:
+        """`count` keys, neighbours on different shards, as the server itself says."""
+        if len(self._spread) < count:
+            self._spread = self._find_spread(max(count, 12))
+        return self._spread[:count]
+
+    def shard_of(self, key: str | bytes) -> int:
+        reply = self.control().do("DEBUG", "KEVYRT-SHARD", key)
+        assert reply.kind == "integer", render(reply)
+        return reply.value
+
+    def cpu_seconds(self) -> float:
+        """User and system time that the process has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def output(self) -> str:
+        with contextlib.suppress(FileNotFoundError):
+            return self._output_path.read_text(errors="replace")
+        return ""
+
+    def wait(self, timeout_s: float = STOP_DEADLINE_S) -> int:
+        return self._process.wait(timeout_s)
+
+    def stop(self) -> None:
+        """Ends the process and checks how it ended; a second call does nothing."""
+        if not self.folder.exists():
+            return
+        if self._control is not None:
+            self._control.close()
+        try:
+            returncode = self._terminate()
+            output = self.output()
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        assert returncode == 0, (
+            f"{self.configuration.name}: exit code {returncode}\n{output[-4000:]}"
+        )
+        if not self.is_redis:
+            found = [line for line in output.splitlines() if any(r in line for r in REPORTS)]
+            assert not found, f"{self.configuration.name}:\n{output[-8000:]}"
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def _find_spread(self, count: int) -> list[str]:
+        if self.is_redis or self.configuration.threads == 1:
+            return [f"key:{i}" for i in range(count)]
+        shards = self.configuration.threads
+        found: list[list[str]] = [[] for _ in range(shards)]
+        wanted = -(-count // shards)
+        for i in range(count * 200):
+            bucket = found[self.shard_of(f"key:{i}")]
+            if len(bucket) < wanted:
+                bucket.append(f"key:{i}")
+            if all(len(b) == wanted for b in found):
+                return [found[i % shards][i // shards] for i in range(count)]
+        raise AssertionError(f"keys lie on too few shards: {[len(b) for b in found]}")
+
+    def _terminate(self) -> int:
+        if self.alive:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise AssertionError(f"{self.configuration.name}: SIGTERM did not end it") from None
+
+    def _launch(
+        self,
+        extra: Sequence[str],
+        tcp: bool,
+        wrapper: Sequence[str],
+        before_exec: Callable[[], None] | None,
+    ) -> None:
+        for attempt in range(PORT_ATTEMPTS):
+            self.port = free_port(self.host) if tcp else None
+            self._output_path = self.folder / f"output-{attempt}"
+            command = [*wrapper, *self._command(), *extra]
+            with self._output_path.open("wb") as output:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=self.folder,
+                    env=_environment(),
+                    preexec_fn=before_exec,
+                )
+            try:
+                self._await_ready()
+                return
+            except StartFailed as failure:
+                # Somebody else may have taken the port between the probe and the bind.
+                if "in use" not in failure.output or attempt == PORT_ATTEMPTS - 1:
+                    raise
+
+    def _command(self) -> list[str]:
+        common = [
+            *("--port", str(self.port or 0), "--bind", self.host),
+            *("--unixsocket", self.unix_path, "--dir", str(self.folder)),
+            *("--save", "", "--appendonly", "no", "--enable-debug-command", "yes"),
+        ]
+        if self.is_redis:
+            return ["redis-server", *common]
+        program = [C_SERVER] if C_SERVER else [sys.executable, "-m", "kevyrt"]
+        return [*program, *common, *self.configuration.options()]
+
+    def _await_ready(self) -> None:
+        deadline = time.monotonic() + START_DEADLINE_S
+        while time.monotonic() < deadline:
+            if not self.alive:
+                raise StartFailed(self._process.returncode, self.output())
+            with contextlib.suppress(OSError):
+                if _answers(self.address):
+                    return
+            time.sleep(0.005)
+        self._process.kill()
+        self._process.wait()
+        raise StartFailed(None, f"not ready in {START_DEADLINE_S} s\n{self.output()}")
+
+
+def _answers(address: tuple[str, int] | str) -> bool:
+    with Connection(address, timeout_s=START_DEADLINE_S) as connection:
+        reply = connection.do("PING")
+    return reply == Reply("simple", b"PONG") or reply.value[:6] == b"NOAUTH"
+
+
+def _environment() -> dict[str, str]:
+    environment = dict(os.environ)
+    paths = [str(REPOSITORY), environment.get("PYTHONPATH", "")]
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    return environment
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that was free a moment ago."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
+class Pool:
+    """One server per configuration for the whole session, started when first asked for."""
+
+    def __init__(self) -> None:
+        self._servers: dict[str, Server] = {}
+
+    def get(self, configuration: Configuration) -> Server:
+        server = self._servers.get(configuration.name)
+        if server is not None and not server.alive:
+            del self._servers[configuration.name]
+            server.stop()
+        if configuration.name not in self._servers:
+            self._servers[configuration.name] = Server(configuration)
+        server = self._servers[configuration.name]
+        server.flush()
+        return server
+
+    def stop(self) -> None:
+        failures = []
+        for server in self._servers.values():
+            try:
+                server.stop()
+            except AssertionError as failure:
+                failures.append(str(failure))
+        self._servers.clear()
+        assert not failures, "\n".join(failures)

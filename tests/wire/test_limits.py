@@ -1,0 +1,217 @@
+"""Many connections, no descriptors left, addresses of every kind, clients that are not let in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from harness.client import Connection, connections
+from harness.process import Server
+from harness.resp import CLOSED, OK, Reply, bulk, encode
+
+PONG = Reply("simple", b"PONG")
+IDLE_NORMAL, IDLE_LONG = 2_000, 10_000
+LOW_FILES = 80
+
+Start = Callable[..., Server]
+
+
+@contextlib.contextmanager
+def _files_for(count: int) -> Iterator[None]:
+    """This process may open that many descriptors more, or the test is skipped."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 500
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip(f"the limit of open files, {hard}, is too low for {count} connections")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.timeout(120)
+def test_thousands_of_idle_connections(subject: Server, long_run: bool) -> None:
+    """Among thousands that say nothing, one that speaks is served, and each can still speak."""
+    count = (IDLE_LONG if long_run else IDLE_NORMAL) - 100
+    with _files_for(count), contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(Connection(subject.unix_path)) for _ in range(count // 2)]
+        for i in range(count - len(idle)):
+            source = f"127.0.0.{2 + i // 4000}"
+            idle.append(stack.enter_context(Connection(subject.address, source=source)))
+        with subject.connect() as speaker:
+            before = subject.cpu_seconds()
+            time.sleep(0.1)
+            assert subject.cpu_seconds() - before < 0.08, "idle connections cost CPU"
+            assert speaker.pipeline([("SET", f"k{i}", i) for i in range(500)]) == [OK] * 500
+        for connection in idle:
+            connection.send(encode("PING"))
+        assert [connection.read() for connection in idle] == [PONG] * count
+    _await_few_clients(subject)
+
+
+def _await_few_clients(server: Server) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        info = server.control().do("INFO", "clients").value.decode()
+        clients = next(line for line in info.split("\r\n") if line.startswith("connected_clients:"))
+        if int(clients.partition(":")[2]) <= 5:
+            return
+        assert time.monotonic() < deadline, clients
+        time.sleep(0.02)
+
+
+def _low_files() -> None:
+    """Runs in the server's process before it begins. The hard limit too, so that none raises it."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (LOW_FILES, LOW_FILES))
+
+
+def test_no_descriptor_left_for_accept(own: Start) -> None:
+    """With no descriptor left the server neither spins nor dies, and accepts again when it can."""
+    server = own("--maxclients", "1000", before_exec=_low_files)
+    with server.connect() as first:
+        assert first.do("PING") == PONG
+        crowd = [_half_connected(server) for _ in range(2 * LOW_FILES)]
+        time.sleep(0.2)
+        assert first.do("SET", "k", "v") == OK
+        before = server.cpu_seconds()
+        time.sleep(0.5)
+        if not server.is_redis:
+            assert server.cpu_seconds() - before < 0.15, "the server spins on accept"
+        assert first.do("GET", "k") == bulk("v")
+        for sock in crowd:
+            sock.close()
+        _await_accepted(server)
+        assert first.do("GET", "k") == bulk("v")
+
+
+def _half_connected(server: Server) -> socket.socket:
+    sock = socket.create_connection(server.address, timeout=10)
+    sock.setblocking(False)
+    return sock
+
+
+def _await_accepted(server: Server) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), server.connect(timeout_s=1.0) as connection:
+            if connection.do("PING") == PONG:
+                return
+        time.sleep(0.02)
+    raise AssertionError("the server does not accept again")
+
+
+def test_maxclients(own: Start) -> None:
+    server = own("--maxclients", "5")
+    with connections(server.address, 5) as clients:
+        assert [client.do("PING") for client in clients] == [PONG] * 5
+        for _ in range(3):
+            with server.connect() as extra:
+                assert extra.read() == Reply("error", b"ERR max number of clients reached")
+                assert extra.read() == CLOSED
+        assert [client.do("PING") for client in clients] == [PONG] * 5
+        clients[0].close()
+        _await_accepted(server)
+
+
+def test_timeout_closes_idle_clients(own: Start) -> None:
+    server = own("--timeout", "1")
+    with connections(server.address, 2) as (idle, busy):
+        assert idle.do("PING") == PONG
+        deadline = time.monotonic() + 6
+        while time.monotonic() < deadline:
+            assert busy.do("PING") == PONG
+            if not idle.silent_for(0.1):
+                break
+        assert idle.read() == CLOSED
+        assert busy.do("PING") == PONG
+
+
+def test_ipv6(own: Start) -> None:
+    if not socket.has_ipv6 or not _has_loopback_6():
+        pytest.skip("no IPv6 loopback here")
+    server = own(host="::1")
+    with server.connect() as connection:
+        assert connection.sock.family == socket.AF_INET6
+        assert connection.do("SET", "k", "v") == OK
+        assert connection.do("GET", "k") == bulk("v")
+
+
+def _has_loopback_6() -> bool:
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
+
+
+def test_several_addresses(own: Start) -> None:
+    server = own("--bind", "127.0.0.1", "127.0.0.2")
+    for host in ("127.0.0.1", "127.0.0.2"):
+        with Connection((host, server.port)) as connection:
+            assert connection.do("INCR", "visits").kind == "integer"
+    with pytest.raises(ConnectionRefusedError):
+        Connection(("127.0.0.3", server.port))
+
+
+@pytest.mark.parametrize("mode", ["700", "755", "777"])
+def test_unix_socket(own: Start, mode: str) -> None:
+    server = own("--unixsocketperm", mode)
+    assert stat.S_IMODE(os.stat(server.unix_path).st_mode) == int(mode, 8)
+    with Connection(server.unix_path) as unix, server.connect() as tcp:
+        assert unix.do("SET", "k", "v") == OK
+        assert tcp.do("GET", "k") == bulk("v")
+
+
+def test_port_0_means_no_tcp(own: Start) -> None:
+    server = own(tcp=False)
+    with server.connect() as connection:
+        assert connection.sock.family == socket.AF_UNIX
+        assert connection.do("CONFIG", "GET", "port").value[1] == bulk("0")
+    sockets = {
+        os.readlink(f"/proc/{server.pid}/fd/{fd}").removeprefix("socket:[").removesuffix("]")
+        for fd in os.listdir(f"/proc/{server.pid}/fd")
+        if os.readlink(f"/proc/{server.pid}/fd/{fd}").startswith("socket:")
+    }
+    with open("/proc/net/tcp") as tcp4, open("/proc/net/tcp6") as tcp6:
+        inodes = {line.split()[9] for line in [*tcp4, *tcp6]}
+    assert not sockets & inodes, "a TCP socket is open"
+
+
+def test_unix_socket_is_gone_after_the_end(own: Start) -> None:
+    server = own()
+    assert server.control().do("PING") == PONG
+    os.kill(server.pid, signal.SIGTERM)
+    assert server.wait() == 0
+    assert not os.path.exists(server.unix_path)
+
+
+def test_port_in_use_is_said(own: Start) -> None:
+    from harness.process import StartFailed
+
+    first = own()
+    assert first.control().do("PING") == PONG
+    with pytest.raises(StartFailed) as failure:
+        own("--port", str(first.port))
+    assert failure.value.returncode not in (0, None)
+    assert "in use" in failure.value.output and str(first.port) in failure.value.output
+    assert first.control().do("PING") == PONG
+
+
+def test_client_that_says_nothing_and_vanishes(subject: Server) -> None:
+    for i in range(100):
+        sock = socket.create_connection(subject.address, timeout=10)
+        if i % 3 == 1:
+            sock.sendall(b"*3\r\n$3\r\nSET")
+        sock.close()
+    with subject.connect() as connection:
+        assert connection.do("PING") == PONG
+        assert connection.do("DBSIZE").value == 0

@@ -1,0 +1,228 @@
+"""COMMAND, CONFIG GET, DBSIZE, FLUSHALL, FLUSHDB and INFO."""
+
+from __future__ import annotations
+
+import pytest
+from harness.cases import Case, Do, Pipe, Until, case, unordered_flags, unordered_pairs
+from harness.compare import Oracle
+from harness.process import Server
+from harness.resp import Reply, integer, text_of
+
+CORE_COMMANDS = [
+    *("client|getname", "client|id", "client|setname", "echo", "hello", "ping", "quit", "select"),
+    *("del", "exists", "expire", "pexpire", "pttl", "ttl", "command|count", "command|info"),
+    *("config|get", "dbsize", "flushall", "flushdb", "info", "shutdown"),
+    *("get", "incr", "mget", "mset", "set", "auth"),
+]
+
+CASES = [
+    *(
+        case(
+            f"command-info-{name.replace('|', '-')}",
+            Do(f"COMMAND INFO {name}", mask=unordered_flags),
+        )
+        for name in CORE_COMMANDS
+    ),
+    case(
+        "command-info-unknown",
+        "COMMAND INFO nosuch",
+        Do("COMMAND INFO nosuch get nosuch", mask=unordered_flags),
+    ),
+    case("command-info-upper-case", Do("command info GET", mask=unordered_flags)),
+    case("command-info-subcommand-unknown", "COMMAND INFO client|nope", "COMMAND INFO get|x"),
+    case("command-count-arity", "COMMAND COUNT a"),
+    case(
+        "config-get-one",
+        "CONFIG GET databases",
+        "config get DATABASES",
+        "CONFIG GET nosuch",
+        "CONFIG GET",
+    ),
+    case(
+        "config-get-values",
+        "CONFIG GET maxmemory",
+        "CONFIG GET maxmemory-policy",
+        "CONFIG GET appendonly",
+        "CONFIG GET save",
+        "CONFIG GET timeout",
+        "CONFIG GET tcp-keepalive",
+        "CONFIG GET maxclients",
+        "CONFIG GET requirepass",
+        "CONFIG GET proto-max-bulk-len",
+    ),
+    case("config-get-several", Do("CONFIG GET databases timeout nosuch", mask=unordered_pairs)),
+    case("config-get-repeated", Do("CONFIG GET databases databases data*", mask=unordered_pairs)),
+    case(
+        "config-get-globs",
+        "CONFIG GET maxmemory-p*",
+        "CONFIG GET data[abc]ases",
+        "CONFIG GET d?tabases",
+    ),
+    case(
+        "dbsize",
+        "DBSIZE",
+        "MSET $0 a $1 b $2 c",
+        "DBSIZE",
+        "DEL $0",
+        "DBSIZE",
+        "DBSIZE a",
+        "SELECT 1",
+        "DBSIZE",
+    ),
+    case(
+        "flushdb",
+        "MSET $0 a $1 b $2 c",
+        "SELECT 1",
+        "SET $0 x",
+        "FLUSHDB",
+        "DBSIZE",
+        "SELECT 0",
+        "DBSIZE",
+        "FLUSHDB",
+        "DBSIZE",
+    ),
+    case(
+        "flushall",
+        "MSET $0 a $1 b $2 c",
+        "SELECT 1",
+        "SET $0 x",
+        "FLUSHALL",
+        "DBSIZE",
+        "SELECT 0",
+        "DBSIZE",
+    ),
+    case(
+        "flush-options",
+        "SET $0 v",
+        "FLUSHALL ASYNC",
+        "DBSIZE",
+        "SET $0 v",
+        "FLUSHALL sync",
+        "SET $0 v",
+        "FLUSHDB ASYNC",
+        "SET $0 v",
+        "FLUSHDB SYNC",
+        "DBSIZE",
+    ),
+    case(
+        "flush-bad",
+        "FLUSHALL FOO",
+        "FLUSHALL SYNC ASYNC",
+        "FLUSHDB FOO",
+        "FLUSHDB ASYNC SYNC",
+        "flushall ''",
+    ),
+    case(
+        "flush-in-a-pipeline",
+        Pipe(
+            [
+                "MSET $0 a $1 b $2 c",
+                "FLUSHALL",
+                "SET $1 x",
+                "MGET $0 $1 $2",
+                "FLUSHDB",
+                "EXISTS $0 $1 $2",
+            ]
+        ),
+    ),
+    case("info-unknown-section", Do("INFO nosuch")),
+    case("shutdown-bad", "SHUTDOWN FOO", "SHUTDOWN SAVE NOSAVE", "SHUTDOWN ABORT NOW", "PING"),
+    case("shutdown-abort-without", "SHUTDOWN ABORT", Until("PING", Reply("simple", b"PONG"))),
+]
+
+
+@pytest.mark.parametrize("a_case", CASES, ids=lambda c: c.name)
+def test_server_commands(a_case: Case, subject: Server, oracle: Oracle) -> None:
+    oracle.check(a_case, subject)
+
+
+def test_command_count_is_the_length_of_command(subject: Server) -> None:
+    with subject.connect() as connection:
+        rows = connection.do("COMMAND")
+        assert rows.kind == "array"
+        assert connection.do("COMMAND", "COUNT") == integer(len(rows.value))
+        names = [row.value[0].value for row in rows.value]
+        assert len(set(names)) == len(names)
+        assert {b"get", b"set", b"client", b"config", b"hello"} <= set(names)
+
+
+INFO_FIELDS = {
+    "server": {
+        "redis_version",
+        "process_id",
+        "tcp_port",
+        "uptime_in_seconds",
+        "run_id",
+        "redis_mode",
+    },
+    "clients": {"connected_clients", "maxclients"},
+    "memory": {"used_memory", "used_memory_human", "maxmemory", "maxmemory_policy"},
+    "stats": {
+        "total_connections_received",
+        "total_commands_processed",
+        "expired_keys",
+        "keyspace_hits",
+    },
+}
+
+
+def _info(reply: Reply) -> dict[str, dict[str, str]]:
+    sections: dict[str, dict[str, str]] = {}
+    for line in text_of(reply).split("\r\n"):
+        if line.startswith("# "):
+            current = sections.setdefault(line[2:].lower(), {})
+        elif line:
+            name, _, value = line.partition(":")
+            current[name] = value
+    return sections
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_info_has_its_fields(subject: Server, protocol: int) -> None:
+    with subject.connect() as connection:
+        connection.do("HELLO", protocol)
+        reply = connection.do("INFO")
+        assert reply.kind == ("bulk" if protocol == 2 else "verbatim")
+        sections = _info(reply)
+        for section, fields in INFO_FIELDS.items():
+            assert fields <= set(sections[section]), f"section {section} lacks fields"
+        assert sections["server"]["tcp_port"] == str(subject.port)
+        assert sections["server"]["process_id"] == str(subject.pid)
+
+
+def test_info_of_one_section(subject: Server) -> None:
+    with subject.connect() as connection:
+        assert set(_info(connection.do("INFO", "server"))) == {"server"}
+        assert set(_info(connection.do("INFO", "CLIENTS", "memory"))) == {"clients", "memory"}
+        assert {"server", "clients", "memory", "stats"} <= set(_info(connection.do("INFO", "all")))
+
+
+def test_info_counts(subject: Server) -> None:
+    with subject.connect() as connection, subject.connect() as other:
+        assert other.do("PING").kind == "simple"
+        before = _info(connection.do("INFO"))
+        keys = subject.spread(6)
+        connection.pipeline([("SET", key, "v") for key in keys])
+        connection.do("EXPIRE", keys[0], 1000)
+        connection.do("GET", keys[1])
+        connection.do("GET", "no such key")
+        connection.do("SELECT", 3)
+        connection.do("SET", keys[0], "v")
+        after = _info(connection.do("INFO"))
+
+    def grown(field: str) -> int:
+        return int(after["stats"][field]) - int(before["stats"][field])
+
+    assert int(after["clients"]["connected_clients"]) >= 2
+    assert grown("keyspace_hits") == 1
+    assert grown("keyspace_misses") == 1
+    assert grown("total_commands_processed") >= 10
+    assert after["keyspace"]["db0"].startswith("keys=6,expires=1,")
+    assert after["keyspace"]["db3"].startswith("keys=1,expires=0,")
+
+
+def test_info_names_the_backend(ours: Server) -> None:
+    with ours.connect() as connection:
+        fields = _info(connection.do("INFO", "kevyrt"))["kevyrt"]
+    assert fields["io_backend"] == ours.configuration.io
+    assert "io_backend_reason" in fields
