@@ -83,6 +83,8 @@ struct folded_name {
     uint32_t len;
 };
 
+_Static_assert(NAME_WORDS == 3, "name_fold and slot_is spell the words out");
+
 /* Sets bit 5 of every byte in 'A'..'Z'. The additions carry into a byte's top bit exactly when its
  * low seven bits reach the bound, and never into the next byte. */
 static inline uint64_t word_to_lower(uint64_t word) {
@@ -109,14 +111,21 @@ static inline uint64_t word_load(const char *at, size_t len) {
     return byte[0] | (uint64_t)byte[middle] << (8 * middle) | (uint64_t)byte[last] << (8 * last);
 }
 
+static inline uint64_t word_fold(struct bytes name, size_t from) {
+    if (name.len <= from)
+        return 0;
+    size_t left = name.len - from;
+    return word_to_lower(word_load(name.at + from, left < 8 ? left : 8));
+}
+
+/* Each word by itself, not in a loop: so they stay in registers. */
 static inline bool name_fold(struct folded_name *out, struct bytes name) {
     if (name.len == 0 || name.len > COMMAND_NAME_MAX)
         return false;
-    *out = (struct folded_name){.len = name.len};
-    for (size_t done = 0; done < name.len; done += 8) {
-        size_t left = name.len - done;
-        out->words[done / 8] = word_to_lower(word_load(name.at + done, left < 8 ? left : 8));
-    }
+    out->words[0] = word_fold(name, 0);
+    out->words[1] = word_fold(name, 8);
+    out->words[2] = word_fold(name, 16);
+    out->len = name.len;
     return true;
 }
 
@@ -128,35 +137,40 @@ static inline bool name_fold(struct folded_name *out, struct bytes name) {
 
 _Static_assert(ROW_COUNT * 2 < SLOT_COUNT, "probes stay short only in a hash that is half empty");
 
+/* What a name needs beside its letters: who contains it, and its length, which tells "get" from
+ * "get" followed by a zero byte. No name has the tag 0, which marks a free slot. */
+static inline uint32_t tag_of(uint32_t len, uint32_t container) {
+    return container << 16 | len;
+}
+
 struct slot {
     uint64_t words[NAME_WORDS];
-    uint16_t container; /* id, or TOP_LEVEL */
-    uint16_t len;       /* 0: free; tells "get" from "get" followed by a zero byte */
+    uint32_t tag;
     uint32_t row;
-};
+} __attribute__((aligned(32))); /* never on two cache lines */
 
 static struct slot slots[SLOT_COUNT]; /* written by the constructor only */
 
-static inline uint32_t slot_first(const struct folded_name *name, uint32_t container) {
+static inline uint32_t slot_first(const struct folded_name *name, uint32_t tag) {
     uint64_t hash = name->words[0] * 0x9e3779b97f4a7c15ull;
-    hash ^= (name->words[1] + container) * 0xc2b2ae3d27d4eb4full;
+    hash ^= (name->words[1] + tag) * 0xc2b2ae3d27d4eb4full;
     hash ^= name->words[2] * 0x165667b19e3779f9ull;
-    hash ^= hash >> 32;
-    return (uint32_t)((hash * 0x9e3779b97f4a7c15ull) >> (64 - SLOT_BITS));
+    return (uint32_t)(hash >> (64 - SLOT_BITS));
 }
 
-static inline bool slot_is(const struct slot *slot, const struct folded_name *name,
-                           uint32_t container) {
-    return slot->words[0] == name->words[0] && slot->words[1] == name->words[1] &&
-           slot->words[2] == name->words[2] && slot->container == container &&
-           slot->len == name->len;
+static inline bool slot_is(const struct slot *slot, const struct folded_name *name, uint32_t tag) {
+    uint64_t difference = (slot->words[0] ^ name->words[0]) | (slot->words[1] ^ name->words[1]) |
+                          (slot->words[2] ^ name->words[2]) | (slot->tag ^ tag);
+    return difference == 0;
 }
 
 static inline const struct command *row_find(const struct folded_name *name, uint32_t container) {
-    uint32_t at = slot_first(name, container);
-    while (slots[at].len != 0) {
-        if (KRT_LIKELY(slot_is(&slots[at], name, container)))
+    uint32_t tag = tag_of(name->len, container);
+    uint32_t at = slot_first(name, tag);
+    while (slots[at].tag != 0) {
+        if (KRT_LIKELY(slot_is(&slots[at], name, tag))) {
             return &rows[slots[at].row];
+        }
         at = (at + 1) % SLOT_COUNT;
     }
     return NULL;
@@ -168,12 +182,13 @@ static void row_insert(const struct command *row) {
     bool fits = name_fold(&name, bytes_of(row->name, strlen(row->name)));
     KRT_ASSERT(fits);
     KRT_ASSERT(row_find(&name, container) == NULL);
-    uint32_t at = slot_first(&name, container);
-    while (slots[at].len != 0)
+    uint32_t tag = tag_of(name.len, container);
+    uint32_t at = slot_first(&name, tag);
+    while (slots[at].tag != 0) {
         at = (at + 1) % SLOT_COUNT;
+    }
     memcpy(slots[at].words, name.words, sizeof(name.words));
-    slots[at].container = (uint16_t)container;
-    slots[at].len = (uint16_t)name.len;
+    slots[at].tag = tag;
     slots[at].row = row->id;
 }
 
