@@ -18,7 +18,7 @@ from harness.cases import Case, Entry, play
 from harness.process import Server
 from harness.resp import Reply, bulk, render
 
-if sys.version_info >= (3, 11):  # noqa: UP036
+if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib

@@ -50,6 +50,7 @@ class Server:
         extra: Sequence[str] = (),
         *,
         tcp: bool = True,
+        port: int | None = None,
         host: str = "127.0.0.1",
         password: str | None = None,
         wrapper: Sequence[str] = (),
@@ -61,7 +62,8 @@ class Server:
         # Unix socket paths end at 107 bytes, so the folder's name must be short.
         self.folder = Path(tempfile.mkdtemp(prefix="krt-"))
         self.unix_path = str(self.folder / "s")
-        self.port: int | None = None
+        self.port = port
+        self._port_is_given = port is not None
         self._spread: list[str] = []
         self._control: Connection | None = None
         try:
@@ -182,7 +184,8 @@ class Server:
         before_exec: Callable[[], None] | None,
     ) -> None:
         for attempt in range(PORT_ATTEMPTS):
-            self.port = free_port(self.host) if tcp else None
+            if not self._port_is_given:
+                self.port = free_port(self.host) if tcp else None
             self._output_path = self.folder / f"output-{attempt}"
             command = [*wrapper, *self._command(), *extra]
             with self._output_path.open("wb") as output:
@@ -200,7 +203,8 @@ class Server:
                 return
             except StartFailed as failure:
                 # Somebody else may have taken the port between the probe and the bind.
-                if "in use" not in failure.output or attempt == PORT_ATTEMPTS - 1:
+                last = self._port_is_given or attempt == PORT_ATTEMPTS - 1
+                if last or "in use" not in failure.output:
                     raise
 
     def _command(self) -> list[str]:
@@ -208,6 +212,8 @@ class Server:
             *("--port", str(self.port or 0), "--bind", self.host),
             *("--unixsocket", self.unix_path, "--dir", str(self.folder)),
             *("--save", "", "--appendonly", "no", "--enable-debug-command", "yes"),
+            # Redis takes a client from 127.0.0.2 for a stranger.
+            *("--protected-mode", "no"),
         ]
         if self.is_redis:
             return ["redis-server", *common]
@@ -220,7 +226,8 @@ class Server:
             if not self.alive:
                 raise StartFailed(self._process.returncode, self.output())
             with contextlib.suppress(OSError):
-                if _answers(self.address):
+                # The Unix socket is this process's for certain; the port may be another's.
+                if _answers(self.unix_path) and _answers(self.address):
                     return
             time.sleep(0.005)
         self._process.kill()
