@@ -74,10 +74,14 @@ static int listen_at(const struct addrinfo *at, int backlog) {
 
 static int resolve_error(int code) {
     switch (code) {
-    case EAI_SYSTEM: return -errno;
-    case EAI_MEMORY: return -ENOMEM;
-    case EAI_AGAIN: return -EAGAIN;
-    default: return -EADDRNOTAVAIL;
+    case EAI_SYSTEM:
+        return -errno;
+    case EAI_MEMORY:
+        return -ENOMEM;
+    case EAI_AGAIN:
+        return -EAGAIN;
+    default:
+        return -EADDRNOTAVAIL;
     }
 }
 
@@ -97,7 +101,9 @@ int socket_listen_tcp(const char *host, uint16_t port, int backlog, uint16_t *bo
         fd = listen_at(at, backlog);
     }
     freeaddrinfo(found);
-    if (fd >= 0 && bound_port) *bound_port = bound_port_of(fd);
+    if (fd >= 0 && bound_port) {
+        *bound_port = bound_port_of(fd);
+    }
     return fd;
 }
 
@@ -111,8 +117,7 @@ static bool unix_is_stale(const union address *address) {
     if (fd < 0) {
         return false;
     }
-    bool refused =
-        connect(fd, &address->any, sizeof address->local) != 0 && errno == ECONNREFUSED;
+    bool refused = connect(fd, &address->any, sizeof address->local) != 0 && errno == ECONNREFUSED;
     close(fd);
     return refused;
 }
@@ -234,6 +239,15 @@ int socket_prepare_adopted(int fd) {
     return error < 0 ? error : add_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC);
 }
 
+int socket_take_error(int fd) {
+    int error = get_option(fd, SO_ERROR);
+    return error > 0 ? -error : error;
+}
+
+bool socket_is_stream_end(int fd) {
+    return get_option(fd, SO_TYPE) == SOCK_STREAM && get_option(fd, SO_ACCEPTCONN) == 0;
+}
+
 void socket_shutdown(int fd) {
     (void)shutdown(fd, SHUT_RDWR);
 }
@@ -275,14 +289,17 @@ static void print_address(const union address *address, socklen_t len,
     case AF_UNIX:
         print_path(address, len, out);
         return;
-    default: snprintf(out->text, sizeof out->text, "?:0");
+    default:
+        snprintf(out->text, sizeof out->text, "?:0");
     }
 }
 
 void socket_local_text(int fd, struct socket_address_text *out) {
     union address address = {0};
     socklen_t len = sizeof address;
-    if (getsockname(fd, &address.any, &len) != 0) len = 0;
+    if (getsockname(fd, &address.any, &len) != 0) {
+        len = 0;
+    }
     bool unnamed = address.any.sa_family == AF_UNIX && unix_path_len(&address, len) == 0;
     if (unnamed) {
         snprintf(out->text, sizeof out->text, "/unixsocket:0");
@@ -294,7 +311,9 @@ void socket_local_text(int fd, struct socket_address_text *out) {
 void socket_peer_text(int fd, struct socket_address_text *out) {
     union address address = {0};
     socklen_t len = sizeof address;
-    if (getpeername(fd, &address.any, &len) != 0) len = 0;
+    if (getpeername(fd, &address.any, &len) != 0) {
+        len = 0;
+    }
     /* The client's end of a Unix socket has no name: the path it connected to says where it came in. */
     if (len && address.any.sa_family == AF_UNIX && unix_path_len(&address, len) == 0) {
         socket_local_text(fd, out);

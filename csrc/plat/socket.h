@@ -29,6 +29,10 @@ bool socket_is_unix(int fd);
 int socket_prepare_adopted(int fd);
 void socket_peer_text(int fd, struct socket_address_text *out);
 void socket_local_text(int fd, struct socket_address_text *out);
+/* The error that waits on a socket (negative errno value, 0: none); reading it clears it. */
+int socket_take_error(int fd);
+/* Whether `fd` is a socket that connects two ends, and not a listening one. */
+bool socket_is_stream_end(int fd);
 void socket_shutdown(int fd);
 void socket_close(int fd);
 
