@@ -29,13 +29,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        in_wire = WIRE_FOLDERS & set(Path(item.path).parts)
-        if in_wire and item.get_closest_marker("timeout") is None:
+        if _in_wire(item.path) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(WIRE_TIMEOUT_S))
+
+
+def _in_wire(path: Path) -> bool:
+    return path.parent.name in WIRE_FOLDERS
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """`subject`, `ours`, `order_subject`, `own` and `guarded` run on their part of the matrix."""
+    if not _in_wire(metafunc.definition.path):
+        return
     matrices = {
         "subject": MATRIX,
         "ours": [c for c in MATRIX if not c.is_redis],

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.client import Connection
@@ -54,7 +54,6 @@ class Server:
         host: str = "127.0.0.1",
         password: str | None = None,
         wrapper: Sequence[str] = (),
-        before_exec: Callable[[], None] | None = None,
     ) -> None:
         self.configuration = configuration
         self.host = host
@@ -67,7 +66,7 @@ class Server:
         self._spread: list[str] = []
         self._control: Connection | None = None
         try:
-            self._launch(extra, tcp, wrapper, before_exec)
+            self._launch(extra, tcp, wrapper)
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
@@ -181,7 +180,6 @@ class Server:
         extra: Sequence[str],
         tcp: bool,
         wrapper: Sequence[str],
-        before_exec: Callable[[], None] | None,
     ) -> None:
         for attempt in range(PORT_ATTEMPTS):
             if not self._port_is_given:
@@ -196,7 +194,6 @@ class Server:
                     stderr=subprocess.STDOUT,
                     cwd=self.folder,
                     env=_environment(),
-                    preexec_fn=before_exec,
                 )
             try:
                 self._await_ready()

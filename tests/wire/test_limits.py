@@ -18,7 +18,7 @@ from harness.resp import CLOSED, OK, Reply, bulk, encode
 
 PONG = Reply("simple", b"PONG")
 IDLE_NORMAL, IDLE_LONG = 2_000, 10_000
-LOW_FILES = 80
+FILES_LEFT = 20
 
 Start = Callable[..., Server]
 
@@ -74,17 +74,19 @@ def _await_few_clients(server: Server) -> None:
         time.sleep(0.02)
 
 
-def _low_files() -> None:
-    """Runs in the server's process before it begins. The hard limit too, so that none raises it."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (LOW_FILES, LOW_FILES))
+def _leave_files(server: Server, count: int) -> None:
+    """From now on the server may open that many descriptors more."""
+    limit = len(os.listdir(f"/proc/{server.pid}/fd")) + count
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (limit, limit))
 
 
 def test_no_descriptor_left_for_accept(own: Start) -> None:
     """With no descriptor left the server neither spins nor dies, and accepts again when it can."""
-    server = own("--maxclients", "1000", before_exec=_low_files)
+    server = own()
     with server.connect() as first:
         assert first.do("PING") == PONG
-        crowd = [_half_connected(server) for _ in range(2 * LOW_FILES)]
+        _leave_files(server, FILES_LEFT)
+        crowd = [_half_connected(server) for _ in range(3 * FILES_LEFT)]
         time.sleep(0.2)
         assert first.do("SET", "k", "v") == OK
         before = server.cpu_seconds()
@@ -96,6 +98,19 @@ def test_no_descriptor_left_for_accept(own: Start) -> None:
             sock.close()
         _await_accepted(server)
         assert first.do("GET", "k") == bulk("v")
+
+
+def test_crowd_at_the_limit_is_let_in_as_others_leave(own: Start) -> None:
+    """Who waits in the backlog is served as soon as a descriptor is free, without a new connect."""
+    server = own()
+    assert server.control().do("PING") == PONG
+    _leave_files(server, 1)
+    with server.connect() as first, server.connect() as waiting:
+        assert first.do("PING") == PONG
+        waiting.send(encode("PING"))
+        assert waiting.silent_for(0.2)
+        first.close()
+        assert waiting.read() == PONG
 
 
 def _half_connected(server: Server) -> socket.socket:

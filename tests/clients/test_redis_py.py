@@ -1,0 +1,274 @@
+"""redis-py, sync and asyncio, RESP2 and RESP3, as applications use it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import redis
+import redis.asyncio
+from harness.process import Server
+
+PROTOCOLS = [2, 3]
+
+
+@pytest.fixture(params=PROTOCOLS, ids=["resp2", "resp3"])
+def protocol(request: pytest.FixtureRequest) -> int:
+    return request.param
+
+
+@pytest.fixture
+def client(subject: Server, protocol: int) -> Iterator[redis.Redis]:
+    with redis.Redis(host=subject.host, port=subject.port, protocol=protocol) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def in_order(subject: Server) -> Iterator[None]:
+    """Whatever the client did, the server still answers others."""
+    yield
+    assert subject.control().do("PING").value == b"PONG"
+
+
+def test_strings(client: redis.Redis) -> None:
+    assert client.ping() is True
+    assert client.set("k", "v") is True
+    assert client.get("k") == b"v"
+    assert client.get("none") is None
+    assert client.set("k", "w", nx=True) is None
+    assert client.set("k", "w", get=True) == b"v"
+    assert client.set("new", "x", xx=True) is None
+    assert client.incr("n") == 1
+    assert client.mset({"a": "1", "b": b"\x00\xff"}) is True
+    assert client.mget("a", "none", "b") == [b"1", None, b"\x00\xff"]
+    assert client.exists("a", "b", "none", "a") == 3
+    assert client.delete("a", "b", "none") == 2
+    assert client.dbsize() == 2
+
+
+def test_expiry(client: redis.Redis) -> None:
+    assert client.set("k", "v", ex=100)
+    assert 90 < client.ttl("k") <= 100
+    assert client.set("k", "w", keepttl=True)
+    assert 90_000 < client.pttl("k") <= 100_000
+    assert client.pexpire("k", 50_000) is True
+    assert client.expire("k", 10, nx=True) is False
+    assert client.expire("none", 10) is False
+    assert client.ttl("none") == -2
+
+
+def test_errors_have_their_classes(client: redis.Redis) -> None:
+    client.set("k", "text")
+    with pytest.raises(redis.ResponseError, match="not an integer"):
+        client.incr("k")
+    with pytest.raises(redis.ResponseError, match="unknown command"):
+        client.execute_command("NOPE", "a")
+    with pytest.raises(redis.ResponseError, match="wrong number of arguments"):
+        client.execute_command("GET")
+    assert client.get("k") == b"text"
+
+
+def test_server_commands(client: redis.Redis, subject: Server) -> None:
+    info = client.info()
+    if not subject.is_redis:
+        assert info["redis_version"] == "7.4.0"
+    assert info["tcp_port"] == subject.port
+    assert client.info("clients")["connected_clients"] >= 1
+    assert client.config_get("databases") == {"databases": "16"}
+    assert client.command_count() > 100
+    assert client.client_id() > 0
+    client.set("k", "v")
+    assert client.info("keyspace")["db0"]["keys"] == 1
+    assert client.flushdb() is True
+    assert client.flushall(asynchronous=True) is True
+    assert client.dbsize() == 0
+
+
+def test_pipeline(client: redis.Redis) -> None:
+    with client.pipeline(transaction=False) as pipe:
+        for i in range(500):
+            pipe.set(f"k{i}", i).incr(f"k{i}").get(f"k{i}")
+        results = pipe.execute()
+    assert results == [x for i in range(500) for x in (True, i + 1, b"%d" % (i + 1))]
+
+
+def test_pipeline_with_errors(client: redis.Redis) -> None:
+    with client.pipeline(transaction=False) as pipe:
+        pipe.set("k", "text").incr("k").get("k")
+        done, error, value = pipe.execute(raise_on_error=False)
+    assert done is True and value == b"text"
+    assert isinstance(error, redis.ResponseError)
+
+
+def test_large_values(client: redis.Redis) -> None:
+    values = {f"big{i}": random.Random(i).randbytes(i * 100_000) for i in range(12)}
+    client.mset(values)
+    assert client.mget(list(values)) == list(values.values())
+
+
+def test_decode_responses(subject: Server, protocol: int) -> None:
+    options = {"protocol": protocol, "decode_responses": True}
+    with redis.Redis(host=subject.host, port=subject.port, **options) as client:
+        client.set("schlüssel", "wört")
+        assert client.get("schlüssel") == "wört"
+        assert client.mget("schlüssel", "none") == ["wört", None]
+        assert client.config_get("databases") == {"databases": "16"}
+
+
+def test_names_and_databases(subject: Server, protocol: int) -> None:
+    options = {"protocol": protocol, "client_name": "worker-1"}
+    with redis.Redis(host=subject.host, port=subject.port, db=3, **options) as client:
+        assert client.client_getname() in ("worker-1", b"worker-1")
+        client.set("k", "three")
+    with redis.Redis(host=subject.host, port=subject.port, protocol=protocol) as client:
+        assert client.client_getname() is None
+        assert client.get("k") is None
+
+
+def test_from_url(subject: Server, protocol: int) -> None:
+    urls = [
+        f"redis://{subject.host}:{subject.port}/5?protocol={protocol}",
+        f"unix://{subject.unix_path}?db=5&protocol={protocol}",
+    ]
+    for url in urls:
+        with redis.Redis.from_url(url) as client:
+            client.incr("visits")
+    with redis.Redis.from_url(urls[0]) as client:
+        assert client.get("visits") == b"2"
+
+
+def test_unix_socket(subject: Server, protocol: int) -> None:
+    with redis.Redis(unix_socket_path=subject.unix_path, protocol=protocol) as client:
+        assert client.set("k", "v")
+        assert client.get("k") == b"v"
+
+
+def test_pool_shared_by_threads(subject: Server, protocol: int) -> None:
+    pool = redis.BlockingConnectionPool(
+        host=subject.host, port=subject.port, protocol=protocol, max_connections=4
+    )
+    failures: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            client = redis.Redis(connection_pool=pool)
+            for i in range(50):
+                client.incr("shared")
+                client.set(f"own{number}", i)
+                assert client.get(f"own{number}") == b"%d" % i
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not failures, failures
+    assert redis.Redis(connection_pool=pool).get("shared") == b"400"
+    pool.disconnect()
+
+
+def test_reconnects_after_quit(client: redis.Redis) -> None:
+    assert client.set("k", "v")
+    client.execute_command("QUIT")
+    assert client.get("k") == b"v"
+
+
+def test_wrong_database_is_an_error(subject: Server, protocol: int) -> None:
+    client = redis.Redis(host=subject.host, port=subject.port, db=99, protocol=protocol)
+    with client, pytest.raises(redis.ResponseError, match="DB index is out of range"):
+        client.get("k")
+
+
+@asynccontextmanager
+async def _async_client(
+    subject: Server, protocol: int, **options: Any
+) -> AsyncIterator[redis.asyncio.Redis]:
+    client = redis.asyncio.Redis(host=subject.host, port=subject.port, protocol=protocol, **options)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+def _run(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(test(), 40))
+
+
+def test_async_commands(subject: Server, protocol: int) -> None:
+    async def body() -> None:
+        async with _async_client(subject, protocol, decode_responses=True) as client:
+            assert await client.set("k", "v", ex=100)
+            assert await client.get("k") == "v"
+            assert await client.incr("n") == 1
+            assert await client.mset({"a": 1, "b": 2})
+            assert await client.mget("a", "b", "none") == ["1", "2", None]
+            assert await client.delete("a", "b", "k") == 3
+            assert await client.ttl("k") == -2
+            with pytest.raises(redis.ResponseError):
+                await client.execute_command("NOPE")
+
+    _run(body)
+
+
+def test_async_pipeline(subject: Server, protocol: int) -> None:
+    async def body() -> None:
+        async with (
+            _async_client(subject, protocol) as client,
+            client.pipeline(transaction=False) as pipe,
+        ):
+            for i in range(300):
+                pipe.set(f"k{i}", i).get(f"k{i}")
+            results = await pipe.execute()
+            assert results == [x for i in range(300) for x in (True, b"%d" % i)]
+
+    _run(body)
+
+
+def test_async_many_tasks(subject: Server, protocol: int) -> None:
+    async def body() -> None:
+        async with _async_client(subject, protocol) as client:
+
+            async def task(number: int) -> None:
+                for i in range(20):
+                    await client.incr("shared")
+                    await client.set(f"own{number}", i)
+                    assert await client.get(f"own{number}") == b"%d" % i
+
+            await asyncio.gather(*(task(i) for i in range(20)))
+            assert await client.get("shared") == b"400"
+
+    _run(body)
+
+
+def test_async_unix_socket_and_url(subject: Server, protocol: int) -> None:
+    async def body() -> None:
+        url = f"unix://{subject.unix_path}?protocol={protocol}&client_name=async-1"
+        client = redis.asyncio.Redis.from_url(url, decode_responses=True)
+        try:
+            assert await client.client_getname() == "async-1"
+            assert await client.echo("hello") == "hello"
+        finally:
+            await client.aclose()
+
+    _run(body)
+
+
+def test_async_cancelled_call_leaves_the_client_usable(subject: Server, protocol: int) -> None:
+    async def body() -> None:
+        async with _async_client(subject, protocol) as client:
+            await client.set("k", "v")
+            for _ in range(20):
+                task = asyncio.ensure_future(client.get("k"))
+                await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                assert await client.get("k") == b"v"
+
+    _run(body)

@@ -1,0 +1,136 @@
+"""Hypothesis strategies for command sequences, and their comparison between two servers.
+
+Few keys, few values, many near-misses: wrong numbers, clashing options, odd arities. Times to
+live are either far away or already past, so that no answer depends on when it is asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+from harness.cases import mask_remaining
+from harness.client import Connection
+from harness.resp import Argument, Reply, render
+
+Sequence = list[tuple[bool, list[tuple[Argument, ...]]]]
+
+KEYS = [f"key:{i}" for i in range(6)] + ["", "a key", b"\x00\xff\r\n"]
+VALUES = [
+    "",
+    "0",
+    "1",
+    "-1",
+    "10",
+    "9223372036854775806",
+    "9223372036854775807",
+    "text",
+    " 1",
+    "+5",
+]
+FAR = ["100000", "200000", "+100000", "1e5", "abc", "", "0", "-1", "9223372036854775807"]
+FAR_DATES = ["33177117420", "33177117420000", "1", "0", "x", "9223372036854775808"]
+
+_key = st.sampled_from(KEYS)
+_value = st.one_of(st.sampled_from(VALUES), st.binary(max_size=80))
+_keys = st.lists(_key, min_size=1, max_size=7)
+
+_set_option = st.one_of(
+    st.sampled_from([("NX",), ("XX",), ("GET",), ("KEEPTTL",), ("get",), ("Nx",), ("FOO",)]),
+    st.tuples(st.sampled_from(["EX", "PX", "ex"]), st.sampled_from(FAR)),
+    st.tuples(st.sampled_from(["EXAT", "PXAT", "pxat"]), st.sampled_from(FAR_DATES)),
+)
+_expire_option = st.sampled_from([("NX",), ("XX",), ("GT",), ("LT",), ("gt",), ("FOO",)])
+
+
+def _flat(*parts: object) -> tuple:
+    """Strings and bytes as they are, tuples and lists of them flattened."""
+    out: list = []
+    for part in parts:
+        if isinstance(part, (tuple, list)):
+            out += _flat(*part)
+        else:
+            out.append(part)
+    return tuple(out)
+
+
+def _command(*strategies: st.SearchStrategy | str) -> st.SearchStrategy:
+    parts = [st.just(s) if isinstance(s, str) else s for s in strategies]
+    return st.tuples(*parts).map(lambda parts: _flat(*parts))
+
+
+_name = st.sampled_from
+_set_options = st.lists(_set_option, max_size=3)
+_few = st.lists(_value, max_size=3)
+
+_COMMANDS = [
+    _command("SET", _key, _value, _set_options),
+    _command("SET", _key, _value),
+    _command(_name(["GET", "get"]), _key),
+    _command("INCR", _key),
+    _command("MGET", _keys),
+    _command("MSET", st.lists(st.tuples(_key, _value), min_size=1, max_size=5)),
+    _command("MSET", _keys),
+    _command(_name(["DEL", "EXISTS"]), _keys),
+    _command("EXPIRE", _key, st.sampled_from(FAR), st.lists(_expire_option, max_size=2)),
+    _command(
+        "PEXPIRE",
+        _key,
+        st.sampled_from(["900000000", *FAR[3:]]),
+        st.lists(_expire_option, max_size=2),
+    ),
+    _command(_name(["TTL", "PTTL"]), _key),
+    _command(_name(["DBSIZE", "PING", "FLUSHDB"])),
+    _command("SELECT", st.sampled_from(["0", "1", "15", "16", "-1", "x"])),
+    _command(_name(["ECHO", "PING"]), _value),
+    _command("CLIENT", _name(["GETNAME", "SETNAME", "setname"]), _few),
+    _command(
+        _name(["GET", "SET", "INCR", "TTL", "MGET", "EXPIRE", "ECHO", "NOPE", "DBSIZE"]), _few
+    ),
+    _command("HELLO", _name(["4", "x", "3 "]), _few),
+]
+
+commands = st.one_of(_COMMANDS)
+
+# Steps of (in one write or one by one, commands).
+sequences = st.lists(
+    st.tuples(st.booleans(), st.lists(commands, min_size=1, max_size=12)), min_size=1, max_size=6
+)
+
+_MASKS = {
+    "TTL": mask_remaining(1000),
+    "PTTL": mask_remaining(1),
+}
+
+
+@dataclass
+class Played:
+    command: tuple
+    reply: Reply
+
+
+def play_sequence(connection: Connection, sequence: Sequence, protocol: int) -> list[Played]:
+    """Plays a sequence on a flushed server, and returns each command with its masked reply."""
+    connection.pipeline([("FLUSHALL",), ("SELECT", "0"), ("CLIENT", "SETNAME", "")])
+    connection.do("HELLO", protocol)
+    played = []
+    for at_once, batch in sequence:
+        replies = connection.pipeline(batch) if at_once else [connection.do(*c) for c in batch]
+        played += [Played(c, _mask(c, r)) for c, r in zip(batch, replies, strict=True)]
+    return played
+
+
+def _mask(command: tuple, reply: Reply) -> Reply:
+    mask = _MASKS.get(command[0])
+    return mask(reply) if mask else reply
+
+
+def first_difference(ours: list[Played], theirs: list[Played]) -> str | None:
+    """What differs first, with what went before, or None."""
+    for at, (mine, expected) in enumerate(zip(ours, theirs, strict=True)):
+        if mine.reply != expected.reply:
+            before = "\n".join(f"  {p.command} -> {render(p.reply)}" for p in theirs[:at])
+            replies = f"  ours:  {render(mine.reply)}\n  redis: {render(expected.reply)}"
+            return f"{mine.command}\n{replies}\nafter\n{before}"
+    return None
