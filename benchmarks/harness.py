@@ -1,4 +1,4 @@
-"""What every benchmark shares: tools built on demand, servers as subprocesses, CPU and memory, statistics.
+"""What every benchmark shares: tools, servers as subprocesses, CPU and memory, statistics.
 
 CPU is the run time the scheduler accounts to a process's threads, in nanoseconds
 (`/proc/PID/task/*/schedstat`): the ticks of `/proc/PID/stat` are 10 ms and too coarse here.
@@ -7,6 +7,7 @@ CPU is the run time the scheduler accounts to a process's threads, in nanosecond
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shutil
 import socket
@@ -17,8 +18,8 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 from resp import Wire
 
@@ -74,6 +75,14 @@ def installed(program: str) -> str:
     if path is None:
         raise Unavailable(f"{program} is not installed")
     return path
+
+
+def find_kevyrt() -> ModuleType:
+    """The installed package; the benchmarks never measure sources that were not built."""
+    try:
+        return importlib.import_module("kevyrt")
+    except ImportError as error:
+        raise Unavailable(f"kevyrt does not import in {sys.executable}: {error}") from None
 
 
 # Cores
@@ -138,8 +147,7 @@ class Subject:
         unsaved = ["--port", str(port), "--save", "", "--appendonly", "no"]
         if self.kind == "redis":
             return [installed("redis-server"), *unsaved, "--io-threads", "1"]
-        if find_spec("kevyrt") is None or find_spec("kevyrt._core") is None:
-            raise Unavailable(f"kevyrt is not installed for {sys.executable}")
+        find_kevyrt()
         io = ["--io", self.io] if self.io else []
         return [sys.executable, "-m", "kevyrt", *unsaved, "--threads", str(self.threads), *io]
 
@@ -300,5 +308,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
-    """The median over rounds of ours against theirs in the same round."""
-    return median([a / b for a, b in zip(ours, theirs)])
+    """The median over rounds of ours against theirs in the same round; None without either."""
+    if not ours or not theirs:
+        return None
+    return median([a / b for a, b in zip(ours, theirs, strict=True)])

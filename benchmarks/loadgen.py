@@ -37,8 +37,15 @@ def whole_batches(requests: int, pipeline: int) -> int:
     return max(requests // batch, 1) * batch
 
 
-def _command(port: int, pipeline: int, requests: int, keys: int, what: Sequence[str]) -> list[str]:
-    options = {"-p": port, "-c": CLIENTS, "-d": VALUE_BYTES, "-r": keys, "-n": requests}
+def _command(
+    port: int,
+    pipeline: int,
+    requests: int,
+    keys: int,
+    what: Sequence[str],
+    clients: int = CLIENTS,
+) -> list[str]:
+    options = {"-p": port, "-c": clients, "-d": VALUE_BYTES, "-r": keys, "-n": requests}
     options |= {"-P": pipeline, "--precision": 3}
     words = [str(word) for pair in options.items() for word in pair]
     return [installed("redis-benchmark"), "-h", "127.0.0.1", *words, *what]
@@ -58,7 +65,7 @@ def _parse(text: str, requests: int, client_cpu_ns: float) -> Load:
 def run(
     port: int, test: str, pipeline: int, requests: int, keys: int, cores: Sequence[int]
 ) -> Load:
-    """One run of `set` or `get`; its CPU is the child's own, as the kernel accounts it at its end."""
+    """One run of `set` or `get`; its CPU is the child's own, as accounted at its end."""
     command = pinned(_command(port, pipeline, requests, keys, ["-t", test]), cores)
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
@@ -73,10 +80,16 @@ def run(
 
 @contextlib.contextmanager
 def endless(
-    port: int, what: Sequence[str], pipeline: int, keys: int, cores: Sequence[int]
+    port: int,
+    what: Sequence[str],
+    pipeline: int,
+    keys: int,
+    cores: Sequence[int],
+    clients: int = CLIENTS,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A load for as long as the block lasts; `what` is `-t get`, or a command of its own."""
-    command = pinned(_command(port, pipeline, ENDLESS, keys, what), cores)
+    arguments = _command(port, pipeline, ENDLESS, keys, what, clients)
+    command = pinned(arguments, cores)
     silent = subprocess.DEVNULL
     process = subprocess.Popen(command, stdin=silent, stdout=silent, stderr=silent)
     try:

@@ -1,4 +1,4 @@
-"""Figures beside their goals, tables, the machine, and the place in docs/BENCHMARKS.md where they stand."""
+"""Figures beside their goals, tables, the machine, and where they stand in docs/BENCHMARKS.md."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Options:
 def number(value: float | None) -> str:
     """Three significant digits, without an exponent."""
     if value is None:
-        return "–"
+        return "-"
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"

@@ -1,8 +1,9 @@
 """CPU per command, throughput and latency over the wire, beside redis-server and the I/O floor.
 
-Every subject of a comparison runs at the same time and is idle but for its turn; rounds go A B C A B C, and
-ratios are taken within a round. Before each SET run the keys hold other values, and afterwards a sample is
-read back: it must hold as many of redis-benchmark's values as chance says. GET runs must hit.
+Every subject of a comparison runs at the same time and is idle but for its turn; rounds go
+A B C A B C, and ratios are taken within a round. Before each SET run the keys hold other values,
+and afterwards a sample is read back: it must hold as many of redis-benchmark's values as chance
+says. Each GET must have been a hit.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def _check_set(server: ServerProcess, keys: int, requests: int) -> None:
     written = sum(value != PRIMED.encode() * len(value) for value in values) / SAMPLE
     if abs(written - expected) > tolerance:
         raise WrongData(
-            f"{server.subject.name}: {written:.1%} of the keys were written, expected {expected:.1%}"
+            f"{server.subject.name}: {written:.1%} of the keys written, expected {expected:.1%}"
         )
 
 
@@ -137,7 +138,7 @@ def _turn(
 
 
 class Comparison:
-    """All observations of some subjects at some depths, and the questions that figures ask of them."""
+    """All observations of some subjects at some depths, and what figures ask of them."""
 
     def __init__(
         self,

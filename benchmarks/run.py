@@ -1,0 +1,44 @@
+"""Runs the benchmarks and writes their figures, beside the goals, into docs/BENCHMARKS.md.
+
+With --only or --quick the figures are printed and the document is left alone.
+"""
+
+from __future__ import annotations
+
+import gaps
+import inprocess
+import lifecycle
+import memory
+import report
+import wire
+
+BENCHMARKS = {
+    "wire": (wire.one_thread, wire.many_keys, wire.two_threads),
+    "memory": (memory.memory,),
+    "gaps": (gaps.gaps,),
+    "inprocess": (inprocess.calls, inprocess.under_load),
+    "lifecycle": (lifecycle.lifecycle,),
+}
+
+
+def main() -> None:
+    parser = report.parser(__doc__)
+    parser.add_argument(
+        "--only", nargs="+", choices=BENCHMARKS, metavar="NAME", help="some of them"
+    )
+    parsed = parser.parse_args()
+    options = report.options_of(parsed)
+    sections = []
+    for name in parsed.only or BENCHMARKS:
+        for measure in BENCHMARKS[name]:
+            sections.append(report.guarded(measure, options))
+            print(report.section_text(sections[-1]), end="\n\n", flush=True)
+    if parsed.json:
+        report.write_json(sections, parsed.json)
+    if not parsed.only and not parsed.quick:
+        report.write_document(sections, f"python benchmarks/run.py --rounds {options.rounds}")
+        print(f"written to {report.DOCUMENT.relative_to(report.ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
