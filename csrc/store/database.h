@@ -1,0 +1,26 @@
+/* One database of a shard: its two tables and the heap of its entries. Private to store/.
+ *
+ * A database has a heap of its own, so that emptying it is letting go of the whole (garbage.c).
+ * Threads: holder of the shard's baton, until it is detached; then whoever has the garbage.
+ * Invariant: K2 of keyspace.h. The key table has its first segment from the start.
+ */
+#pragma once
+
+#include "store/keyspace.h"
+#include "store/table.h"
+
+struct database {
+    struct table keys;
+    struct table deadlines;
+    struct entry_store store;
+    struct table_position expiry; /* in deadlines: where the next step of active expiry begins */
+};
+
+/* NULL: no memory. */
+struct database *database_new(struct keyspace *keyspace);
+void database_free(struct database *database);
+
+static inline struct database *database_at(const struct keyspace *keyspace, uint32_t db) {
+    KRT_DCHECK(db < keyspace->database_count);
+    return keyspace->databases[db];
+}

@@ -1,0 +1,232 @@
+/* Making, changing and freeing entries. */
+#include "store/entry.h"
+
+#include <malloc.h>
+
+#include "base/assert.h"
+
+/* The parts of an entry to be made. */
+struct shape {
+    struct bytes key;
+    size_t bytes; /* all parts together */
+    uint8_t flags;
+};
+
+static size_t bytes_without_value(struct bytes key, uint8_t flags) {
+    size_t size = ENTRY_HEADER_BYTES + key.len + (key.len >= ENTRY_KEY_LONG ? 4 : 0);
+    return size + (flags & ENTRY_DEADLINE) * 8u + (flags & ENTRY_POINTER) * 4u;
+}
+
+static uint8_t flag_outside(size_t bytes) {
+    return bytes > SLAB_MAX_BYTES ? ENTRY_OUTSIDE : 0;
+}
+
+static struct shape shape_of_string(struct bytes key, uint32_t value_len, bool has_deadline) {
+    struct shape shape = {.key = key, .flags = has_deadline ? ENTRY_DEADLINE : 0};
+    shape.bytes = bytes_without_value(key, shape.flags) + value_len;
+    if (shape.bytes > SLAB_MAX_BYTES) {
+        shape.flags |= ENTRY_POINTER;
+        shape.bytes = bytes_without_value(key, shape.flags);
+        shape.flags |= flag_outside(shape.bytes);
+    }
+    return shape;
+}
+
+static size_t own_bytes(const struct entry *entry) {
+    size_t size = ENTRY_HEADER_BYTES + entry_key_offset(entry) + entry_key_len(entry);
+    return size + (entry->flags & ENTRY_POINTER ? 0 : entry->value_len);
+}
+
+/* ---- Memory -------------------------------------------------------------------------------------- */
+
+static bool has_outside(const struct entry *entry) {
+    return entry->flags & (ENTRY_POINTER | ENTRY_OUTSIDE);
+}
+
+/* With header and key; the caller fills deadline, pointer and value. */
+static struct entry *allocate(struct entry_store *store, const struct shape *shape) {
+    struct entry *entry = shape->flags & ENTRY_OUTSIDE ? mem_alloc(store->account, shape->bytes)
+                                                       : slab_alloc(store->heap, shape->bytes);
+    if (entry == NULL) {
+        return NULL;
+    }
+    bool is_long = shape->key.len >= ENTRY_KEY_LONG;
+    *entry = (struct entry){.flags = shape->flags,
+                            .key_len = is_long ? ENTRY_KEY_LONG : (uint8_t)shape->key.len};
+    char *at = entry->tail + entry_key_offset(entry);
+    if (is_long) {
+        memcpy(at - sizeof shape->key.len, &shape->key.len, sizeof shape->key.len);
+    }
+    if (shape->key.len > 0) {
+        memcpy(at, shape->key.at, shape->key.len);
+    }
+    store->outside_count += has_outside(entry);
+    return entry;
+}
+
+void entry_drop(struct entry *entry, struct entry_store *store) {
+    store->outside_count -= has_outside(entry);
+    if (entry->flags & ENTRY_OUTSIDE) {
+        mem_free(store->account, entry);
+    } else {
+        slab_free(store->heap, entry);
+    }
+}
+
+static void put_value(struct entry *entry) {
+    KRT_DCHECK(entry_type(entry) == VALUE_STRING);
+    if (entry->flags & ENTRY_POINTER) {
+        blob_put(entry_blob(entry));
+    }
+}
+
+void entry_free(struct entry *entry, struct entry_store *store) {
+    put_value(entry);
+    entry_drop(entry, store);
+}
+
+bool entry_free_outside(struct entry *entry, struct entry_store *store) {
+    if (!has_outside(entry)) {
+        return false;
+    }
+    put_value(entry);
+    if (entry->flags & ENTRY_OUTSIDE) {
+        mem_free(store->account, entry);
+    }
+    return true;
+}
+
+/* ---- Values -------------------------------------------------------------------------------------- */
+
+static struct blob *blob_for(struct entry_store *store, struct bytes value) {
+    return value.flags & BYTES_BLOB ? blob_get(blob_of(value)) : blob_copy(store->account, value);
+}
+
+static void write_pointer(struct entry *entry, const struct blob *blob) {
+    memcpy(entry_pointer_field(entry), &blob, sizeof blob);
+}
+
+/* Moves: the value may be the one that is there. */
+static void write_inline(struct entry *entry, struct bytes value) {
+    char *at = entry->tail + entry_key_offset(entry) + entry_key_len(entry);
+    if (value.len > 0) {
+        memmove(at, value.at, value.len);
+    }
+    entry->value_len = (uint16_t)value.len;
+}
+
+void entry_put_deadline(struct entry *entry, int64_t deadline_ms) {
+    KRT_DCHECK(entry->flags & ENTRY_DEADLINE);
+    memcpy(entry->tail, &deadline_ms, sizeof deadline_ms);
+}
+
+static void write_deadline(struct entry *entry, int64_t deadline_ms) {
+    if (entry->flags & ENTRY_DEADLINE) {
+        entry_put_deadline(entry, deadline_ms);
+    }
+}
+
+struct entry *entry_new_string(struct entry_store *store, struct bytes key, struct bytes value,
+                               int64_t deadline_ms) {
+    struct shape shape = shape_of_string(key, value.len, deadline_ms != 0);
+    struct blob *blob = NULL;
+    if (shape.flags & ENTRY_POINTER) {
+        blob = blob_for(store, value);
+        if (blob == NULL) {
+            return NULL;
+        }
+    }
+    struct entry *entry = allocate(store, &shape);
+    if (entry == NULL) {
+        if (blob != NULL) {
+            blob_put(blob);
+        }
+        return NULL;
+    }
+    write_deadline(entry, deadline_ms);
+    if (blob != NULL) {
+        write_pointer(entry, blob);
+    } else {
+        write_inline(entry, value);
+    }
+    return entry;
+}
+
+static bool assign_blob(struct entry *entry, struct entry_store *store, struct bytes value) {
+    struct blob *old = entry_blob(entry);
+    struct blob *blob = blob_for(store, value);
+    if (blob == NULL) {
+        return false;
+    }
+    write_pointer(entry, blob);
+    blob_put(old);
+    return true;
+}
+
+int entry_assign_string(struct entry *entry, struct entry_store *store, struct bytes value,
+                        int64_t deadline_ms) {
+    const uint8_t parts = ENTRY_DEADLINE | ENTRY_POINTER | ENTRY_OUTSIDE;
+    struct shape shape = shape_of_string(entry_key(entry), value.len, deadline_ms != 0);
+    if (entry_type(entry) != VALUE_STRING || shape.flags != (entry->flags & parts)) {
+        return 0;
+    }
+    if (shape.flags & ENTRY_POINTER) {
+        if (!assign_blob(entry, store, value)) {
+            return -1;
+        }
+    } else if (slab_cell_bytes(shape.bytes) == slab_cell_bytes(own_bytes(entry))) {
+        write_inline(entry, value);
+    } else {
+        return 0;
+    }
+    entry->flags &= (uint8_t)~ENTRY_RAW;
+    write_deadline(entry, deadline_ms);
+    return 1;
+}
+
+static struct entry *copy_around_pointer(const struct entry *entry, struct entry_store *store,
+                                         int64_t deadline_ms) {
+    struct shape shape = {.key = entry_key(entry), .flags = ENTRY_POINTER};
+    shape.flags |= deadline_ms != 0 ? ENTRY_DEADLINE : 0;
+    shape.bytes = bytes_without_value(shape.key, shape.flags);
+    shape.flags |= flag_outside(shape.bytes);
+    struct entry *copy = allocate(store, &shape);
+    if (copy != NULL) {
+        memcpy(entry_pointer_field(copy), entry_pointer_field(entry), sizeof(void *));
+        write_deadline(copy, deadline_ms);
+    }
+    return copy;
+}
+
+/* An inline value is copied, and moves into a blob when the deadline makes the entry outgrow its cell. */
+struct entry *entry_copy_with_deadline(const struct entry *entry, struct entry_store *store,
+                                       int64_t deadline_ms) {
+    struct entry *copy =
+        entry->flags & ENTRY_POINTER
+            ? copy_around_pointer(entry, store, deadline_ms)
+            : entry_new_string(store, entry_key(entry), entry_string(entry), deadline_ms);
+    if (copy != NULL) {
+        copy->type = entry->type;
+        copy->flags |= entry->flags & ENTRY_RAW;
+        memcpy(copy->access, entry->access, sizeof copy->access);
+    }
+    return copy;
+}
+
+void entry_discard_copy(struct entry *copy, const struct entry *original,
+                        struct entry_store *store) {
+    if (original->flags & ENTRY_POINTER) {
+        entry_drop(copy, store);
+    } else {
+        entry_free(copy, store);
+    }
+}
+
+uint64_t entry_bytes(const struct entry *entry) {
+    uint64_t size = entry->flags & ENTRY_OUTSIDE ? malloc_usable_size((void *)(uintptr_t)entry)
+                                                 : slab_cell_bytes(own_bytes(entry));
+    if (entry->flags & ENTRY_POINTER) {
+        size += malloc_usable_size(entry_blob(entry));
+    }
+    return size;
+}

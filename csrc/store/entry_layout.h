@@ -1,0 +1,100 @@
+/* The bytes of an entry, and how store/ makes, changes and frees one. Private to store/; entry.h
+ * includes it so that reading an entry needs no call.
+ *
+ * Layout: 8-byte header | deadline (8, if ENTRY_DEADLINE) | pointer (8, if ENTRY_POINTER) | key length
+ * (4, if the key is over 254 bytes) | key | inline value. Nothing is padded; the cell is rounded to 8.
+ * A value is inline if the whole entry then fits a slab cell; else the pointer leads to a blob. An
+ * entry that does not fit a cell even so (a key of almost 500 bytes) is from mem_alloc.
+ */
+#pragma once
+
+#include "base/blob.h"
+#include "base/bytes.h"
+#include "store/slab.h"
+
+enum entry_flags { /* the first two give the offset of the key: see entry_key_offset */
+    ENTRY_DEADLINE = 1,
+    ENTRY_POINTER = 2,
+    ENTRY_RAW = 4,     /* OBJECT ENCODING says raw, whatever the length */
+    ENTRY_OUTSIDE = 8, /* the entry is from mem_alloc, not from the slab */
+    /* Bits 6 and 7 are for the epoch stamp of snapshots. */
+};
+
+enum { ENTRY_HEADER_BYTES = 8, ENTRY_KEY_LONG = 255 };
+
+struct entry {
+    uint8_t type; /* enum value_type; the high bits are for the forms of collections */
+    uint8_t flags;
+    uint8_t key_len;   /* ENTRY_KEY_LONG: the length follows */
+    uint8_t access[3]; /* clock or frequency, for eviction */
+    uint16_t value_len; /* of an inline value */
+    char tail[];
+};
+_Static_assert(sizeof(struct entry) == ENTRY_HEADER_BYTES, "an entry's header is 8 bytes");
+
+/* Where the memory of a database's entries comes from. */
+struct entry_store {
+    struct slab_heap *heap;
+    struct mem_account *account;
+    uint64_t outside_count; /* entries with something that the heap does not own */
+};
+
+static inline size_t entry_key_offset(const struct entry *entry) {
+    unsigned flags = entry->flags;
+    size_t offset = (flags & ENTRY_DEADLINE) * 8 + (flags & ENTRY_POINTER) * 4;
+    return offset + (entry->key_len == ENTRY_KEY_LONG ? 4 : 0);
+}
+
+static inline uint32_t entry_key_len(const struct entry *entry) {
+    if (entry->key_len != ENTRY_KEY_LONG) {
+        return entry->key_len;
+    }
+    uint32_t len;
+    memcpy(&len, entry->tail + entry_key_offset(entry) - sizeof len, sizeof len);
+    return len;
+}
+
+static inline struct bytes entry_key_inline(const struct entry *entry) {
+    return bytes_of(entry->tail + entry_key_offset(entry), entry_key_len(entry));
+}
+
+static inline int64_t entry_deadline_inline(const struct entry *entry) {
+    int64_t deadline = 0;
+    if (entry->flags & ENTRY_DEADLINE) {
+        memcpy(&deadline, entry->tail, sizeof deadline);
+    }
+    return deadline;
+}
+
+static inline char *entry_pointer_field(const struct entry *entry) {
+    return (char *)(uintptr_t)entry->tail + (entry->flags & ENTRY_DEADLINE) * 8;
+}
+
+static inline struct blob *entry_blob(const struct entry *entry) {
+    struct blob *blob;
+    memcpy(&blob, entry_pointer_field(entry), sizeof blob);
+    return blob;
+}
+
+/* ---- Life: entry.c ------------------------------------------------------------------------------- */
+
+/* A string entry with copies of key and value, or NULL. A value flagged BYTES_BLOB that does not fit
+ * inline gains a reference instead of being copied. */
+struct entry *entry_new_string(struct entry_store *store, struct bytes key, struct bytes value,
+                               int64_t deadline_ms);
+/* Puts a new value and deadline into the entry if the parts stay where they are: 1 done, 0 it does
+ * not fit, -1 no memory. The value may be the entry's own. */
+int entry_assign_string(struct entry *entry, struct entry_store *store, struct bytes value,
+                        int64_t deadline_ms);
+/* A copy with another deadline (0: none), which takes the value over; the old entry must then be given
+ * to entry_drop. NULL: no memory, nothing happened. */
+struct entry *entry_copy_with_deadline(const struct entry *entry, struct entry_store *store,
+                                       int64_t deadline_ms);
+/* Undoes it: the original keeps its value. */
+void entry_discard_copy(struct entry *copy, const struct entry *original,
+                        struct entry_store *store);
+void entry_put_deadline(struct entry *entry, int64_t deadline_ms); /* which it has already */
+void entry_free(struct entry *entry, struct entry_store *store);
+void entry_drop(struct entry *entry, struct entry_store *store); /* not its value */
+/* Puts what the heap does not own, the entry itself included. Returns whether there was any. */
+bool entry_free_outside(struct entry *entry, struct entry_store *store);

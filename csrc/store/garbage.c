@@ -1,0 +1,49 @@
+/* Letting go of a whole database.
+ *
+ * Detaching takes the pointer out of the keyspace: O(1), under the baton. Freeing needs no baton: the heap,
+ * the tables and the entries belong to whoever has the garbage; accounts and counts of blobs are
+ * atomic. Slab regions go back whole; only if some entry has a blob or was too large for the slab are
+ * the entries looked at.
+ */
+#include "base/assert.h"
+#include "store/database.h"
+
+struct keyspace_garbage { /* never completed elsewhere: a detached database by another name */
+    struct database database;
+};
+
+struct keyspace_garbage *keyspace_detach(struct keyspace *keyspace, uint32_t db) {
+    struct database *database = database_at(keyspace, db);
+    if (database == NULL || database->keys.count == 0) {
+        return NULL;
+    }
+    KRT_ASSERT(keyspace->deadline_count >= database->deadlines.count);
+    keyspace->deadline_count -= database->deadlines.count;
+    keyspace->databases[db] = NULL;
+    return (struct keyspace_garbage *)database;
+}
+
+void keyspace_garbage_free(struct keyspace_garbage *garbage) {
+    if (garbage != NULL) {
+        database_free(&garbage->database);
+    }
+}
+
+static void free_outside(void *context, struct entry *entry) {
+    struct entry_store *store = context;
+    store->outside_count -= entry_free_outside(entry, store);
+}
+
+void database_free(struct database *database) {
+    if (database == NULL) {
+        return;
+    }
+    if (database->store.outside_count > 0) {
+        table_walk(&database->keys, free_outside, &database->store);
+    }
+    KRT_ASSERT(database->store.outside_count == 0);
+    table_deinit(&database->keys);
+    table_deinit(&database->deadlines);
+    slab_heap_free(database->store.heap);
+    mem_free(database->store.account, database);
+}

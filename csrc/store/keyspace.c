@@ -1,0 +1,275 @@
+/* Databases and single keys.
+ *
+ * Every mutation that needs memory gets it first and then exchanges pointers, which cannot fail (K4):
+ * the new entry, then its place in the deadline table, then its place among the keys.
+ */
+#include "store/keyspace.h"
+
+#include "base/assert.h"
+#include "store/database.h"
+
+/* ---- Databases ----------------------------------------------------------------------------------- */
+
+bool keyspace_init(struct keyspace *keyspace, uint32_t index, uint32_t database_count,
+                   uint64_t seed, const struct hash_seed *hash_seed) {
+    KRT_ASSERT(database_count > 0 && database_count <= KEYSPACE_DATABASES_MAX);
+    *keyspace = (struct keyspace){
+        .index = index, .database_count = database_count, .hash_seed = hash_seed};
+    random_seed(&keyspace->random, seed);
+    keyspace->databases =
+        mem_calloc(&keyspace->account, database_count * sizeof *keyspace->databases);
+    return keyspace->databases != NULL;
+}
+
+void keyspace_deinit(struct keyspace *keyspace) {
+    if (keyspace->databases == NULL) {
+        return;
+    }
+    for (uint32_t db = 0; db < keyspace->database_count; db++) {
+        database_free(keyspace->databases[db]);
+    }
+    mem_free(&keyspace->account, keyspace->databases);
+    keyspace->databases = NULL;
+}
+
+struct database *database_new(struct keyspace *keyspace) {
+    struct database *database = mem_calloc(&keyspace->account, sizeof *database);
+    if (database == NULL) {
+        return NULL;
+    }
+    struct slab_heap *heap = slab_heap_new(&keyspace->page_account);
+    database->store = (struct entry_store){.heap = heap, .account = &keyspace->account};
+    table_init(&database->keys, heap, &keyspace->account, &keyspace->page_account,
+               keyspace->hash_seed);
+    table_init(&database->deadlines, heap, &keyspace->account, &keyspace->page_account,
+               keyspace->hash_seed);
+    if (heap == NULL || !table_reserve(&database->keys)) {
+        database_free(database);
+        return NULL;
+    }
+    return database;
+}
+
+/* ---- Finding ------------------------------------------------------------------------------------- */
+
+void keyspace_prefetch_bucket(const struct keyspace *keyspace, uint32_t db, uint64_t hash) {
+    const struct database *database = database_at(keyspace, db);
+    if (KRT_LIKELY(database != NULL)) {
+        table_prefetch_bucket(&database->keys, hash);
+    }
+}
+
+void keyspace_prefetch_entry(const struct keyspace *keyspace, uint32_t db, uint64_t hash) {
+    const struct database *database = database_at(keyspace, db);
+    if (KRT_LIKELY(database != NULL)) {
+        table_prefetch_entries(&database->keys, hash);
+    }
+}
+
+struct entry *keyspace_find(const struct keyspace *keyspace, uint32_t db, uint64_t hash,
+                            struct bytes key) {
+    const struct database *database = database_at(keyspace, db);
+    return KRT_LIKELY(database != NULL) ? table_find(&database->keys, hash, key) : NULL;
+}
+
+/* ---- Changing ------------------------------------------------------------------------------------ */
+
+static bool has_deadline(const struct entry *entry) {
+    return entry->flags & ENTRY_DEADLINE;
+}
+
+static bool deadline_insert(struct keyspace *keyspace, struct database *database, uint64_t hash,
+                            struct entry *entry) {
+    if (!table_insert(&database->deadlines, hash, entry)) {
+        return false;
+    }
+    keyspace->deadline_count++;
+    return true;
+}
+
+static void deadline_remove(struct keyspace *keyspace, struct database *database, uint64_t hash,
+                            const struct entry *entry) {
+    table_remove(&database->deadlines, hash, entry);
+    keyspace->deadline_count--;
+}
+
+/* Into both tables or none. */
+static bool insert(struct keyspace *keyspace, struct database *database, uint64_t hash,
+                   struct entry *entry) {
+    if (has_deadline(entry) && !deadline_insert(keyspace, database, hash, entry)) {
+        return false;
+    }
+    if (table_insert(&database->keys, hash, entry)) {
+        return true;
+    }
+    if (has_deadline(entry)) {
+        deadline_remove(keyspace, database, hash, entry);
+    }
+    return false;
+}
+
+/* Puts `entry` where `old` is in both tables; false: no memory, nothing changed. */
+static bool exchange(struct keyspace *keyspace, struct database *database, uint64_t hash,
+                     const struct entry *old, struct entry *entry) {
+    if (!has_deadline(old)) {
+        if (has_deadline(entry) && !deadline_insert(keyspace, database, hash, entry)) {
+            return false;
+        }
+    } else if (has_deadline(entry)) {
+        table_replace(&database->deadlines, hash, old, entry);
+    } else {
+        deadline_remove(keyspace, database, hash, old);
+    }
+    table_replace(&database->keys, hash, old, entry);
+    return true;
+}
+
+static struct entry *add_string(struct keyspace *keyspace, uint32_t db, uint64_t hash,
+                                struct bytes key, struct bytes value, int64_t deadline_ms) {
+    struct database *database = database_at(keyspace, db);
+    if (KRT_UNLIKELY(database == NULL)) {
+        database = database_new(keyspace);
+        if (database == NULL) {
+            return NULL;
+        }
+        keyspace->databases[db] = database;
+    }
+    struct entry *entry = entry_new_string(&database->store, key, value, deadline_ms);
+    if (entry != NULL && !insert(keyspace, database, hash, entry)) {
+        entry_free(entry, &database->store);
+        return NULL;
+    }
+    return entry;
+}
+
+struct entry *keyspace_set_string(struct keyspace *keyspace, uint32_t db, uint64_t hash,
+                                  struct bytes key, struct bytes value, int64_t deadline_ms,
+                                  struct entry *found) {
+    if (found == NULL) {
+        return add_string(keyspace, db, hash, key, value, deadline_ms);
+    }
+    struct database *database = database_at(keyspace, db);
+    int assigned = entry_assign_string(found, &database->store, value, deadline_ms);
+    if (assigned != 0) {
+        return assigned > 0 ? found : NULL;
+    }
+    struct entry *entry = entry_new_string(&database->store, key, value, deadline_ms);
+    if (entry == NULL) {
+        return NULL;
+    }
+    if (!exchange(keyspace, database, hash, found, entry)) {
+        entry_free(entry, &database->store);
+        return NULL;
+    }
+    memcpy(entry->access, found->access, sizeof entry->access);
+    entry_free(found, &database->store);
+    return entry;
+}
+
+struct entry *keyspace_set_deadline(struct keyspace *keyspace, uint32_t db, uint64_t hash,
+                                    struct entry *entry, int64_t deadline_ms) {
+    if (has_deadline(entry) == (deadline_ms != 0)) {
+        if (deadline_ms != 0) {
+            entry_put_deadline(entry, deadline_ms);
+        }
+        return entry;
+    }
+    struct database *database = database_at(keyspace, db);
+    struct entry *copy = entry_copy_with_deadline(entry, &database->store, deadline_ms);
+    if (copy == NULL) {
+        return NULL;
+    }
+    if (!exchange(keyspace, database, hash, entry, copy)) {
+        entry_discard_copy(copy, entry, &database->store);
+        return NULL;
+    }
+    entry_drop(entry, &database->store);
+    return copy;
+}
+
+void keyspace_delete(struct keyspace *keyspace, uint32_t db, uint64_t hash, struct entry *entry) {
+    struct database *database = database_at(keyspace, db);
+    if (has_deadline(entry)) {
+        deadline_remove(keyspace, database, hash, entry);
+    }
+    table_remove(&database->keys, hash, entry);
+    entry_free(entry, &database->store);
+}
+
+/* ---- Whole databases ----------------------------------------------------------------------------- */
+
+uint64_t keyspace_count(const struct keyspace *keyspace, uint32_t db) {
+    const struct database *database = database_at(keyspace, db);
+    return database != NULL ? database->keys.count : 0;
+}
+
+uint64_t keyspace_count_deadlines(const struct keyspace *keyspace, uint32_t db) {
+    const struct database *database = database_at(keyspace, db);
+    return database != NULL ? database->deadlines.count : 0;
+}
+
+uint64_t keyspace_scan(struct keyspace *keyspace, uint32_t db, uint64_t cursor,
+                       keyspace_visit *visit, void *context) {
+    const struct database *database = database_at(keyspace, db);
+    return database != NULL ? table_scan(&database->keys, cursor, visit, context) : 0;
+}
+
+struct entry *keyspace_random(struct keyspace *keyspace, uint32_t db) {
+    const struct database *database = database_at(keyspace, db);
+    return database != NULL ? table_random(&database->keys, &keyspace->random) : NULL;
+}
+
+uint64_t keyspace_used_bytes(const struct keyspace *keyspace) {
+    uint64_t used = atomic_load_relaxed(&keyspace->account.used_bytes);
+    for (uint32_t db = 0; db < keyspace->database_count; db++) {
+        const struct database *database = keyspace->databases[db];
+        if (database != NULL) {
+            used += slab_used_bytes(database->store.heap) + table_used_bytes(&database->keys) +
+                    table_used_bytes(&database->deadlines);
+        }
+    }
+    return used;
+}
+
+uint64_t keyspace_held_bytes(const struct keyspace *keyspace) {
+    return atomic_load_relaxed(&keyspace->account.used_bytes) +
+           atomic_load_relaxed(&keyspace->page_account.used_bytes);
+}
+
+/* ---- Checks -------------------------------------------------------------------------------------- */
+
+struct entry_tally {
+    const struct database *database;
+    uint64_t with_deadline, outside;
+};
+
+static void check_entry(void *context, struct entry *entry) {
+    struct entry_tally *tally = context;
+    struct bytes key = entry_key(entry);
+    uint64_t hash = hash_bytes(tally->database->keys.hash_seed, key.at, key.len);
+    KRT_ASSERT(table_find(&tally->database->keys, hash, key) == entry);
+    KRT_ASSERT(table_contains(&tally->database->deadlines, hash, entry) == has_deadline(entry));
+    tally->with_deadline += has_deadline(entry);
+    tally->outside += (entry->flags & (ENTRY_POINTER | ENTRY_OUTSIDE)) != 0;
+}
+
+static uint64_t check_database(const struct database *database) {
+    struct entry_tally tally = {.database = database};
+    table_check(&database->keys);
+    table_check(&database->deadlines);
+    slab_heap_check(database->store.heap);
+    table_walk(&database->keys, check_entry, &tally);
+    KRT_ASSERT(tally.with_deadline == database->deadlines.count);
+    KRT_ASSERT(tally.outside == database->store.outside_count);
+    return tally.with_deadline;
+}
+
+void keyspace_check(const struct keyspace *keyspace) {
+    uint64_t deadlines = 0;
+    for (uint32_t db = 0; db < keyspace->database_count; db++) {
+        if (keyspace->databases[db] != NULL) {
+            deadlines += check_database(keyspace->databases[db]);
+        }
+    }
+    KRT_ASSERT(deadlines == keyspace->deadline_count);
+}
