@@ -16,15 +16,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.client import Connection
+from harness.client import Address, Connection
 from harness.matrix import Configuration
 from harness.resp import OK, Reply, render
 
 START_DEADLINE_S = 20.0
 STOP_DEADLINE_S = 20.0
+ANSWER_DEADLINE_S = 5.0
+FAILURES_BEFORE_GIVING_UP = 4
 PORT_ATTEMPTS = 5
 REPORTS = ("Sanitizer", "runtime error:", "Assertion", "assertion")
 
@@ -72,7 +75,7 @@ class Server:
             raise
 
     @property
-    def address(self) -> tuple[str, int] | str:
+    def address(self) -> Address:
         return self.unix_path if self.port is None else (self.host, self.port)
 
     @property
@@ -119,6 +122,10 @@ class Server:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def resident_bytes(self) -> int:
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
     def output(self) -> str:
         with contextlib.suppress(FileNotFoundError):
             return self._output_path.read_text(errors="replace")
@@ -144,6 +151,19 @@ class Server:
         if not self.is_redis:
             found = [line for line in output.splitlines() if any(r in line for r in REPORTS)]
             assert not found, f"{self.configuration.name}:\n{output[-8000:]}"
+
+    def answers_soon(self) -> bool:
+        """Whether a new connection gets an answer to PING."""
+        try:
+            return _answers(self.address, ANSWER_DEADLINE_S)
+        except (OSError, AssertionError):
+            return False
+
+    def kill(self) -> None:
+        """Ends the process without asking how."""
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Server:
         return self
@@ -232,10 +252,10 @@ class Server:
         raise StartFailed(None, f"not ready in {START_DEADLINE_S} s\n{self.output()}")
 
 
-def _answers(address: tuple[str, int] | str) -> bool:
-    with Connection(address, timeout_s=START_DEADLINE_S) as connection:
+def _answers(address: Address, timeout_s: float = START_DEADLINE_S) -> bool:
+    with Connection(address, timeout_s) as connection:
         reply = connection.do("PING")
-    return reply == Reply("simple", b"PONG") or reply.value[:6] == b"NOAUTH"
+    return reply == Reply("simple", b"PONG") or (reply.value or b"").startswith(b"NOAUTH")
 
 
 def _environment() -> dict[str, str]:
@@ -253,21 +273,39 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 class Pool:
-    """One server per configuration for the whole session, started when first asked for."""
+    """One server per configuration for the whole session, started when first asked for.
+
+    A server that has ended or answers no more is replaced, so that one failure does not become
+    hundreds; a configuration that fails again and again is given up.
+    """
 
     def __init__(self) -> None:
         self._servers: dict[str, Server] = {}
+        self._failures: Counter[str] = Counter()
 
     def get(self, configuration: Configuration) -> Server:
-        server = self._servers.get(configuration.name)
-        if server is not None and not server.alive:
-            del self._servers[configuration.name]
-            server.stop()
-        if configuration.name not in self._servers:
-            self._servers[configuration.name] = Server(configuration)
-        server = self._servers[configuration.name]
+        name = configuration.name
+        if self._failures[name] >= FAILURES_BEFORE_GIVING_UP:
+            raise AssertionError(f"{name} has failed too often; see the first failures")
+        if name not in self._servers:
+            self._servers[name] = Server(configuration)
+        server = self._servers[name]
         server.flush()
         return server
+
+    def check(self, server: Server) -> None:
+        """Fails, and forgets the server, unless it is alive and answers."""
+        trouble = None
+        if not server.alive:
+            trouble = f"the server ended with {server.wait()}"
+        elif not server.answers_soon():
+            trouble = "the server answers no more"
+        if trouble is not None:
+            output = server.output()[-4000:]
+            self._failures[server.configuration.name] += 1
+            del self._servers[server.configuration.name]
+            server.kill()
+            raise AssertionError(f"{trouble}; it wrote:\n{output}")
 
     def stop(self) -> None:
         failures = []

@@ -183,6 +183,18 @@ def test_several_addresses(own: Start) -> None:
         Connection(("127.0.0.3", server.port))
 
 
+def test_protected_mode_sends_strangers_away(own: Start) -> None:
+    """Redis takes any address but 127.0.0.1, ::1 and Unix sockets for a stranger's."""
+    server = own("--protected-mode", "yes")
+    with Connection(server.address, source="127.0.0.2") as stranger:
+        reply = stranger.read()
+        assert reply.kind == "error" and reply.value.startswith(b"DENIED ")
+        assert stranger.read() == CLOSED
+    with server.connect() as friend, Connection(server.unix_path) as unix:
+        assert friend.do("PING") == PONG
+        assert unix.do("PING") == PONG
+
+
 @pytest.mark.parametrize("mode", ["700", "755", "777"])
 def test_unix_socket(own: Start, mode: str) -> None:
     server = own("--unixsocketperm", mode)

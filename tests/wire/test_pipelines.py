@@ -7,7 +7,7 @@ import time
 
 import pytest
 from harness.client import Connection, connections
-from harness.process import Server
+from harness.process import C_SERVER, Server
 from harness.resp import CLOSED, OK, bulk, encode, encode_all, integer
 
 PONG = b"+PONG\r\n"
@@ -101,6 +101,21 @@ def test_reader_who_stops_and_leaves(subject: Server) -> None:
             time.sleep(0.02)
             getattr(lazy, end)()
         assert other.do("PING").value == b"PONG"
+
+
+@pytest.mark.skipif(bool(C_SERVER), reason="a sanitizer keeps freed memory")
+def test_vanished_readers_leave_no_memory(subject: Server) -> None:
+    keys = subject.spread(3)
+    with subject.connect() as other:
+        assert other.do("MSET", *(p for k in keys for p in (k, b"x" * (1 << 20)))) == OK
+        for turn in range(60):
+            if turn == 10:
+                before = subject.resident_bytes()
+            lazy = subject.connect()
+            lazy.send(encode_all(("MGET", *keys) for _ in range(10)))
+            (lazy.reset if turn % 2 else lazy.close)()
+            assert other.do("PING").value == b"PONG"
+    assert subject.resident_bytes() - before < 50 << 20, "50 rounds of 30 MB left memory behind"
 
 
 def test_slow_reader_gets_every_byte(subject: Server) -> None:

@@ -175,8 +175,8 @@ CASES = [
     ),
     case("many-arguments", ("EXISTS", *(f"k{i}" for i in range(20_000)))),
     case("many-empty-arguments", ("DEL", *(b"" for _ in range(5_000)))),
-    case("http-post", Send(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n"), END),
-    case("http-host", Send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), END),
+    case("http-post", Send(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n"), END, Do("PING", on=1)),
+    case("http-host", Send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), END, Do("PING", on=1)),
 ]
 
 
