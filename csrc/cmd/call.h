@@ -16,17 +16,20 @@
 #include "store/keyspace.h"
 
 struct client; /* shard/client.h: state of a connection or session; opaque to cmd/ */
-struct server; /* server/: opaque here */
 
 /* What all calls of a server share. Written at start and under all batons; read after a take. */
 struct domain {
+    atomic_u64 last_now_ms; /* any holder, relaxed: the latest time any call has seen (B7) */
     struct hash_seed hash_seed;
     struct keyspace **keyspaces; /* one per shard */
     uint32_t shard_count;
     uint32_t database_count;
     int64_t (*clock_ms)(void *context); /* real or virtual wall time */
     void *clock_context;
-    struct server *server;
+    /* Takes what a flush detached, to be freed off the shard threads; must not block. */
+    void (*discard)(void *context, struct keyspace_garbage *garbage);
+    void *discard_context;
+    void *server_context; /* the struct server, for handlers of server/ */
 };
 
 struct call {
@@ -36,7 +39,7 @@ struct call {
     uint32_t db;
     struct reply *reply;
     struct client *client; /* NULL in a plain in-process call and in a forwarded request */
-    const struct domain *domain;
+    struct domain *domain;
     struct effects *effects; /* of the turn this call belongs to */
     uint64_t first_hash;     /* hash of the key at first_hash_index, computed for routing; see call_hash */
     uint32_t first_hash_index; /* 0: none (argv[0] is never a key) */
@@ -51,8 +54,14 @@ struct key_place {
     uint32_t db;
 };
 
-/* The time of the call, read after its last take and never behind what a keyspace it touches has seen. */
-int64_t call_now(struct call *call);
+/* Wall time in milliseconds, real or virtual, that never goes back. */
+int64_t domain_now(struct domain *domain);
+
+/* The time of the call, read after its last take. */
+static inline int64_t call_now(struct call *call) {
+    if (call->now_ms == 0) call->now_ms = domain_now(call->domain);
+    return call->now_ms;
+}
 
 static inline uint64_t call_hash(const struct call *call, uint32_t index) {
     if (KRT_LIKELY(index == call->first_hash_index)) return call->first_hash;
@@ -74,6 +83,9 @@ struct entry *call_find(struct call *call, const struct key_place *place);
 void call_delete(struct call *call, const struct key_place *place, struct entry *entry,
                  enum notify_class class, const char *event);
 
+/* The reply to a command that does not exist, or to a subcommand that a container has not. */
+void call_reply_unknown(struct reply *reply, const struct bytes *argv, uint32_t argc);
+
 /* Error replies, in Redis's words; all mark the call failed. */
 void call_error(struct call *call, const char *text);
 void call_error_format(struct call *call, const char *format, ...)
@@ -83,7 +95,6 @@ void call_error_type(struct call *call);
 void call_error_integer(struct call *call);
 void call_error_memory(struct call *call);
 void call_error_arity(struct call *call);
-void call_error_unknown_subcommand(struct call *call);
 
 /* Parses argv[index] as an integer; replies the error and returns false if it is none. */
 bool call_integer(struct call *call, uint32_t index, int64_t *out);

@@ -186,7 +186,8 @@ struct command {
     const struct command *subcommands;
     bool (*find_keys)(const struct command *, const struct bytes *argv, size_t argc,
                       struct key_list *); /* private to table.c; NULL if it has no specs */
-    void (*handler)(struct call *);       /* NULL until bound */
+    bool all_shards;                /* its handler looks at every shard; written before `handler` */
+    void (*handler)(struct call *); /* NULL until bound */
 };
 
 /* A key of a command line: argv[index], and what the command does to it (enum key_flags). */
@@ -206,6 +207,8 @@ const struct command *command_find_name(struct bytes full_name);
 /* Binds a handler to the row of a full name. The row must exist, and a bound row is never rebound
  * to another handler. */
 void command_bind(const char *full_name, void (*handler)(struct call *));
+/* The same for a handler that is about whole databases or the server: it runs with every shard held. */
+void command_bind_all_shards(const char *full_name, void (*handler)(struct call *));
 
 /* All rows, subcommands included. */
 size_t command_count(void);

@@ -13,9 +13,8 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/version.h"
 
-#define KEVYRT_VERSION "0.1.0"
-#define KEVYRT_REDIS_VERSION "7.4.0"
 
 enum { KEVYRT_SHARDS_MAX = 64 };
 

@@ -1,10 +1,10 @@
 /* The fabric: all shards of one server, what joins them, and the settings they run by.
  *
  * Role: made by server/ from the configuration, run by the shard threads, entered by in-process callers
- * (shard/caller.h). A fabric lives for one start-to-stop of a server.
+ * (shard/caller.h). Its shells (batons, shards, seed) live as long as the server, so that a caller that comes
+ * during a stop finds a CLOSED baton and nothing freed; what is in the shards lives from start to stop.
  * Threads: members are constant after start but for those marked. Settings change only under all batons.
- * Ownership: shards own their keyspaces and connections; whoever stops the fabric frees it once no caller is inside
- * (callers count themselves in `callers`).
+ * Ownership: shards own their keyspaces and connections.
  */
 #pragma once
 
@@ -47,22 +47,18 @@ struct fabric {
     struct keyspace **keyspaces; /* domain.keyspaces */
     struct registry registry;
     struct effect_sink sink; /* what effects go to; `wanted` changes under all batons */
+    const struct command *get_command, *set_command; /* rows of the in-process fast path */
     int *listeners;          /* listening fds, accepted on shard 0 */
     uint32_t listener_count;
     atomic_u64 connections_received, connections_rejected; /* writer shard 0, relaxed; statistics */
-    atomic_u32 connection_count; /* any shard thread, relaxed; compared with max_clients */
-    /* Called by SHUTDOWN on whatever thread runs it: must not block. */
-    void (*shutdown_requested)(void *context);
-    /* Takes garbage to be freed off the shard threads. */
-    void (*discard)(void *context, struct keyspace_garbage *garbage);
-    void *context;
 };
 
-/* `keyspaces` and everything else of `fabric` is built from settings; nothing runs yet. 0 or -errno / -ENOMEM. */
+/* Allocates the shells; every baton is CLOSED. 0 or a negative errno value (then nothing is left). */
 int fabric_init(struct fabric *fabric, const struct fabric_settings *settings);
-/* Starts the threads; returns when every shard has its reactor and the listeners accept. */
+/* Fills the shards and starts their threads; returns when every shard has its reactor and the listeners accept.
+ * The listeners are the fabric's if it succeeds. 0 or a negative errno value. */
 int fabric_start(struct fabric *fabric, const int *listeners, uint32_t listener_count);
-/* Takes all batons, closes them, ends and joins every thread. The listeners are closed. */
+/* Takes all batons, closes them, ends and joins every thread, closes the listeners, empties the shards. */
 void fabric_stop(struct fabric *fabric);
 void fabric_deinit(struct fabric *fabric);
 /* In a forked child. */

@@ -1,0 +1,142 @@
+#include "cmd/call.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+enum { ERROR_TEXT_MAX = 512, UNKNOWN_ECHO_MAX = 128 };
+
+int64_t domain_now(struct domain *domain) {
+    int64_t now = domain->clock_ms(domain->clock_context);
+    int64_t last = (int64_t)atomic_load_relaxed(&domain->last_now_ms);
+    if (KRT_LIKELY(now == last)) return now;
+    /* The wall clock may be set back while we run; no call sees that. */
+    if (now < last) return last;
+    atomic_store_relaxed(&domain->last_now_ms, (uint64_t)now);
+    return now;
+}
+
+struct key_place keyspace_for(struct call *call, uint32_t index) {
+    uint64_t hash = call_hash(call, index);
+    return (struct key_place){
+        .key = call->argv[index],
+        .hash = hash,
+        .keyspace = call->domain->keyspaces[hash_shard(hash, call->domain->shard_count)],
+        .db = call->db,
+    };
+}
+
+struct key_place keyspace_for_bytes(struct call *call, struct bytes key, uint32_t db) {
+    uint64_t hash = hash_bytes(&call->domain->hash_seed, key.at, key.len);
+    return (struct key_place){
+        .key = key,
+        .hash = hash,
+        .keyspace = call->domain->keyspaces[hash_shard(hash, call->domain->shard_count)],
+        .db = db,
+    };
+}
+
+/* An entry whose deadline has passed is gone for every reader; its deletion is an effect like any other. */
+static struct entry *call_expire(struct call *call, const struct key_place *place,
+                                 struct entry *entry) {
+    if (!entry_is_expired(entry, call_now(call))) return entry;
+    place->keyspace->stats.expired++;
+    call_delete(call, place, entry, NOTIFY_EXPIRED, "expired");
+    return NULL;
+}
+
+struct entry *call_find(struct call *call, const struct key_place *place) {
+    struct entry *entry = keyspace_find(place->keyspace, place->db, place->hash, place->key);
+    if (KRT_LIKELY(!entry || entry_deadline(entry) == 0)) return entry;
+    return call_expire(call, place, entry);
+}
+
+struct entry *call_read(struct call *call, const struct key_place *place) {
+    struct entry *entry = call_find(call, place);
+    if (entry) {
+        place->keyspace->stats.hits++;
+    } else {
+        place->keyspace->stats.misses++;
+        effect_notify(call, place, NOTIFY_KEY_MISS, "keymiss");
+    }
+    return entry;
+}
+
+void call_delete(struct call *call, const struct key_place *place, struct entry *entry,
+                 enum notify_class class, const char *event) {
+    struct bytes log[] = {BYTES_LITERAL("DEL"), place->key};
+    keyspace_delete(place->keyspace, place->db, place->hash, entry);
+    effect_log(call, place->db, log, 2);
+    effect_change(call, place, class, event);
+}
+
+/* ---- Errors ------------------------------------------------------------------------------------- */
+
+void call_error(struct call *call, const char *text) {
+    call->failed = true;
+    reply_error(call->reply, text);
+}
+
+void call_error_format(struct call *call, const char *format, ...) {
+    char text[ERROR_TEXT_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    call_error(call, text);
+}
+
+void call_error_syntax(struct call *call) {
+    call_error(call, "ERR syntax error");
+}
+
+void call_error_type(struct call *call) {
+    call_error(call, "WRONGTYPE Operation against a key holding the wrong kind of value");
+}
+
+void call_error_integer(struct call *call) {
+    call_error(call, "ERR value is not an integer or out of range");
+}
+
+void call_error_memory(struct call *call) {
+    call_error(call, "OOM out of memory: the command was not executed");
+}
+
+void call_error_arity(struct call *call) {
+    call_error_format(call, "ERR wrong number of arguments for '%s' command",
+                      call->command->full_name);
+}
+
+bool call_integer(struct call *call, uint32_t index, int64_t *out) {
+    if (bytes_to_int64(call->argv[index], out)) return true;
+    call_error_integer(call);
+    return false;
+}
+
+static void reply_unknown_subcommand(struct reply *reply, const struct bytes *argv) {
+    char name[COMMAND_NAME_MAX + 1];
+    uint32_t len = argv[0].len < COMMAND_NAME_MAX ? argv[0].len : COMMAND_NAME_MAX;
+    for (uint32_t i = 0; i < len; i++)
+        name[i] = (char)(argv[0].at[i] >= 'a' && argv[0].at[i] <= 'z' ? argv[0].at[i] - 32
+                                                                       : argv[0].at[i]);
+    name[len] = 0;
+    reply_error_format(reply, "ERR unknown subcommand '%.*s'. Try %s HELP.",
+                       (int)(argv[1].len < UNKNOWN_ECHO_MAX ? argv[1].len : UNKNOWN_ECHO_MAX),
+                       argv[1].at, name);
+}
+
+void call_reply_unknown(struct reply *reply, const struct bytes *argv, uint32_t argc) {
+    char echo[2 * UNKNOWN_ECHO_MAX + 8] = "";
+    size_t used = 0;
+    if (argc >= 2 && command_find(argv, 1) && command_find(argv, 1)->subcommand_count) {
+        reply_unknown_subcommand(reply, argv);
+        return;
+    }
+    for (uint32_t i = 1; i < argc && used < UNKNOWN_ECHO_MAX; i++) {
+        int room = (int)(UNKNOWN_ECHO_MAX - used);
+        int len = argv[i].len < (uint32_t)room ? (int)argv[i].len : room;
+        used += (size_t)snprintf(echo + used, sizeof echo - used, "'%.*s' ", len, argv[i].at);
+    }
+    reply_error_format(reply, "ERR unknown command '%.*s', with args beginning with: %s",
+                       (int)(argv[0].len < UNKNOWN_ECHO_MAX ? argv[0].len : UNKNOWN_ECHO_MAX),
+                       argv[0].at, echo);
+}

@@ -1,0 +1,148 @@
+/* In-process calls, sessions and statistics: kevyrt.h over shard/caller.h. */
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "plat/clock.h"
+#include "plat/futex.h"
+#include "server/server.h"
+#include "shard/caller.h"
+#include "shard/shard.h"
+
+struct kevyrt_session {
+    struct kevyrt_server *server; /* counted */
+    struct client client;
+};
+
+static enum kevyrt_status status_of(enum caller_result result) {
+    switch (result) {
+    case CALLER_DONE: return KEVYRT_OK;
+    case CALLER_WOULD_WAIT: return KEVYRT_WOULD_WAIT;
+    case CALLER_STOPPED: return KEVYRT_STOPPED;
+    case CALLER_NO_MEMORY: return KEVYRT_NO_MEMORY;
+    }
+    return KEVYRT_STOPPED;
+}
+
+/* ---- Sessions ------------------------------------------------------------------------------------- */
+
+struct kevyrt_session *kevyrt_session_new(struct kevyrt_server *server) {
+    struct kevyrt_session *session = mem_calloc(NULL, sizeof *session);
+    if (!session) return NULL;
+    if (!client_init(&session->client, &server->fabric, -1, UINT32_MAX)) {
+        mem_free(NULL, session);
+        return NULL;
+    }
+    kevyrt_server_get(server);
+    session->server = server;
+    return session;
+}
+
+void kevyrt_session_put(struct kevyrt_session *session) {
+    client_deinit(&session->client);
+    kevyrt_server_put(session->server);
+    mem_free(NULL, session);
+}
+
+/* ---- Any command ---------------------------------------------------------------------------------- */
+
+static bool gather(struct reply *from, struct kevyrt_reply *to) {
+    to->len = reply_pending_bytes(from);
+    to->at = to->len <= sizeof to->small ? to->small : mem_alloc(NULL, to->len);
+    if (!to->at) return false;
+    for (size_t done = 0; done < to->len;) {
+        struct iovec iov[16];
+        size_t before = done;
+        int count = reply_iovecs(from, iov, 16);
+        for (int i = 0; i < count; done += iov[i++].iov_len)
+            memcpy(to->at + done, iov[i].iov_base, iov[i].iov_len);
+        reply_consume(from, done - before);
+    }
+    return true;
+}
+
+enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_session *session,
+                               uint32_t db, const struct bytes *argv, uint32_t argc,
+                               enum kevyrt_wait wait, struct kevyrt_reply *out) {
+    struct reply reply;
+    struct client *client = session ? &session->client : NULL;
+    if (db >= server->fabric.domain.database_count) return KEVYRT_BAD_CONFIG;
+    reply_init(&reply, NULL, 3);
+    enum kevyrt_status status = status_of(
+        caller_run(&server->fabric, client, db, argv, argc, wait == KEVYRT_WAIT, &reply));
+    if (status == KEVYRT_OK && !gather(&reply, out)) status = KEVYRT_NO_MEMORY;
+    reply_clear(&reply);
+    return status;
+}
+
+void kevyrt_reply_free(struct kevyrt_reply *reply) {
+    if (reply->at != reply->small) mem_free(NULL, reply->at);
+}
+
+/* ---- One string key ------------------------------------------------------------------------------- */
+
+enum kevyrt_status kevyrt_get(struct kevyrt_server *server, uint32_t db, struct bytes key,
+                              enum kevyrt_wait wait, struct kevyrt_value *out) {
+    struct blob *large = NULL;
+    enum caller_found found = CALLER_MISSING;
+    if (KRT_UNLIKELY(db >= server->fabric.domain.database_count)) return KEVYRT_BAD_CONFIG;
+    enum caller_result result = caller_get(&server->fabric, db, key, wait == KEVYRT_WAIT,
+                                           out->small, sizeof out->small, &out->len, &large, &found);
+    out->found = (enum kevyrt_found)found;
+    out->counted = large;
+    out->at = large ? large->data : out->small;
+    return status_of(result);
+}
+
+void kevyrt_value_put(struct kevyrt_value *value) {
+    if (value->counted) blob_put(value->counted);
+    value->counted = NULL;
+}
+
+enum kevyrt_status kevyrt_set(struct kevyrt_server *server, uint32_t db, struct bytes key,
+                              struct bytes value, enum kevyrt_wait wait) {
+    if (KRT_UNLIKELY(db >= server->fabric.domain.database_count)) return KEVYRT_BAD_CONFIG;
+    return status_of(caller_set(&server->fabric, db, key, value, wait == KEVYRT_WAIT));
+}
+
+/* ---- Statistics ----------------------------------------------------------------------------------- */
+
+static void shard_stats(const struct fabric *fabric, uint32_t index,
+                        struct kevyrt_shard_stats *out) {
+    struct shard *shard = fabric->shards[index];
+    const struct keyspace *keyspace = &shard->data.keyspace;
+    *out = (struct kevyrt_shard_stats){
+        .commands = shard->data.counters.commands,
+        .keyspace_hits = keyspace->stats.hits,
+        .keyspace_misses = keyspace->stats.misses,
+        .expired_keys = keyspace->stats.expired,
+        .evicted_keys = keyspace->stats.evicted,
+        .connections = atomic_load_relaxed(&shard->connections),
+        .used_bytes = keyspace_used_bytes(keyspace),
+        .held_bytes = keyspace_held_bytes(keyspace),
+        .baton_waits = shard->baton->waits,
+        .baton_wait_ns = shard->baton->wait_ns,
+        .loops = atomic_load_relaxed(&shard->io.loops),
+        .loop_gap_max_ns = atomic_load_relaxed(&shard->io.gap_max_ns),
+        .loop_gaps_over_1ms = atomic_load_relaxed(&shard->io.gaps_over_1ms),
+        .borrowed_runs = shard->data.counters.borrowed_runs,
+        .forwarded_requests = shard->data.counters.forwarded,
+    };
+    for (uint32_t db = 0; db < keyspace->database_count; db++)
+        out->keys += keyspace_count(keyspace, db);
+}
+
+enum kevyrt_status kevyrt_stats(struct kevyrt_server *server, struct kevyrt_stats *out) {
+    struct fabric *fabric = &server->fabric;
+    uint64_t all = fabric_all(fabric);
+    if (baton_set_take(&fabric->set, all, FUTEX_NO_DEADLINE) != BATON_TAKEN) return KEVYRT_STOPPED;
+    *out = (struct kevyrt_stats){.shard_count = fabric->settings.shard_count};
+    for (uint32_t i = 0; i < out->shard_count; i++) shard_stats(fabric, i, &out->shards[i]);
+    baton_set_drop(&fabric->set, all);
+    bool uring = fabric->settings.reactor == REACTOR_URING;
+    snprintf(out->io_backend, sizeof out->io_backend, "%s", uring ? "io_uring" : "epoll");
+    snprintf(out->io_reason, sizeof out->io_reason, "%s", server->io_reason);
+    out->uptime_ms = (uint64_t)(clock_wall_ms() - server->started_ms);
+    out->connections_received = atomic_load_relaxed(&fabric->connections_received);
+    out->rejected_connections = atomic_load_relaxed(&fabric->connections_rejected);
+    return KEVYRT_OK;
+}

@@ -1,0 +1,100 @@
+/* Where a server listens: TCP on the addresses of `bind`, and a Unix socket. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "plat/errors.h"
+#include "server/server.h"
+
+enum { BIND_ADDRESS_MAX = 256 };
+
+/* One address of `bind`: "*" and "-::*" are every IPv4 and every IPv6 address; with a leading "-" an address that
+ * this machine has not is skipped. */
+struct bind_address {
+    char host[BIND_ADDRESS_MAX];
+    bool optional;
+};
+
+static void parse_address(const char *word, size_t len, struct bind_address *out) {
+    out->optional = *word == '-';
+    if (out->optional) word++, len--;
+    if (len >= sizeof out->host) len = sizeof out->host - 1;
+    memcpy(out->host, word, len);
+    out->host[len] = 0;
+    if (strcmp(out->host, "*") == 0) strcpy(out->host, "0.0.0.0");
+    else if (strcmp(out->host, "::*") == 0) strcpy(out->host, "::");
+}
+
+static bool is_absent_address(int error) {
+    return error == -EADDRNOTAVAIL || error == -EAFNOSUPPORT || error == -EPROTONOSUPPORT;
+}
+
+static enum kevyrt_status listen_on(struct kevyrt_server *server, const struct bind_address *address,
+                                    int *out, uint32_t *count, struct kevyrt_error *error) {
+    uint16_t bound = server->port;
+    int fd = socket_listen_tcp(address->host, server->port, config_backlog(&server->config), &bound);
+    if (fd >= 0) {
+        /* Further addresses share the port that the kernel chose for the first. */
+        server->port = bound;
+        out[(*count)++] = fd;
+        return KEVYRT_OK;
+    }
+    if (address->optional && is_absent_address(fd)) return KEVYRT_OK;
+    return server_fail(error, KEVYRT_SYSTEM, fd, "cannot listen on %s:%u: %s", address->host,
+                       server->port, system_error_text(fd));
+}
+
+static enum kevyrt_status listen_tcp(struct kevyrt_server *server, int *out, uint32_t *count,
+                                     struct kevyrt_error *error) {
+    int port = config_port(&server->config);
+    server->port = port > 0 ? (uint16_t)port : 0;
+    if (port == 0) return KEVYRT_OK;
+    for (const char *at = config_bind(&server->config); *at;) {
+        struct bind_address address;
+        size_t len = strcspn(at, " ");
+        if (*count == LISTENERS_MAX)
+            return server_fail(error, KEVYRT_BAD_CONFIG, 0, "bind: too many addresses");
+        parse_address(at, len, &address);
+        enum kevyrt_status status = listen_on(server, &address, out, count, error);
+        if (status != KEVYRT_OK) return status;
+        at += len;
+        at += strspn(at, " ");
+    }
+    if (*count == 0 && *config_bind(&server->config))
+        return server_fail(error, KEVYRT_SYSTEM, EADDRNOTAVAIL,
+                           "cannot listen on port %d: no address of bind is there", port);
+    return KEVYRT_OK;
+}
+
+static enum kevyrt_status listen_unix(struct kevyrt_server *server, int *out, uint32_t *count,
+                                      struct kevyrt_error *error) {
+    const char *path = config_unixsocket(&server->config);
+    if (!*path) return KEVYRT_OK;
+    int fd = socket_listen_unix(path, config_unixsocketperm(&server->config),
+                                config_backlog(&server->config));
+    if (fd < 0)
+        return server_fail(error, KEVYRT_SYSTEM, fd, "cannot listen on %s: %s", path,
+                           system_error_text(fd));
+    server->unix_bound = true;
+    out[(*count)++] = fd;
+    return KEVYRT_OK;
+}
+
+enum kevyrt_status listeners_open(struct kevyrt_server *server, int *out, uint32_t *count,
+                                  struct kevyrt_error *error) {
+    enum kevyrt_status status = listen_tcp(server, out, count, error);
+    if (status == KEVYRT_OK) status = listen_unix(server, out, count, error);
+    if (status != KEVYRT_OK) listeners_close(server, out, *count);
+    return status;
+}
+
+void listeners_close(struct kevyrt_server *server, const int *listeners, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) socket_close(listeners[i]);
+    listeners_remove_files(server);
+}
+
+void listeners_remove_files(struct kevyrt_server *server) {
+    if (server->unix_bound) unlink(config_unixsocket(&server->config));
+    server->unix_bound = false;
+}

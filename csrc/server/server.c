@@ -1,0 +1,287 @@
+/* The life of a server.
+ *
+ *   new ──▶ STOPPED ──start──▶ RUNNING ──stop, SHUTDOWN──▶ STOPPED ──last put──▶ gone
+ *
+ * Locks, in this order: `control` serializes start and stop of the outside; `life` guards the fabric's
+ * start and stop, and is the only one that the keeper takes (SHUTDOWN), so that joining the keeper under
+ * `control` cannot wait for itself. The list lock is a leaf; fork takes it in its prepare handler.
+ */
+#include "server/server.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cmd/families.h"
+#include "plat/clock.h"
+#include "plat/descriptors.h"
+#include "plat/errors.h"
+#include "plat/futex.h"
+#include "plat/random.h"
+#include "server/admin.h"
+#include "server/log.h"
+
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct kevyrt_server *servers; /* list_lock */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void bind_once(void) {
+    log_queue_install();
+    strings_bind();
+    keys_bind();
+    command_commands_bind();
+    client_commands_bind();
+    server_commands_bind();
+    pthread_atfork(kevyrt_fork_prepare, kevyrt_fork_parent, kevyrt_fork_child);
+}
+
+enum kevyrt_status server_fail(struct kevyrt_error *error, enum kevyrt_status status, int number,
+                               const char *format, ...) {
+    if (!error) return status;
+    va_list arguments;
+    va_start(arguments, format);
+    error->number = number < 0 ? -number : number;
+    vsnprintf(error->text, sizeof error->text, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+/* ---- New and gone --------------------------------------------------------------------------------- */
+
+static void list_add(struct kevyrt_server *server) {
+    pthread_mutex_lock(&list_lock);
+    server->next = servers;
+    servers = server;
+    pthread_mutex_unlock(&list_lock);
+}
+
+static void list_remove(struct kevyrt_server *server) {
+    pthread_mutex_lock(&list_lock);
+    struct kevyrt_server **at = &servers;
+    while (*at != server) at = &(*at)->next;
+    *at = server->next;
+    pthread_mutex_unlock(&list_lock);
+}
+
+static enum kevyrt_status configure(struct kevyrt_server *server,
+                                    const struct kevyrt_setting *settings, size_t count,
+                                    struct kevyrt_error *error) {
+    for (size_t i = 0; i < count; i++) {
+        enum kevyrt_status status =
+            config_set(&server->config, settings[i].name, settings[i].value, error);
+        if (status != KEVYRT_OK) return status;
+    }
+    return KEVYRT_OK;
+}
+
+static int make_run_id(struct kevyrt_server *server) {
+    uint8_t bytes[20];
+    int result = random_from_kernel(bytes, sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        snprintf(&server->run_id[2 * i], 3, "%02x", bytes[i]);
+    return result;
+}
+
+static enum kevyrt_status make_fabric(struct kevyrt_server *server, struct kevyrt_error *error) {
+    struct fabric_settings settings = {0};
+    config_fabric_settings(&server->config, &settings);
+    int result = make_run_id(server);
+    if (result == 0) result = fabric_init(&server->fabric, &settings);
+    if (result < 0)
+        return server_fail(error, KEVYRT_SYSTEM, result, "cannot make the shards: %s",
+                           system_error_text(result));
+    struct domain *domain = &server->fabric.domain;
+    domain->server_context = server;
+    domain->discard = keeper_discard;
+    domain->discard_context = &server->keeper;
+    return KEVYRT_OK;
+}
+
+enum kevyrt_status kevyrt_server_new(const struct kevyrt_setting *settings, size_t count,
+                                     struct kevyrt_server **out, struct kevyrt_error *error) {
+    pthread_once(&once, bind_once);
+    struct kevyrt_server *server = mem_pages_alloc(NULL, sizeof *server, 4096);
+    if (!server) return server_fail(error, KEVYRT_NO_MEMORY, ENOMEM, "out of memory");
+    atomic_store_relaxed(&server->references, 1);
+    pthread_mutex_init(&server->control, NULL);
+    pthread_mutex_init(&server->life, NULL);
+    config_init(&server->config);
+    enum kevyrt_status status = configure(server, settings, count, error);
+    if (status == KEVYRT_OK) status = make_fabric(server, error);
+    if (status != KEVYRT_OK) {
+        config_deinit(&server->config);
+        mem_pages_free(NULL, server, sizeof *server);
+        return status;
+    }
+    list_add(server);
+    *out = server;
+    return KEVYRT_OK;
+}
+
+void kevyrt_server_get(struct kevyrt_server *server) {
+    atomic_add_relaxed(&server->references, 1);
+}
+
+void kevyrt_server_put(struct kevyrt_server *server) {
+    if (atomic_sub_acq_rel(&server->references, 1) != 1) return;
+    kevyrt_server_stop(server);
+    list_remove(server);
+    fabric_deinit(&server->fabric);
+    config_deinit(&server->config);
+    pthread_mutex_destroy(&server->control);
+    pthread_mutex_destroy(&server->life);
+    mem_pages_free(NULL, server, sizeof *server);
+}
+
+/* ---- Start ---------------------------------------------------------------------------------------- */
+
+/* auto takes io_uring where it can be had; asked for by name it must be had. */
+static enum kevyrt_status choose_reactor(struct kevyrt_server *server, struct kevyrt_error *error) {
+    enum config_io wanted = config_io(&server->config);
+    char *reason = server->io_reason;
+    if (wanted == CONFIG_IO_EPOLL) {
+        snprintf(reason, sizeof server->io_reason, "epoll was asked for");
+        server->fabric.settings.reactor = REACTOR_EPOLL;
+        return KEVYRT_OK;
+    }
+    int result = reactor_uring_probe(reason, sizeof server->io_reason);
+    server->fabric.settings.reactor = result == 0 ? REACTOR_URING : REACTOR_EPOLL;
+    if (result < 0 && wanted == CONFIG_IO_URING)
+        return server_fail(error, KEVYRT_SYSTEM, result, "io_uring cannot be had: %s", reason);
+    if (result < 0) log_line(LOG_NOTICE, "Using epoll: %s", reason);
+    return KEVYRT_OK;
+}
+
+static enum kevyrt_status start_fabric(struct kevyrt_server *server, struct kevyrt_error *error) {
+    int listeners[LISTENERS_MAX];
+    uint32_t count = 0;
+    enum kevyrt_status status = choose_reactor(server, error);
+    if (status == KEVYRT_OK) status = listeners_open(server, listeners, &count, error);
+    if (status != KEVYRT_OK) return status;
+    int result = fabric_start(&server->fabric, listeners, count);
+    if (result == 0) return KEVYRT_OK;
+    listeners_close(server, listeners, count);
+    return server_fail(error, KEVYRT_SYSTEM, result, "cannot start the shards: %s",
+                       system_error_text(result));
+}
+
+static void stop_locked(struct kevyrt_server *server) {
+    pthread_mutex_lock(&server->life);
+    if (atomic_load_acquire(&server->state) == SERVER_RUNNING) {
+        atomic_store_release(&server->state, SERVER_STOPPED);
+        fabric_stop(&server->fabric);
+        listeners_remove_files(server);
+    }
+    pthread_mutex_unlock(&server->life);
+    atomic_add_seq_cst(&server->shutdown, 1);
+    futex_wake(&server->shutdown, INT32_MAX);
+}
+
+static void stop_on_keeper(void *context) {
+    stop_locked(context);
+}
+
+static enum kevyrt_status start_controlled(struct kevyrt_server *server,
+                                           struct kevyrt_error *error) {
+    if (server->forked) return server_fail(error, KEVYRT_STOPPED, 0, "this is a forked child");
+    if (atomic_load_acquire(&server->state) == SERVER_RUNNING) return KEVYRT_OK;
+    if (server->keeper_running) keeper_stop(&server->keeper);
+    server->keeper_running = false;
+    int result = keeper_start(&server->keeper, stop_on_keeper, server);
+    if (result < 0)
+        return server_fail(error, KEVYRT_SYSTEM, result, "cannot start a thread: %s",
+                           system_error_text(result));
+    server->keeper_running = true;
+    server->started_ms = clock_wall_ms();
+    pthread_mutex_lock(&server->life);
+    enum kevyrt_status status = start_fabric(server, error);
+    if (status == KEVYRT_OK) atomic_store_release(&server->state, SERVER_RUNNING);
+    pthread_mutex_unlock(&server->life);
+    if (status != KEVYRT_OK) {
+        keeper_stop(&server->keeper);
+        server->keeper_running = false;
+    }
+    return status;
+}
+
+enum kevyrt_status kevyrt_server_start(struct kevyrt_server *server, struct kevyrt_error *error) {
+    pthread_mutex_lock(&server->control);
+    enum kevyrt_status status = start_controlled(server, error);
+    pthread_mutex_unlock(&server->control);
+    return status;
+}
+
+/* ---- Stop ----------------------------------------------------------------------------------------- */
+
+void kevyrt_server_stop(struct kevyrt_server *server) {
+    if (server->forked) return;
+    pthread_mutex_lock(&server->control);
+    stop_locked(server);
+    if (server->keeper_running) keeper_stop(&server->keeper);
+    server->keeper_running = false;
+    pthread_mutex_unlock(&server->control);
+}
+
+void server_request_shutdown(struct kevyrt_server *server) {
+    keeper_request_stop(&server->keeper);
+}
+
+bool kevyrt_server_running(const struct kevyrt_server *server) {
+    return atomic_load_acquire(&server->state) == SERVER_RUNNING;
+}
+
+enum kevyrt_status kevyrt_server_wait(struct kevyrt_server *server, uint64_t deadline_ns) {
+    for (;;) {
+        uint32_t seen = atomic_load_seq_cst(&server->shutdown);
+        if (!kevyrt_server_running(server)) return KEVYRT_STOPPED;
+        if (!futex_wait(&server->shutdown, seen, deadline_ns)) return KEVYRT_TIMEOUT;
+    }
+}
+
+uint16_t kevyrt_server_port(const struct kevyrt_server *server) {
+    return server->port;
+}
+
+bool kevyrt_server_setting(struct kevyrt_server *server, const char *name, char *out,
+                           size_t capacity) {
+    return config_get(&server->config, name, out, capacity);
+}
+
+enum kevyrt_status kevyrt_server_adopt(struct kevyrt_server *server, int fd,
+                                       struct kevyrt_error *error) {
+    int result = socket_prepare_adopted(fd);
+    if (result < 0)
+        return server_fail(error, KEVYRT_SYSTEM, result, "cannot adopt descriptor %d: %s", fd,
+                           system_error_text(result));
+    result = fabric_adopt(&server->fabric, fd);
+    if (result == 0) return KEVYRT_OK;
+    if (result == -ESHUTDOWN) return server_fail(error, KEVYRT_STOPPED, 0, "the server is stopped");
+    return server_fail(error, KEVYRT_SYSTEM, result, "cannot adopt descriptor %d: %s", fd,
+                       system_error_text(result));
+}
+
+/* ---- fork ----------------------------------------------------------------------------------------- */
+
+/* The child has one thread and a copy of memory in whatever state the others left it: it closes what is
+ * shared with the parent (descriptors) and marks the rest, and frees, joins and locks nothing. */
+void kevyrt_fork_prepare(void) {
+    pthread_mutex_lock(&list_lock);
+    log_queue_fork_prepare();
+}
+
+void kevyrt_fork_parent(void) {
+    log_queue_fork_done();
+    pthread_mutex_unlock(&list_lock);
+}
+
+void kevyrt_fork_child(void) {
+    for (struct kevyrt_server *server = servers; server; server = server->next) {
+        server->forked = true;
+        atomic_store_relaxed(&server->state, SERVER_STOPPED);
+        fabric_close_in_child(&server->fabric);
+    }
+    descriptors_close_all();
+    log_queue_fork_done();
+    pthread_mutex_unlock(&list_lock);
+}

@@ -1,0 +1,49 @@
+/* The server: configuration, life cycle, listeners. Internal to server/.
+ *
+ * Threads: see server.c. Handlers reach it through `call->domain->server_context`.
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "server/config.h"
+#include "server/keeper.h"
+#include "server/kevyrt.h"
+#include "shard/fabric.h"
+
+enum { LISTENERS_MAX = 32 };
+
+enum server_state { SERVER_STOPPED, SERVER_RUNNING };
+
+struct kevyrt_server {
+    atomic_u32 references;   /* any thread; put acq_rel */
+    atomic_u32 state;        /* enum server_state; writer: holder of `life`; any reader, acquire */
+    atomic_u32 shutdown;     /* futex: counts the ends, for kevyrt_server_wait */
+    bool forked;             /* this is a child's copy; written by the fork handler only */
+    bool keeper_running;     /* control */
+    uint16_t port;           /* life */
+    bool unix_bound;         /* life: the socket file is ours to remove */
+    struct fabric fabric;
+    struct config config;    /* written before start; later under all batons */
+    struct keeper keeper;
+    pthread_mutex_t control; /* start and stop from outside, one at a time */
+    pthread_mutex_t life;    /* start and stop of the fabric; never held by a shard thread */
+    char io_reason[160];     /* life */
+    char run_id[41];         /* constant */
+    int64_t started_ms;
+    struct kevyrt_server *next; /* list lock */
+};
+
+/* Fills `error` (which may be NULL) and returns `status`. */
+enum kevyrt_status server_fail(struct kevyrt_error *error, enum kevyrt_status status, int number,
+                               const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* SHUTDOWN: asks for a stop on the keeper's thread. Does not block; any thread. */
+void server_request_shutdown(struct kevyrt_server *server);
+
+/* ---- listeners.c: what `port`, `bind` and `unixsocket` say. All or nothing. ----------------------- */
+enum kevyrt_status listeners_open(struct kevyrt_server *server, int *out, uint32_t *count,
+                                  struct kevyrt_error *error);
+void listeners_close(struct kevyrt_server *server, const int *listeners, uint32_t count);
+/* Removes the Unix socket's file. */
+void listeners_remove_files(struct kevyrt_server *server);

@@ -1,0 +1,116 @@
+#include "shard/caller.h"
+
+#include "plat/futex.h"
+#include "shard/shard.h"
+
+static enum caller_result take(struct fabric *fabric, uint64_t mask, bool may_wait) {
+    if (KRT_LIKELY(baton_set_try(&fabric->set, mask))) return CALLER_DONE;
+    if (baton_is_closed(&fabric->batons[__builtin_ctzll(mask)])) return CALLER_STOPPED;
+    if (!may_wait) return CALLER_WOULD_WAIT;
+    return baton_set_take(&fabric->set, mask, FUTEX_NO_DEADLINE) == BATON_TAKEN ? CALLER_DONE
+                                                                                : CALLER_STOPPED;
+}
+
+static void drop(struct fabric *fabric, uint64_t mask) {
+    for (uint64_t left = mask; left; left &= left - 1)
+        turn_seal_data(fabric, fabric->shards[__builtin_ctzll(left)]);
+    baton_set_drop(&fabric->set, mask);
+}
+
+enum caller_result caller_run(struct fabric *fabric, struct client *client, uint32_t db,
+                              const struct bytes *argv, uint32_t argc, bool may_wait,
+                              struct reply *reply) {
+    struct request request = {.argv = argv, .argc = argc};
+    struct plan plan;
+    int64_t now_ms = 0;
+    plan_request(fabric, &request, &plan);
+    if (execute_refused(client, reply, &request, &plan)) return CALLER_DONE;
+    /* With one shard, and for a command without keys, any shard's counters and effects serve. */
+    uint64_t mask = plan.mask ? plan.mask : 1;
+    enum caller_result result = take(fabric, mask, may_wait);
+    if (result != CALLER_DONE) return result;
+    execute_command(fabric->shards[__builtin_ctzll(mask)], client, client ? client->db : db, reply,
+                    &request, &plan, &now_ms);
+    drop(fabric, mask);
+    return reply->failed ? CALLER_NO_MEMORY : CALLER_DONE;
+}
+
+/* ---- One string key ----------------------------------------------------------------------------- */
+
+static enum caller_result enter(struct fabric *fabric, uint64_t hash, bool may_wait,
+                                struct shard **out) {
+    *out = fabric->shards[hash_shard(hash, fabric->settings.shard_count)];
+    if (KRT_LIKELY(baton_try((*out)->baton))) return CALLER_DONE;
+    return take(fabric, (*out)->own, may_wait);
+}
+
+static void leave(struct shard *shard) {
+    turn_seal_data(shard->fabric, shard);
+    baton_drop(shard->baton);
+}
+
+/* The handler's call, for what the fast path must not decide itself: an expiry, an effect. */
+static struct call fast_call(struct shard *shard, const struct command *command, uint32_t db,
+                             const struct bytes *argv, uint32_t argc, uint64_t hash,
+                             struct reply *reply) {
+    shard->data.counters.commands++;
+    shard->data.calls[command->id]++;
+    return (struct call){
+        .command = command,
+        .argv = argv,
+        .argc = argc,
+        .db = db,
+        .reply = reply,
+        .domain = &shard->fabric->domain,
+        .effects = &shard->data.effects,
+        .first_hash = hash,
+        .first_hash_index = 1,
+    };
+}
+
+static enum caller_result copy_out(struct bytes value, char *small, uint32_t capacity,
+                                   uint32_t *len, struct blob **large, enum caller_found *found) {
+    *len = value.len;
+    if (value.len <= capacity) {
+        memcpy(small, value.at, value.len);
+        *found = CALLER_SMALL;
+        return CALLER_DONE;
+    }
+    *large = value.flags & BYTES_BLOB ? blob_get(blob_of(value)) : blob_copy(NULL, value);
+    *found = CALLER_LARGE;
+    return *large ? CALLER_DONE : CALLER_NO_MEMORY;
+}
+
+enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes key, bool may_wait,
+                              char *small, uint32_t capacity, uint32_t *len, struct blob **large,
+                              enum caller_found *found) {
+    struct shard *shard;
+    struct bytes argv[] = {BYTES_LITERAL("GET"), key};
+    uint64_t hash = hash_bytes(&fabric->domain.hash_seed, key.at, key.len);
+    enum caller_result result = enter(fabric, hash, may_wait, &shard);
+    if (KRT_UNLIKELY(result != CALLER_DONE)) return result;
+    struct call call = fast_call(shard, fabric->get_command, db, argv, 2, hash, NULL);
+    struct key_place place = {key, hash, &shard->data.keyspace, db};
+    struct entry *entry = call_read(&call, &place);
+    if (!entry) *found = CALLER_MISSING;
+    else if (entry_type(entry) != VALUE_STRING) *found = CALLER_WRONG_TYPE;
+    else result = copy_out(entry_string(entry), small, capacity, len, large, found);
+    leave(shard);
+    return result;
+}
+
+enum caller_result caller_set(struct fabric *fabric, uint32_t db, struct bytes key,
+                              struct bytes value, bool may_wait) {
+    struct shard *shard;
+    struct reply reply;
+    struct bytes argv[] = {BYTES_LITERAL("SET"), key, value};
+    uint64_t hash = hash_bytes(&fabric->domain.hash_seed, key.at, key.len);
+    enum caller_result result = enter(fabric, hash, may_wait, &shard);
+    if (KRT_UNLIKELY(result != CALLER_DONE)) return result;
+    reply_init(&reply, NULL, 3);
+    struct call call = fast_call(shard, fabric->set_command, db, argv, 3, hash, &reply);
+    fabric->set_command->handler(&call);
+    leave(shard);
+    reply_clear(&reply);
+    return call.failed ? CALLER_NO_MEMORY : CALLER_DONE;
+}

@@ -1,0 +1,28 @@
+/* Callers: commands from threads that are not ours, run on the caller's thread.
+ *
+ * Role: takes the batons of the command's shards, runs the ordinary handler, drops. What the shard thread
+ * must do about it goes through the streams and a wake-up; a caller never enters an I/O room.
+ * Threads: any, several at once. Whoever calls guarantees that the fabric's memory stays (the server counts its
+ * callers); the batons' CLOSED state is the only liveness check.
+ * Errors: enum caller_result.
+ */
+#pragma once
+
+#include "shard/fabric.h"
+
+enum caller_result { CALLER_DONE, CALLER_WOULD_WAIT, CALLER_STOPPED, CALLER_NO_MEMORY };
+
+/* Runs one command. `client` may be NULL: then in database `db`, as nobody. Without `may_wait` it returns
+ * CALLER_WOULD_WAIT rather than wait for a baton. The reply (also of refusals) is appended to `reply`. */
+enum caller_result caller_run(struct fabric *fabric, struct client *client, uint32_t db,
+                              const struct bytes *argv, uint32_t argc, bool may_wait,
+                              struct reply *reply);
+
+/* The fast path of one string key. `small` holds up to `capacity` bytes; a longer value is counted in *large, or,
+ * where it is not a blob, copied into one. */
+enum caller_found { CALLER_MISSING, CALLER_SMALL, CALLER_LARGE, CALLER_WRONG_TYPE };
+enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes key, bool may_wait,
+                              char *small, uint32_t capacity, uint32_t *len, struct blob **large,
+                              enum caller_found *found);
+enum caller_result caller_set(struct fabric *fabric, uint32_t db, struct bytes key,
+                              struct bytes value, bool may_wait);

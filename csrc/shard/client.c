@@ -1,0 +1,72 @@
+#include "shard/client.h"
+
+#include "base/mem.h"
+#include "plat/clock.h"
+#include "shard/fabric.h"
+
+static void describe_peer(struct card *card, int fd) {
+    if (fd < 0) return;
+    socket_peer_text(fd, &card->peer);
+    socket_local_text(fd, &card->local);
+}
+
+bool client_init(struct client *client, struct fabric *fabric, int fd, uint32_t shard) {
+    struct card *card = mem_calloc(NULL, sizeof *card);
+    if (!card) return false;
+    card->fd = fd;
+    card->shard = shard;
+    card->created_ms = clock_wall_ms();
+    atomic_store_relaxed(&card->proto, 2);
+    describe_peer(card, fd);
+    registry_add(&fabric->registry, card);
+    const char *password = fabric->settings.password;
+    bool session = fd < 0; /* whoever is in the process already has the data */
+    *client = (struct client){
+        .fabric = fabric,
+        .card = card,
+        .proto = session ? 3 : 2,
+        .session = session,
+        .authenticated = session || !password || !*password,
+    };
+    return true;
+}
+
+void client_deinit(struct client *client) {
+    struct card *card = client->card;
+    registry_remove(&client->fabric->registry, card);
+    mem_free(NULL, card->name);
+    mem_free(NULL, card->lib_name);
+    mem_free(NULL, card->lib_version);
+    mem_free(NULL, card);
+    client->card = NULL;
+}
+
+static char **text_of(struct card *card, enum client_text which) {
+    switch (which) {
+    case CLIENT_NAME: return &card->name;
+    case CLIENT_LIB_NAME: return &card->lib_name;
+    case CLIENT_LIB_VERSION: return &card->lib_version;
+    }
+    return NULL;
+}
+
+static char *text_copy(struct bytes text) {
+    char *copy = mem_alloc(NULL, (size_t)text.len + 1);
+    if (!copy) return NULL;
+    memcpy(copy, text.at, text.len);
+    copy[text.len] = 0;
+    return copy;
+}
+
+bool client_set_text(struct client *client, enum client_text which, struct bytes text) {
+    char *copy = text.len ? text_copy(text) : NULL;
+    if (text.len && !copy) return false;
+    struct registry *registry = &client->fabric->registry;
+    char **place = text_of(client->card, which);
+    pthread_mutex_lock(&registry->lock);
+    char *old = *place;
+    *place = copy;
+    pthread_mutex_unlock(&registry->lock);
+    mem_free(NULL, old);
+    return true;
+}

@@ -1,0 +1,224 @@
+/* Commands about the connection itself: HELLO, AUTH, SELECT, QUIT, CLIENT.
+ *
+ * They need the client behind the call. A plain in-process call has none, and its commands say so.
+ */
+#include "cmd/call.h"
+#include "base/version.h"
+#include "shard/fabric.h"
+
+/* The client, or NULL after an error reply. */
+static struct client *client_of(struct call *call) {
+    if (!call->client)
+        call_error_format(call, "ERR '%s' needs a connection: use a session",
+                          call->command->full_name);
+    return call->client;
+}
+
+static bool secrets_equal(const char *secret, struct bytes given) {
+    /* Every byte is looked at, so that the time taken tells nothing about where they differ. */
+    size_t len = strlen(secret);
+    unsigned difference = (unsigned)(len ^ given.len);
+    for (size_t i = 0; i < given.len; i++)
+        difference |= (unsigned char)given.at[i] ^ (unsigned char)secret[len ? i % len : 0];
+    return difference == 0;
+}
+
+static bool has_password(const struct client *client) {
+    const char *password = client->fabric->settings.password;
+    return password && *password;
+}
+
+/* The only user is `default`. Replies the error and returns false if it may not. */
+static bool authenticate(struct call *call, struct bytes user, struct bytes password) {
+    struct client *client = call->client;
+    bool right = bytes_equal(user, BYTES_LITERAL("default")) &&
+                 (!has_password(client) ||
+                  secrets_equal(client->fabric->settings.password, password));
+    if (!right) {
+        call_error(call, "WRONGPASS invalid username-password pair or user is disabled.");
+        return false;
+    }
+    client->authenticated = true;
+    return true;
+}
+
+static void auth_command(struct call *call) {
+    struct client *client = client_of(call);
+    if (!client) return;
+    if (call->argc > 3) {
+        call_error_syntax(call);
+        return;
+    }
+    if (call->argc == 2 && !has_password(client)) {
+        call_error(call, "ERR AUTH <password> called without any password configured for the "
+                         "default user. Are you sure your configuration is correct?");
+        return;
+    }
+    struct bytes user = call->argc == 3 ? call->argv[1] : BYTES_LITERAL("default");
+    if (authenticate(call, user, call->argv[call->argc - 1])) reply_ok(call->reply);
+}
+
+/* ---- Names -------------------------------------------------------------------------------------- */
+
+static bool is_plain_text(struct bytes text) {
+    for (uint32_t i = 0; i < text.len; i++)
+        if (text.at[i] < '!' || text.at[i] > '~') return false;
+    return true;
+}
+
+static bool set_text(struct call *call, enum client_text which, struct bytes text) {
+    if (!is_plain_text(text)) {
+        call_error_format(call, "ERR %s cannot contain spaces, newlines or special characters.",
+                          which == CLIENT_NAME       ? "Client names"
+                          : which == CLIENT_LIB_NAME ? "lib-name"
+                                                     : "lib-ver");
+        return false;
+    }
+    if (client_set_text(call->client, which, text)) return true;
+    call_error_memory(call);
+    return false;
+}
+
+static void client_setname_command(struct call *call) {
+    if (client_of(call) && set_text(call, CLIENT_NAME, call->argv[2])) reply_ok(call->reply);
+}
+
+static void client_getname_command(struct call *call) {
+    struct client *client = client_of(call);
+    if (!client) return;
+    if (client->card->name) reply_bulk_text(call->reply, client->card->name);
+    else reply_null(call->reply);
+}
+
+static void client_setinfo_command(struct call *call) {
+    if (!client_of(call)) return;
+    struct bytes attribute = call->argv[2];
+    enum client_text which = bytes_is(attribute, "lib-name") ? CLIENT_LIB_NAME : CLIENT_LIB_VERSION;
+    if (which == CLIENT_LIB_VERSION && !bytes_is(attribute, "lib-ver")) {
+        call_error_format(call, "ERR Unrecognized option '%.*s'", (int)attribute.len, attribute.at);
+        return;
+    }
+    if (set_text(call, which, call->argv[3])) reply_ok(call->reply);
+}
+
+static void client_id_command(struct call *call) {
+    struct client *client = client_of(call);
+    if (client) reply_integer(call->reply, (int64_t)client->card->id);
+}
+
+/* ---- HELLO -------------------------------------------------------------------------------------- */
+
+struct hello {
+    int64_t proto;
+    struct bytes user, password, name;
+    bool has_auth, has_name;
+};
+
+static bool hello_parse_options(struct call *call, struct hello *hello) {
+    for (uint32_t i = 2; i < call->argc; i++) {
+        uint32_t left = call->argc - 1 - i;
+        if (bytes_is(call->argv[i], "auth") && left >= 2) {
+            hello->has_auth = true;
+            hello->user = call->argv[++i];
+            hello->password = call->argv[++i];
+        } else if (bytes_is(call->argv[i], "setname") && left >= 1) {
+            hello->has_name = true;
+            hello->name = call->argv[++i];
+        } else {
+            call_error_format(call, "ERR Syntax error in HELLO option '%.*s'",
+                              (int)call->argv[i].len, call->argv[i].at);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool hello_parse(struct call *call, struct hello *hello) {
+    *hello = (struct hello){.proto = call->client->proto};
+    if (call->argc < 2) return true;
+    if (!bytes_to_int64(call->argv[1], &hello->proto)) {
+        call_error(call, "ERR Protocol version is not an integer or out of range");
+        return false;
+    }
+    if (hello->proto < 2 || hello->proto > 3) {
+        call_error(call, "NOPROTO unsupported protocol version");
+        return false;
+    }
+    return hello_parse_options(call, hello);
+}
+
+/* Checks everything before it changes anything. */
+static bool hello_apply(struct call *call, const struct hello *hello) {
+    struct client *client = call->client;
+    if (hello->has_name && !is_plain_text(hello->name)) {
+        call_error(call, "ERR Client names cannot contain spaces, newlines or special characters.");
+        return false;
+    }
+    if (hello->has_auth && !authenticate(call, hello->user, hello->password)) return false;
+    if (!client->authenticated) {
+        call_error(call, "NOAUTH HELLO must be called with the client already authenticated, "
+                         "otherwise the HELLO <proto> AUTH <user> <pass> option can be used to "
+                         "authenticate the client and select the RESP protocol version at the "
+                         "same time");
+        return false;
+    }
+    if (hello->has_name && !set_text(call, CLIENT_NAME, hello->name)) return false;
+    client->proto = call->reply->proto = (uint8_t)hello->proto;
+    atomic_store_relaxed(&client->card->proto, client->proto);
+    return true;
+}
+
+static void hello_command(struct call *call) {
+    struct hello hello;
+    struct client *client = client_of(call);
+    if (!client || !hello_parse(call, &hello) || !hello_apply(call, &hello)) return;
+    struct reply *reply = call->reply;
+    reply_map(reply, 7);
+    reply_bulk_text(reply, "server");
+    reply_bulk_text(reply, "redis");
+    reply_bulk_text(reply, "version");
+    reply_bulk_text(reply, KEVYRT_REDIS_VERSION);
+    reply_bulk_text(reply, "proto");
+    reply_integer(reply, client->proto);
+    reply_bulk_text(reply, "id");
+    reply_integer(reply, (int64_t)client->card->id);
+    reply_bulk_text(reply, "mode");
+    reply_bulk_text(reply, "standalone");
+    reply_bulk_text(reply, "role");
+    reply_bulk_text(reply, "master");
+    reply_bulk_text(reply, "modules");
+    reply_array(reply, 0);
+}
+
+/* ---- SELECT, QUIT ------------------------------------------------------------------------------- */
+
+static void select_command(struct call *call) {
+    int64_t db;
+    struct client *client = client_of(call);
+    if (!client) return;
+    if (!bytes_to_int64(call->argv[1], &db) || db < INT32_MIN || db > INT32_MAX) {
+        call_error(call, "ERR value is not an integer or out of range");
+    } else if (db < 0 || (uint64_t)db >= call->domain->database_count) {
+        call_error(call, "ERR DB index is out of range");
+    } else {
+        client->db = (uint32_t)db;
+        atomic_store_relaxed(&client->card->db, client->db);
+        reply_ok(call->reply);
+    }
+}
+
+static void quit_command(struct call *call) {
+    if (call->client) call->client->close_after_reply = true;
+    reply_ok(call->reply);
+}
+
+void client_commands_bind(void) {
+    command_bind("auth", auth_command);
+    command_bind("hello", hello_command);
+    command_bind("select", select_command);
+    command_bind("quit", quit_command);
+    command_bind("client|id", client_id_command);
+    command_bind("client|getname", client_getname_command);
+    command_bind("client|setname", client_setname_command);
+    command_bind("client|setinfo", client_setinfo_command);
+}

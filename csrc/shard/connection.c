@@ -1,0 +1,215 @@
+/* Connections: receiving, output, and the one teardown.
+ *
+ *   open ──data──▶ in the input list ──run──▶ in the ready list ──flush──▶ sending ──sent──▶ open
+ *     └─ end of file, error, QUIT, limits, shutdown ──connection_end──▶ closing ──EVENT_CLOSED──▶ free
+ *
+ * A connection that has been asked to close after its replies (QUIT, malformed input, end of file of the
+ * peer) goes on until its last slot is retired and its last byte sent.
+ */
+#include <errno.h>
+
+#include "plat/descriptors.h"
+#include "shard/shard.h"
+
+enum { CONNECTIONS_FIRST = 64, IOVECS = 16 };
+
+static bool table_grow(struct shard_io *io) {
+    uint32_t capacity = io->connection_capacity ? io->connection_capacity * 2 : CONNECTIONS_FIRST;
+    struct connection **connections =
+        mem_realloc(NULL, io->connections, capacity * sizeof *connections);
+    if (!connections) return false;
+    io->connections = connections;
+    uint32_t *generations = mem_realloc(NULL, io->generations, capacity * sizeof *generations);
+    if (!generations) return false;
+    io->generations = generations;
+    for (uint32_t i = io->connection_capacity; i < capacity; i++) {
+        connections[i] = NULL;
+        generations[i] = 0;
+    }
+    io->connection_capacity = capacity;
+    return true;
+}
+
+static bool table_enter(struct shard_io *io, struct connection *connection) {
+    if (io->connection_count == io->connection_capacity && !table_grow(io)) return false;
+    uint32_t index = io->next_free < io->connection_capacity ? io->next_free : 0;
+    while (io->connections[index]) index = (index + 1) % io->connection_capacity;
+    io->next_free = index + 1;
+    io->connections[index] = connection;
+    io->connection_count++;
+    connection->index = index;
+    connection->generation = ++io->generations[index];
+    return true;
+}
+
+static void table_leave(struct shard_io *io, struct connection *connection) {
+    io->connections[connection->index] = NULL;
+    io->generations[connection->index]++;
+    io->connection_count--;
+    io->next_free = connection->index;
+}
+
+struct connection *connection_find(struct shard *shard, uint32_t index, uint32_t generation) {
+    struct connection *connection = shard->io.connections[index];
+    bool same = connection && connection->generation == generation && !connection->closing;
+    return same ? connection : NULL;
+}
+
+static bool connection_init(struct shard *shard, struct connection *connection, int fd) {
+    struct fabric *fabric = shard->fabric;
+    if (!client_init(&connection->client, fabric, fd, shard->index)) return false;
+    if (!table_enter(&shard->io, connection)) {
+        client_deinit(&connection->client);
+        return false;
+    }
+    parser_init(&connection->parser, &fabric->settings.parser, &shard->data.keyspace.account);
+    reply_init(&connection->output, &shard->io.pool, 2);
+    connection->active_ns = shard->io.woke_ns;
+    return true;
+}
+
+static void connection_deinit(struct shard *shard, struct connection *connection) {
+    table_leave(&shard->io, connection);
+    slots_deinit(&connection->slots);
+    parser_deinit(&connection->parser);
+    reply_clear(&connection->output);
+    client_deinit(&connection->client);
+    mem_free(NULL, connection);
+}
+
+/* NULL: the fd is still the caller's. */
+struct connection *connection_open(struct shard *shard, int fd) {
+    struct connection *connection = mem_calloc(NULL, sizeof *connection);
+    if (!connection) return NULL;
+    if (!connection_init(shard, connection, fd)) {
+        mem_free(NULL, connection);
+        return NULL;
+    }
+    socket_tune(fd, (int)shard->fabric->settings.tcp_keepalive_s);
+    if (reactor_add(shard->io.reactor, &connection->socket, fd) < 0) {
+        connection_deinit(shard, connection);
+        return NULL;
+    }
+    descriptor_note(fd);
+    return connection;
+}
+
+void connection_free(struct shard *shard, struct connection *connection) {
+    KRT_ASSERT(connection->closing && !connection->in_input && !connection->in_ready);
+    atomic_sub_relaxed(&shard->connections, 1);
+    connection_deinit(shard, connection);
+}
+
+void connection_want_input(struct shard *shard, struct connection *connection) {
+    struct shard_io *io = &shard->io;
+    if (connection->in_input || connection->suspended) return;
+    connection->in_input = true;
+    connection->next_input = NULL;
+    if (io->input_last) io->input_last->next_input = connection;
+    else io->input_first = connection;
+    io->input_last = connection;
+}
+
+void connection_want_ready(struct shard *shard, struct connection *connection) {
+    if (connection->in_ready) return;
+    connection->in_ready = true;
+    connection->next_ready = shard->io.ready_first;
+    shard->io.ready_first = connection;
+}
+
+void connection_want_keep(struct shard *shard, struct connection *connection) {
+    if (connection->in_keep) return;
+    connection->in_keep = true;
+    connection->next_keep = shard->io.keep_first;
+    shard->io.keep_first = connection;
+}
+
+void connection_receive(struct shard *shard, struct connection *connection, struct bytes data) {
+    if (connection->closing || connection->client.close_after_reply) return;
+    connection->active_ns = shard->io.woke_ns;
+    if (connection->in_input || connection->suspended) {
+        /* The window of the last feed is still in use: what it holds is kept, then this is added. */
+        if (!parser_keep(&connection->parser)) {
+            connection_end(shard, connection);
+            return;
+        }
+    }
+    if (!parser_feed(&connection->parser, data.at, data.len)) {
+        connection_end(shard, connection);
+        return;
+    }
+    connection_want_input(shard, connection);
+    connection_want_keep(shard, connection);
+}
+
+static bool has_nothing_to_do(const struct connection *connection) {
+    return slots_pending(&connection->slots) == 0 && reply_is_empty(&connection->output) &&
+           !connection->sending;
+}
+
+/* Nothing more will be read and everything has been answered. */
+static bool is_finished(const struct connection *connection) {
+    if (!connection->client.close_after_reply && !connection->ended_input) return false;
+    if (!connection->client.close_after_reply && (connection->in_input || connection->suspended))
+        return false;
+    return has_nothing_to_do(connection);
+}
+
+static void send_some(struct shard *shard, struct connection *connection) {
+    while (!reply_is_empty(&connection->output)) {
+        int count = reply_iovecs(&connection->output, connection->iov, IOVECS);
+        if (count == 0) return;
+        int sent = reactor_send(shard->io.reactor, &connection->socket, connection->iov, count);
+        if (sent == -EINPROGRESS) {
+            connection->sending = true;
+            return;
+        }
+        if (sent < 0) {
+            connection_end(shard, connection);
+            return;
+        }
+        reply_consume(&connection->output, (uint64_t)sent);
+    }
+}
+
+void connection_flush(struct shard *shard, struct connection *connection) {
+    if (connection->closing) return;
+    if (KRT_UNLIKELY(connection->output.failed)) {
+        connection_end(shard, connection);
+        return;
+    }
+    if (!connection->sending) send_some(shard, connection);
+    if (!connection->closing && is_finished(connection)) connection_end(shard, connection);
+}
+
+void connection_sent(struct shard *shard, struct connection *connection, int result) {
+    connection->sending = false;
+    if (connection->closing) return;
+    if (result < 0) {
+        connection_end(shard, connection);
+        return;
+    }
+    reply_consume(&connection->output, (uint64_t)result);
+    if (!reply_is_empty(&connection->output) || is_finished(connection))
+        connection_want_ready(shard, connection);
+}
+
+void connection_peer_ended(struct shard *shard, struct connection *connection, int result) {
+    if (result < 0) {
+        connection_end(shard, connection);
+        return;
+    }
+    connection->ended_input = true;
+    connection_want_ready(shard, connection);
+}
+
+/* The one teardown. Order matters: reading stops, everything that could reach the connection from
+ * elsewhere finds it closing, and the fd closes last, when nothing is in flight. */
+void connection_end(struct shard *shard, struct connection *connection) {
+    if (connection->closing) return;
+    connection->closing = true;
+    connection->suspended = false;
+    slots_deinit(&connection->slots);
+    descriptor_forget(connection->socket.fd);
+    reactor_remove(shard->io.reactor, &connection->socket);
+}

@@ -1,0 +1,45 @@
+/* One command: the checks that come before every handler, in Redis's order, then the handler. */
+#include "shard/shard.h"
+
+static bool lacks_authentication(const struct client *client, const struct command *command) {
+    return KRT_UNLIKELY(!client->authenticated) && !(command->flags & CMD_NO_AUTH);
+}
+
+bool execute_refused(struct client *client, struct reply *reply, const struct request *request,
+                     const struct plan *plan) {
+    if (KRT_UNLIKELY(!plan->command || !plan->command->handler)) {
+        call_reply_unknown(reply, request->argv, request->argc);
+        return true;
+    }
+    if (KRT_UNLIKELY(!plan->arity_ok)) {
+        reply_error_format(reply, "ERR wrong number of arguments for '%s' command",
+                           plan->command->full_name);
+        return true;
+    }
+    if (client && lacks_authentication(client, plan->command)) {
+        reply_error(reply, "NOAUTH Authentication required.");
+        return true;
+    }
+    return false;
+}
+
+void execute_command(struct shard *home, struct client *client, uint32_t db, struct reply *reply,
+                     const struct request *request, const struct plan *plan, int64_t *now_ms) {
+    struct call call = {
+        .command = plan->command,
+        .argv = request->argv,
+        .argc = request->argc,
+        .db = db,
+        .reply = reply,
+        .client = client,
+        .domain = &home->fabric->domain,
+        .effects = &home->data.effects,
+        .first_hash = plan->hash,
+        .first_hash_index = plan->hash_index,
+        .now_ms = *now_ms,
+    };
+    home->data.counters.commands++;
+    home->data.calls[plan->command->id]++;
+    plan->command->handler(&call);
+    *now_ms = call.now_ms;
+}

@@ -1,0 +1,234 @@
+/* The fabric: made, started, stopped and unmade.
+ *
+ * Stop: take all batons, so that no command is half done anywhere; leave every baton CLOSED, which is what
+ * every fast path and every waiter finds; wake the threads, which end their connections and go.
+ */
+#include "shard/fabric.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "plat/clock.h"
+#include "plat/descriptors.h"
+#include "plat/futex.h"
+#include "plat/random.h"
+#include "plat/socket.h"
+#include "plat/thread.h"
+#include "shard/shard.h"
+
+enum { REPLY_SPARE_CHUNKS = 32 };
+
+static int64_t wall_clock(void *context) {
+    (void)context;
+    return clock_wall_ms();
+}
+
+/* ---- Shards: shells that live as long as the fabric, and what is in them from start to stop -------- */
+
+static void shard_init(struct shard *shard, struct fabric *fabric, uint32_t index) {
+    shard->fabric = fabric;
+    shard->baton = &fabric->batons[index];
+    shard->index = index;
+    shard->own = UINT64_C(1) << index;
+    fabric->keyspaces[index] = &shard->data.keyspace;
+    baton_init(shard->baton);
+    baton_close_in_child(shard->baton); /* nobody enters before the start */
+}
+
+static int shard_fill(struct shard *shard) {
+    struct fabric *fabric = shard->fabric;
+    uint32_t count = fabric->settings.shard_count;
+    memset(&shard->data, 0, sizeof shard->data);
+    memset(&shard->io, 0, sizeof shard->io);
+    shard->held = 0;
+    atomic_store_relaxed(&shard->started, 0);
+    atomic_store_relaxed(&shard->connections, 0);
+    shard->inbox.wake_fd = -1;
+    shard->io.next_cron_ns = FUTEX_NO_DEADLINE;
+    shard->data.effects.sink = &fabric->sink;
+    shard->data.calls = mem_calloc(NULL, command_count() * sizeof *shard->data.calls);
+    shard->data.streams = mem_pages_alloc(NULL, count * sizeof *shard->data.streams, 4096);
+    if (!shard->data.calls || !shard->data.streams) return -ENOMEM;
+    if (!keyspace_init(&shard->data.keyspace, shard->index, fabric->settings.database_count,
+                       fabric->domain.hash_seed.b + shard->index, &fabric->domain.hash_seed))
+        return -ENOMEM;
+    reply_pool_init(&shard->io.pool, &shard->data.keyspace.account, REPLY_SPARE_CHUNKS);
+    int result = inbox_init(&shard->inbox);
+    if (result == 0) descriptor_note(shard->inbox.wake_fd);
+    return result;
+}
+
+/* Once every inbox is there: the producer ends of this shard's streams. */
+static int shard_connect(struct shard *shard) {
+    struct fabric *fabric = shard->fabric;
+    for (uint32_t t = 0; t < fabric->settings.shard_count; t++) {
+        int result = stream_init(&shard->data.streams[t], &fabric->shards[t]->inbox, shard->index,
+                                 fabric->settings.stream_entries);
+        if (result < 0) return result;
+    }
+    return 0;
+}
+
+static void shard_empty(struct shard *shard) {
+    uint32_t count = shard->fabric->settings.shard_count;
+    reply_pool_deinit(&shard->io.pool);
+    mem_free(NULL, shard->io.connections);
+    mem_free(NULL, shard->io.generations);
+    mem_free(NULL, shard->io.accepted);
+    keyspace_deinit(&shard->data.keyspace);
+    mem_free(NULL, shard->data.calls);
+    for (uint32_t t = 0; shard->data.streams && t < count; t++)
+        stream_deinit(&shard->data.streams[t]);
+    mem_pages_free(NULL, shard->data.streams, count * sizeof *shard->data.streams);
+    if (shard->inbox.wake_fd < 0) return;
+    descriptor_forget(shard->inbox.wake_fd);
+    inbox_deinit(&shard->inbox);
+}
+
+static int fill_shards(struct fabric *fabric) {
+    int result = 0;
+    for (uint32_t i = 0; i < fabric->settings.shard_count && result == 0; i++)
+        result = shard_fill(fabric->shards[i]);
+    for (uint32_t i = 0; i < fabric->settings.shard_count && result == 0; i++)
+        result = shard_connect(fabric->shards[i]);
+    return result;
+}
+
+static void empty_shards(struct fabric *fabric) {
+    for (uint32_t i = 0; i < fabric->settings.shard_count; i++) forward_deinit(fabric->shards[i]);
+    for (uint32_t i = 0; i < fabric->settings.shard_count; i++) shard_empty(fabric->shards[i]);
+    mem_free(NULL, fabric->listeners);
+    fabric->listeners = NULL;
+    fabric->listener_count = 0;
+}
+
+/* ---- Once per server ------------------------------------------------------------------------------ */
+
+static int allocate(struct fabric *fabric) {
+    uint32_t count = fabric->settings.shard_count;
+    fabric->batons = mem_pages_alloc(NULL, count * sizeof *fabric->batons, 4096);
+    fabric->shards = mem_calloc(NULL, count * sizeof *fabric->shards);
+    fabric->keyspaces = mem_calloc(NULL, count * sizeof *fabric->keyspaces);
+    if (!fabric->batons || !fabric->shards || !fabric->keyspaces) return -ENOMEM;
+    baton_set_init(&fabric->set, fabric->batons, count);
+    for (uint32_t i = 0; i < count; i++) {
+        fabric->shards[i] = mem_pages_alloc(NULL, sizeof(struct shard), 4096);
+        if (!fabric->shards[i]) return -ENOMEM;
+        shard_init(fabric->shards[i], fabric, i);
+    }
+    return 0;
+}
+
+int fabric_init(struct fabric *fabric, const struct fabric_settings *settings) {
+    KRT_ASSERT(settings->shard_count >= 1 && settings->shard_count <= SHARDS_MAX);
+    memset(fabric, 0, sizeof *fabric);
+    fabric->settings = *settings;
+    fabric->sink = effect_sink_none;
+    registry_init(&fabric->registry);
+    /* The seed outlives a stop: a caller may have hashed its key just before. */
+    int result = random_from_kernel(&fabric->domain.hash_seed, sizeof fabric->domain.hash_seed);
+    if (result == 0) result = allocate(fabric);
+    fabric->domain.keyspaces = fabric->keyspaces;
+    fabric->domain.shard_count = settings->shard_count;
+    fabric->domain.database_count = settings->database_count;
+    fabric->domain.clock_ms = wall_clock;
+    fabric->get_command = command_find_name(BYTES_LITERAL("get"));
+    fabric->set_command = command_find_name(BYTES_LITERAL("set"));
+    if (result < 0) fabric_deinit(fabric);
+    return result;
+}
+
+void fabric_deinit(struct fabric *fabric) {
+    uint32_t count = fabric->settings.shard_count;
+    for (uint32_t i = 0; fabric->shards && i < count; i++)
+        mem_pages_free(NULL, fabric->shards[i], sizeof(struct shard));
+    mem_free(NULL, fabric->shards);
+    mem_free(NULL, fabric->keyspaces);
+    mem_pages_free(NULL, fabric->batons, count * sizeof *fabric->batons);
+    registry_deinit(&fabric->registry);
+}
+
+/* ---- Start and stop ------------------------------------------------------------------------------- */
+
+static int start_thread(struct shard *shard) {
+    char name[16];
+    snprintf(name, sizeof name, "kevyrt-%u", shard->index);
+    int result = thread_start(&shard->thread, name, loop_thread, shard);
+    if (result < 0) return result;
+    while (!atomic_load_acquire(&shard->started)) futex_wait(&shard->started, 0, FUTEX_NO_DEADLINE);
+    if (shard->start_result < 0) thread_join(shard->thread);
+    return shard->start_result;
+}
+
+static void close_batons(struct fabric *fabric) {
+    uint64_t all = fabric_all(fabric);
+    enum baton_result result = baton_set_take(&fabric->set, all, FUTEX_NO_DEADLINE);
+    KRT_ASSERT(result == BATON_TAKEN); /* only one stops a fabric */
+    for (uint32_t i = 0; i < fabric->settings.shard_count; i++) baton_close(&fabric->batons[i]);
+}
+
+/* Ends the threads of the shards from `first` on. */
+static void end_threads(struct fabric *fabric, uint32_t first) {
+    close_batons(fabric);
+    for (uint32_t i = first; i < fabric->settings.shard_count; i++)
+        inbox_wake(&fabric->shards[i]->inbox);
+    for (uint32_t i = first; i < fabric->settings.shard_count; i++)
+        thread_join(fabric->shards[i]->thread);
+}
+
+static int keep_listeners(struct fabric *fabric, const int *listeners, uint32_t count) {
+    fabric->listeners = mem_calloc(NULL, (count + 1) * sizeof *listeners);
+    if (!fabric->listeners) return -ENOMEM;
+    for (uint32_t i = 0; i < count; i++) fabric->listeners[i] = listeners[i];
+    fabric->listener_count = count;
+    return 0;
+}
+
+/* Shard 0 accepts and deals, so it starts when the others are there. */
+static int start_threads(struct fabric *fabric) {
+    for (uint32_t i = 0; i < fabric->settings.shard_count; i++) baton_init(&fabric->batons[i]);
+    for (uint32_t i = fabric->settings.shard_count; i-- > 0;) {
+        int result = start_thread(fabric->shards[i]);
+        if (result == 0) continue;
+        end_threads(fabric, i + 1);
+        return result;
+    }
+    return 0;
+}
+
+int fabric_start(struct fabric *fabric, const int *listeners, uint32_t count) {
+    int result = keep_listeners(fabric, listeners, count);
+    if (result == 0) result = fill_shards(fabric);
+    if (result == 0) result = start_threads(fabric);
+    if (result < 0) empty_shards(fabric);
+    else
+        for (uint32_t i = 0; i < count; i++) descriptor_note(listeners[i]);
+    return result;
+}
+
+void fabric_stop(struct fabric *fabric) {
+    end_threads(fabric, 0);
+    empty_shards(fabric);
+}
+
+void fabric_close_in_child(struct fabric *fabric) {
+    for (uint32_t i = 0; i < fabric->settings.shard_count; i++)
+        baton_close_in_child(&fabric->batons[i]);
+}
+
+int fabric_adopt(struct fabric *fabric, int fd) {
+    struct adopt_message *message = mem_alloc(NULL, sizeof *message);
+    if (!message) return -ENOMEM;
+    *message = (struct adopt_message){.head.kind = MESSAGE_ADOPT, .fd = fd};
+    struct shard *target = accept_target(fabric);
+    int result = -ESHUTDOWN;
+    if (baton_set_take(&fabric->set, target->own, FUTEX_NO_DEADLINE) == BATON_TAKEN) {
+        atomic_add_relaxed(&target->connections, 1);
+        result = message_push(target, target->index, &message->head) ? 0 : -EAGAIN;
+        if (result < 0) atomic_sub_relaxed(&target->connections, 1);
+        turn_seal_data(fabric, target);
+        baton_set_drop(&fabric->set, target->own);
+    }
+    if (result < 0) mem_free(NULL, message);
+    return result;
+}

@@ -1,0 +1,248 @@
+/* Forwarding: requests that another shard executes for a connection of ours.
+ *
+ *   filled here ──push──▶ stream to t ──drain──▶ executed at t ──push──▶ stream home ──drain──▶ slots
+ *
+ * One batch per target and turn, one batch back. The target writes all replies of a batch one behind the
+ * other and notes the length of each; home cuts them apart into the slots. A connection that ended meanwhile is
+ * found by its generation, and its replies go nowhere.
+ */
+#include "plat/socket.h"
+#include "shard/shard.h"
+
+static struct batch *batch_new(struct shard *shard) {
+    struct shard_io *io = &shard->io;
+    struct batch *batch = io->spare_batches;
+    if (batch) {
+        io->spare_batches = batch->next_spare;
+        io->spare_count--;
+    } else {
+        batch = mem_calloc(NULL, sizeof *batch);
+        if (!batch) return NULL;
+    }
+    batch->head.kind = MESSAGE_BATCH;
+    batch->source = shard->index;
+    batch->count = 0;
+    reply_init(&batch->reply, &io->pool, 2);
+    return batch;
+}
+
+static void batch_put_blobs(struct batch *batch) {
+    for (uint32_t i = 0; i < batch->count; i++)
+        for (uint32_t a = 0; a < batch->requests[i].argc; a++)
+            if (batch->requests[i].argv[a].flags & BYTES_BLOB)
+                blob_put(blob_of(batch->requests[i].argv[a]));
+    batch->count = 0;
+}
+
+static void batch_free(struct batch *batch) {
+    batch_put_blobs(batch);
+    reply_clear(&batch->reply);
+    arena_deinit(&batch->arena);
+    mem_free(NULL, batch);
+}
+
+static void batch_retire(struct shard *shard, struct batch *batch) {
+    struct shard_io *io = &shard->io;
+    if (io->spare_count >= BATCH_SPARES) {
+        batch_free(batch);
+        return;
+    }
+    batch_put_blobs(batch);
+    reply_clear(&batch->reply);
+    arena_reset(&batch->arena);
+    batch->next_spare = io->spare_batches;
+    io->spare_batches = batch;
+    io->spare_count++;
+}
+
+static bool copy_argument(struct arena *arena, struct bytes from, struct bytes *to) {
+    if (from.flags & BYTES_BLOB) {
+        blob_get(blob_of(from));
+        *to = from;
+        return true;
+    }
+    char *at = arena_alloc(arena, from.len);
+    if (!at) return false;
+    memcpy(at, from.at, from.len);
+    *to = bytes_of(at, from.len);
+    return true;
+}
+
+/* Arguments before `count` that are blobs are given up again. */
+static void forget_arguments(struct bytes *argv, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        if (argv[i].flags & BYTES_BLOB) blob_put(blob_of(argv[i]));
+}
+
+static struct bytes *copy_arguments(struct arena *arena, const struct request *request) {
+    struct bytes *argv = arena_alloc(arena, request->argc * sizeof *argv);
+    if (!argv) return NULL;
+    for (uint32_t i = 0; i < request->argc; i++) {
+        if (copy_argument(arena, request->argv[i], &argv[i])) continue;
+        forget_arguments(argv, i);
+        return NULL;
+    }
+    return argv;
+}
+
+static struct batch *open_batch(struct shard *shard, uint32_t target) {
+    struct batch *batch = shard->io.open[target];
+    if (batch && batch->count < BATCH_REQUESTS) return batch;
+    if (batch) forward_flush(shard);
+    return shard->io.open[target] = batch_new(shard);
+}
+
+bool forward_request(struct shard *shard, struct connection *connection, uint32_t target,
+                     const struct request *request, const struct plan *plan) {
+    struct batch *batch = open_batch(shard, target);
+    if (!batch) return false;
+    struct bytes *argv = copy_arguments(&batch->arena, request);
+    if (!argv) return false;
+    uint32_t slot;
+    if (!slots_issue(&connection->slots, &shard->io.pool, &slot)) {
+        forget_arguments(argv, request->argc);
+        return false;
+    }
+    batch->requests[batch->count++] = (struct forwarded){
+        .command = plan->command,
+        .argv = argv,
+        .argc = request->argc,
+        .db = connection->client.db,
+        .hash = plan->hash,
+        .hash_index = plan->hash_index,
+        .connection = connection->index,
+        .generation = connection->generation,
+        .slot = slot,
+        .proto = connection->client.proto,
+    };
+    shard->data.counters.forwarded++;
+    return true;
+}
+
+bool message_push(struct shard *from, uint32_t target, struct message *message) {
+    struct stream *stream = &from->data.streams[target];
+    if (!stream_push(stream, message)) return false;
+    from->data.pushed |= UINT64_C(1) << target;
+    if (stream->backlog_count) from->data.backlogged |= UINT64_C(1) << target;
+    return true;
+}
+
+/* A batch that cannot be pushed stays open: its connections wait, which is the back-pressure. */
+void forward_flush(struct shard *shard) {
+    for (uint32_t t = 0; t < shard->fabric->settings.shard_count; t++) {
+        struct batch *batch = shard->io.open[t];
+        if (batch && batch->count && message_push(shard, t, &batch->head))
+            shard->io.open[t] = NULL;
+    }
+}
+
+/* ---- At the target ------------------------------------------------------------------------------ */
+
+static void prefetch_batch(struct shard *shard, const struct batch *batch) {
+    struct keyspace *keyspace = &shard->data.keyspace;
+    for (uint32_t i = 0; i < batch->count; i++)
+        keyspace_prefetch_bucket(keyspace, batch->requests[i].db, batch->requests[i].hash);
+    for (uint32_t i = 0; i < batch->count; i++)
+        keyspace_prefetch_entry(keyspace, batch->requests[i].db, batch->requests[i].hash);
+}
+
+static void execute_batch(struct shard *shard, struct batch *batch) {
+    reply_init(&batch->reply, &shard->io.pool, 2);
+    prefetch_batch(shard, batch);
+    for (uint32_t i = 0; i < batch->count; i++) {
+        struct forwarded *forwarded = &batch->requests[i];
+        struct request request = {.argv = forwarded->argv, .argc = forwarded->argc};
+        struct plan plan = {.command = forwarded->command, .hash = forwarded->hash,
+                            .hash_index = forwarded->hash_index, .arity_ok = true};
+        uint64_t before = reply_pending_bytes(&batch->reply);
+        batch->reply.proto = forwarded->proto;
+        execute_command(shard, NULL, forwarded->db, &batch->reply, &request, &plan,
+                        &shard->now_ms);
+        forwarded->reply_bytes = reply_pending_bytes(&batch->reply) - before;
+    }
+    batch->head.kind = MESSAGE_REPLIES;
+    uint32_t source = batch->source;
+    /* A stream home has room: no more batches are on their way than its source had slots for. */
+    KRT_ASSERT(message_push(shard, source, &batch->head));
+}
+
+/* ---- At home ------------------------------------------------------------------------------------ */
+
+static void fill_slot(struct shard *shard, struct batch *batch, const struct forwarded *forwarded) {
+    struct connection *connection =
+        connection_find(shard, forwarded->connection, forwarded->generation);
+    if (!connection) {
+        reply_consume(&batch->reply, forwarded->reply_bytes);
+        return;
+    }
+    if (batch->reply.failed) connection->output.failed = true;
+    slots_fill(&connection->slots, forwarded->slot, &batch->reply, forwarded->reply_bytes,
+               &connection->output);
+    connection_want_ready(shard, connection);
+    if (connection->suspended && slots_pending(&connection->slots) == 0) {
+        connection->suspended = false;
+        connection_want_input(shard, connection);
+    }
+}
+
+static void take_home(struct shard *shard, struct batch *batch) {
+    batch->reply.pool = &shard->io.pool; /* what is freed from here on stays here */
+    for (uint32_t i = 0; i < batch->count; i++) fill_slot(shard, batch, &batch->requests[i]);
+    batch_retire(shard, batch);
+}
+
+static void adopt(struct shard *shard, struct adopt_message *message) {
+    if (!connection_open(shard, message->fd)) {
+        atomic_sub_relaxed(&shard->connections, 1);
+        socket_close(message->fd);
+    }
+    mem_free(NULL, message);
+}
+
+static void receive(struct shard *shard, struct message *message) {
+    switch (message->kind) {
+    case MESSAGE_ADOPT: adopt(shard, (struct adopt_message *)message); break;
+    case MESSAGE_BATCH: execute_batch(shard, (struct batch *)message); break;
+    case MESSAGE_REPLIES: take_home(shard, (struct batch *)message); break;
+    }
+}
+
+static void drain_stream(struct shard *shard, uint32_t source) {
+    struct stream *stream = &shard->fabric->shards[source]->data.streams[shard->index];
+    for (struct message *message; (message = stream_pop(stream));) receive(shard, message);
+}
+
+void forward_drain(struct shard *shard) {
+    if (KRT_LIKELY(inbox_dirty(&shard->inbox) == 0)) return;
+    for (uint64_t dirty = inbox_collect(&shard->inbox); dirty; dirty &= dirty - 1)
+        drain_stream(shard, (uint32_t)__builtin_ctzll(dirty));
+}
+
+/* ---- The end ------------------------------------------------------------------------------------ */
+
+static void discard_message(struct message *message) {
+    if (message->kind == MESSAGE_ADOPT) {
+        socket_close(((struct adopt_message *)message)->fd);
+        mem_free(NULL, message);
+    } else {
+        batch_free((struct batch *)message);
+    }
+}
+
+/* After every thread has ended: what is still in the streams to this shard, and its own batches. */
+void forward_deinit(struct shard *shard) {
+    for (uint32_t s = 0; s < shard->fabric->settings.shard_count; s++) {
+        struct stream *stream = &shard->fabric->shards[s]->data.streams[shard->index];
+        for (struct message *message;; discard_message(message)) {
+            stream_advance(stream);
+            if (!(message = stream_pop(stream))) break;
+        }
+    }
+    for (uint32_t t = 0; t < shard->fabric->settings.shard_count; t++)
+        if (shard->io.open[t]) batch_free(shard->io.open[t]);
+    while (shard->io.spare_batches) {
+        struct batch *batch = shard->io.spare_batches;
+        shard->io.spare_batches = batch->next_spare;
+        batch_free(batch);
+    }
+}

@@ -1,0 +1,250 @@
+/* The shard thread: one loop of named phases.
+ *
+ *   sleep     announce the park, look once more, wait for events or a deadline
+ *   collect   events: bytes to parsers, ends, sent bytes, new connections
+ *   turn      with the baton: what came in from other shards, runs of requests, periodic work
+ *   tidy      what parsers still need of the receive buffers is kept, the buffers go back
+ *   flush     own output to the sockets, after the drop
+ *   bury      connections whose last operation is over
+ */
+#include "cmd/expire.h"
+#include "plat/clock.h"
+#include "plat/descriptors.h"
+#include "plat/errors.h"
+#include "plat/futex.h"
+#include "plat/socket.h"
+#include "plat/thread.h"
+#include "shard/shard.h"
+
+enum {
+    TURN_BUDGET_NS = 300000, /* then the loop looks at its sockets again */
+    CRON_NS = 100000000,     /* active expiry and time-outs, while there is something to do */
+    EXPIRE_BUDGET_NS = 500000,
+};
+
+static bool has_work(struct shard *shard) {
+    return shard->io.input_first || shard->data.backlogged || shard->io.accepted_count;
+}
+
+static void phase_sleep(struct shard *shard) {
+    uint64_t deadline = has_work(shard) ? 0 : shard->io.next_cron_ns;
+    bool parked = deadline && inbox_park(&shard->inbox);
+    reactor_wait(shard->io.reactor, parked ? deadline : 0);
+    if (deadline) inbox_unpark(&shard->inbox);
+    shard->io.woke_ns = clock_monotonic_ns();
+}
+
+static void bury_later(struct shard *shard, struct connection *connection) {
+    connection->next_closed = shard->io.closed_first;
+    shard->io.closed_first = connection;
+}
+
+static void handle_event(struct shard *shard, const struct reactor_event *event) {
+    struct connection *connection = (struct connection *)event->socket;
+    switch (event->kind) {
+    case EVENT_ACCEPT: accept_note(shard, event->result); break;
+    case EVENT_DATA: connection_receive(shard, connection, event->data); break;
+    case EVENT_END: connection_peer_ended(shard, connection, event->result); break;
+    case EVENT_SENT: connection_sent(shard, connection, event->result); break;
+    case EVENT_CLOSED: bury_later(shard, connection); break;
+    case EVENT_ACCEPT_FAILED:
+        log_line(LOG_WARNING, "Accepting a client connection failed: %s",
+                 system_error_text(event->result));
+        break;
+    case EVENT_WAKE: shard->io.called = true; break;
+    case EVENT_NONE: break;
+    }
+}
+
+static void phase_collect(struct shard *shard) {
+    struct reactor_event event;
+    while (reactor_next(shard->io.reactor, &event)) handle_event(shard, &event);
+}
+
+static struct connection *next_input(struct shard_io *io) {
+    struct connection *connection = io->input_first;
+    io->input_first = connection->next_input;
+    if (!io->input_first) io->input_last = NULL;
+    connection->in_input = false;
+    return connection;
+}
+
+/* Runs connections in turn, a slice each, until all are through or the budget is spent. False: stopping. */
+static bool run_inputs(struct shard *shard) {
+    while (shard->io.input_first) {
+        struct connection *connection = next_input(&shard->io);
+        if (!connection->closing && run_connection(shard, connection))
+            connection_want_input(shard, connection);
+        if (KRT_UNLIKELY(shard->held == 0)) return false;
+        if (!turn_slice_is_over(shard)) continue;
+        if (!turn_pause(shard)) return false;
+        if (shard->io.slice_ns - shard->io.woke_ns > TURN_BUDGET_NS) break;
+    }
+    return true;
+}
+
+static void end_idle_connections(struct shard *shard) {
+    uint64_t limit_ns = (uint64_t)shard->fabric->settings.idle_timeout_s * UINT64_C(1000000000);
+    if (limit_ns == 0) return;
+    for (uint32_t i = 0; i < shard->io.connection_capacity; i++) {
+        struct connection *connection = shard->io.connections[i];
+        if (connection && shard->io.woke_ns - connection->active_ns > limit_ns)
+            connection_end(shard, connection);
+    }
+}
+
+/* Periodic work, with the own baton. Sleeps for ever again when there is none left. */
+static void run_cron(struct shard *shard) {
+    struct shard_data *data = &shard->data;
+    if (data->keyspace.deadline_count)
+        expire_cycle(&shard->fabric->domain, &data->keyspace, &data->effects, EXPIRE_BUDGET_NS);
+    end_idle_connections(shard);
+    data->expiry_armed = data->keyspace.deadline_count != 0;
+    bool wanted = data->expiry_armed ||
+                  (shard->fabric->settings.idle_timeout_s && shard->io.connection_count);
+    shard->io.next_cron_ns = wanted ? shard->io.woke_ns + CRON_NS : FUTEX_NO_DEADLINE;
+}
+
+static bool cron_is_due(const struct shard *shard) {
+    return shard->io.woke_ns >= shard->io.next_cron_ns;
+}
+
+static void arm_cron(struct shard *shard) {
+    struct shard_io *io = &shard->io;
+    bool wanted = shard->data.keyspace.deadline_count ||
+                  (shard->fabric->settings.idle_timeout_s && io->connection_count);
+    if (io->next_cron_ns != FUTEX_NO_DEADLINE || !wanted) return;
+    shard->data.expiry_armed = shard->data.keyspace.deadline_count != 0;
+    io->next_cron_ns = io->woke_ns + CRON_NS;
+}
+
+/* False: the server is stopping. */
+static bool phase_turn(struct shard *shard) {
+    bool due = cron_is_due(shard);
+    bool called = inbox_dirty(&shard->inbox) || shard->io.called;
+    if (!due && !called && !has_work(shard)) return !baton_is_closed(shard->baton);
+    if (!turn_begin(shard)) return false;
+    shard->io.called = false;
+    shard->io.slice_commands = 0;
+    shard->io.slice_ns = shard->io.woke_ns;
+    if (shard->io.accepted_count) accept_deal(shard);
+    if (!run_inputs(shard)) return false;
+    if (due) run_cron(shard);
+    arm_cron(shard);
+    turn_end(shard);
+    return true;
+}
+
+static void phase_tidy(struct shard *shard) {
+    struct connection *connection = shard->io.keep_first;
+    shard->io.keep_first = NULL;
+    for (struct connection *next; connection; connection = next) {
+        next = connection->next_keep;
+        connection->in_keep = false;
+        if (!connection->closing && !parser_keep(&connection->parser))
+            connection_end(shard, connection);
+    }
+    reactor_recycle(shard->io.reactor);
+}
+
+static void phase_flush(struct shard *shard) {
+    struct connection *connection = shard->io.ready_first;
+    shard->io.ready_first = NULL;
+    for (struct connection *next; connection; connection = next) {
+        next = connection->next_ready;
+        connection->in_ready = false;
+        connection_flush(shard, connection);
+    }
+}
+
+static void phase_bury(struct shard *shard) {
+    struct connection *connection = shard->io.closed_first;
+    shard->io.closed_first = NULL;
+    for (struct connection *next; connection; connection = next) {
+        next = connection->next_closed;
+        connection_free(shard, connection);
+    }
+}
+
+static void note_gap(struct shard_io *io) {
+    uint64_t gap_ns = clock_monotonic_ns() - io->woke_ns;
+    atomic_store_relaxed(&io->loops, atomic_load_relaxed(&io->loops) + 1);
+    if (gap_ns > atomic_load_relaxed(&io->gap_max_ns)) atomic_store_relaxed(&io->gap_max_ns, gap_ns);
+    if (gap_ns > 1000000)
+        atomic_store_relaxed(&io->gaps_over_1ms, atomic_load_relaxed(&io->gaps_over_1ms) + 1);
+}
+
+static void loop_run(struct shard *shard) {
+    for (;;) {
+        phase_sleep(shard);
+        phase_collect(shard);
+        if (!phase_turn(shard)) return;
+        phase_tidy(shard);
+        phase_flush(shard);
+        phase_bury(shard);
+        note_gap(&shard->io);
+    }
+}
+
+/* ---- Start and end of the thread ---------------------------------------------------------------- */
+
+static int loop_open(struct shard *shard) {
+    const struct fabric_settings *settings = &shard->fabric->settings;
+    struct reactor_limits limits = {
+        .ring_entries = settings->ring_entries,
+        .buffer_count = settings->buffer_count,
+        .buffer_bytes = settings->buffer_bytes,
+        .wake_fd = shard->inbox.wake_fd,
+        .account = &shard->data.keyspace.account,
+    };
+    int result = reactor_open(&shard->io.reactor, settings->reactor, &limits);
+    for (uint32_t i = 0; shard->index == 0 && result == 0 && i < shard->fabric->listener_count; i++)
+        result = reactor_listen(shard->io.reactor, shard->fabric->listeners[i]);
+    return result;
+}
+
+static void end_connections(struct shard *shard) {
+    for (uint32_t i = 0; i < shard->io.connection_capacity; i++) {
+        struct connection *connection = shard->io.connections[i];
+        if (!connection) continue;
+        connection->in_input = connection->in_ready = false;
+        connection_end(shard, connection);
+    }
+    shard->io.input_first = shard->io.input_last = shard->io.ready_first = NULL;
+    shard->io.keep_first = NULL;
+    while (shard->io.connection_count) {
+        struct reactor_event event;
+        reactor_recycle(shard->io.reactor);
+        reactor_wait(shard->io.reactor, clock_monotonic_ns() + CRON_NS);
+        while (reactor_next(shard->io.reactor, &event)) {
+            if (event.kind == EVENT_ACCEPT) accept_note(shard, event.result);
+            if (event.kind == EVENT_CLOSED) bury_later(shard, (struct connection *)event.socket);
+        }
+        phase_bury(shard);
+    }
+}
+
+/* Closing first would leave the port bound for milliseconds: cancel, reap, close, then free the ring. */
+static void loop_close(struct shard *shard) {
+    for (uint32_t i = 0; shard->index == 0 && i < shard->fabric->listener_count; i++) {
+        reactor_unlisten(shard->io.reactor, shard->fabric->listeners[i]);
+        descriptor_forget(shard->fabric->listeners[i]);
+        socket_close(shard->fabric->listeners[i]);
+    }
+    phase_bury(shard);
+    end_connections(shard);
+    for (uint32_t i = 0; i < shard->io.accepted_count; i++) socket_close(shard->io.accepted[i]);
+    shard->io.accepted_count = 0;
+    reactor_close(shard->io.reactor);
+}
+
+void *loop_thread(void *argument) {
+    struct shard *shard = argument;
+    shard->start_result = loop_open(shard);
+    atomic_store_release(&shard->started, 1);
+    futex_wake(&shard->started, 1);
+    if (shard->start_result < 0) return NULL;
+    loop_run(shard);
+    loop_close(shard);
+    return NULL;
+}

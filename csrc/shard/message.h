@@ -1,0 +1,52 @@
+/* Messages: what travels on the streams between shards.
+ *
+ * Role: a message is one heap object behind a common head. Its ownership passes at the push.
+ * A batch of forwarded requests travels to the target, is executed there, and the same object travels
+ * home with the replies; its buffers are then kept for the next batch.
+ * Bounds: BATCH_REQUESTS per batch; a shard keeps at most BATCH_SPARES of its own.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "cmd/table.h"
+#include "resp/parser.h"
+#include "resp/reply.h"
+
+enum message_kind {
+    MESSAGE_ADOPT,   /* a connected fd for this shard */
+    MESSAGE_BATCH,   /* requests to execute here */
+    MESSAGE_REPLIES, /* a batch that comes home */
+};
+
+struct message {
+    enum message_kind kind;
+};
+
+struct adopt_message {
+    struct message head;
+    int fd;
+};
+
+enum { BATCH_REQUESTS = 64, BATCH_SPARES = 16 };
+
+struct forwarded {
+    const struct command *command;
+    const struct bytes *argv; /* in the batch's arena; blobs are counted */
+    uint32_t argc;
+    uint32_t db;
+    uint64_t hash;      /* of the first key */
+    uint32_t hash_index;
+    uint32_t connection, generation, slot; /* of the source shard */
+    uint64_t reply_bytes; /* set by the target */
+    uint8_t proto;
+};
+
+struct batch {
+    struct message head;
+    uint32_t source; /* shard index */
+    uint32_t count;
+    struct arena arena;
+    struct reply reply; /* all replies, one behind the other */
+    struct batch *next_spare;
+    struct forwarded requests[BATCH_REQUESTS];
+};

@@ -1,0 +1,174 @@
+/* A shard: its two rooms, and the functions that files of shard/ share.
+ *
+ * Threads: `data` belongs to whoever holds the baton; `io` to the shard thread, always and only.
+ * Everything else is constant after start. The files, in the order of a command's way:
+ *     loop.c        the phases of the shard thread, on one screen
+ *     accept.c      new connections and who gets them
+ *     connection.c  receiving, output, the one teardown
+ *     turn.c        taking, lending and dropping batons; what must happen before a drop (B6)
+ *     plan.c        a run of requests: which command, which keys, which shards
+ *     run.c         in place, or forwarded, or waiting: program order
+ *     forward.c     batches to other shards and home again
+ *     execute.c     one command: checks, handler, statistics
+ *     caller.c      the same for in-process callers
+ */
+#pragma once
+
+#include "cmd/call.h"
+#include "io/reactor.h"
+#include "resp/parser.h"
+#include "ring/stream.h"
+#include "shard/client.h"
+#include "shard/fabric.h"
+#include "shard/message.h"
+#include "shard/slots.h"
+
+struct connection {
+    struct io_socket socket; /* first: events name the socket, which is the connection */
+    struct client client;
+    struct parser parser;
+    struct reply output;
+    struct slots slots;
+    struct connection *next_input, *next_ready, *next_keep, *next_closed; /* of the loop's lists */
+    uint64_t active_ns;    /* the last time something was received, for `timeout` */
+    uint32_t index, generation;
+    uint32_t outstanding_at; /* the shard at which its forwarded requests are, while slots are pending */
+    bool in_input, in_ready, in_keep, suspended, ended_input, closing;
+    bool sending;
+    struct iovec iov[16];
+};
+
+struct shard_counters { /* holder of the baton */
+    uint64_t commands, forwarded, borrowed_runs;
+};
+
+struct shard_data {
+    struct keyspace keyspace;
+    struct effects effects;
+    struct shard_counters counters;
+    uint64_t *calls;           /* per command id */
+    struct stream *streams;    /* producer ends: streams[t] goes to shard t */
+    uint64_t pushed;           /* streams that were pushed to and not yet woken in this turn */
+    uint64_t backlogged;       /* streams with messages behind their ring */
+    bool expiry_armed;         /* the shard thread knows that there are deadlines */
+};
+
+struct shard_io {
+    struct reactor *reactor;
+    struct connection **connections; /* by index; NULL is free */
+    uint32_t *generations;
+    uint32_t connection_capacity;
+    uint32_t connection_count, next_free;
+    struct connection *input_first, *input_last; /* have bytes to parse, or replies that came home */
+    struct connection *ready_first;              /* have output, or a close, to be looked at after the turn */
+    struct connection *keep_first;               /* have been fed from buffers that go back after the turn */
+    struct reply_pool pool;
+    struct connection *closed_first;             /* to be freed at the end of the loop */
+    struct request_run run;
+    struct batch *open[SHARDS_MAX]; /* batches being filled in this turn */
+    struct batch *spare_batches;
+    uint32_t spare_count;
+    int *accepted; /* accepted in this loop, to be dealt in the turn */
+    uint32_t accepted_count, accepted_capacity;
+    bool called;           /* woken by another thread: a turn is due even without a message */
+    uint64_t next_cron_ns; /* FUTEX_NO_DEADLINE: nothing periodic to do */
+    uint64_t woke_ns;      /* when this loop began */
+    uint64_t slice_ns;     /* when this slice began */
+    uint32_t slice_commands; /* executed in it */
+    atomic_u64 loops, gap_max_ns, gaps_over_1ms; /* writer shard thread, relaxed; statistics */
+};
+
+struct shard {
+    struct fabric *fabric;
+    struct baton *baton;
+    uint32_t index;
+    uint64_t own;     /* the bit of its baton */
+    uint64_t held;    /* batons held by the shard thread in this turn; the thread only */
+    int64_t now_ms;   /* the clock of this slice, 0: not read yet; the thread only */
+    struct inbox inbox;
+    struct shard_data data;
+    struct shard_io io;
+    pthread_t thread;
+    atomic_u32 connections; /* dealt to it and not yet gone; relaxed: the dealer adds, the thread subtracts */
+    int start_result;
+    atomic_u32 started; /* futex: 0, then 1 when start_result is valid */
+};
+
+/* ---- turn.c ------------------------------------------------------------------------------------- */
+/* Begins a turn with the own baton. False: the server is stopping. */
+bool turn_begin(struct shard *shard);
+/* Holds at least `mask` (and its own) when it returns true, without waiting long; false: not to be had quickly,
+ * what was held before is still held. */
+bool turn_borrow(struct shard *shard, uint64_t mask);
+/* Waits for `mask` and its own. May drop and take again what is held, after sealing. False: stopping, nothing is held. */
+bool turn_coordinate(struct shard *shard, uint64_t mask);
+/* Drops what is held besides the own baton. */
+void turn_return(struct shard *shard);
+/* Between slices: lets waiters in. False: stopping, nothing is held. */
+bool turn_pause(struct shard *shard);
+/* Is the slice used up? Asked between runs. */
+bool turn_slice_is_over(struct shard *shard);
+/* Ends the turn: seals, then drops everything. */
+void turn_end(struct shard *shard);
+/* What must precede a drop of shard data (B6): its log chunk, its messages. Also for borrowers and callers. */
+void turn_seal_data(struct fabric *fabric, struct shard *shard);
+
+/* ---- plan.c ------------------------------------------------------------------------------------- */
+struct plan {
+    const struct command *command; /* NULL: unknown */
+    uint64_t mask;                 /* shards of its keys; 0 for none */
+    uint64_t hash;                 /* of the first key */
+    uint32_t hash_index;           /* 0: no key */
+    bool arity_ok;
+};
+void plan_request(struct fabric *fabric, const struct request *request, struct plan *plan);
+
+/* ---- execute.c ---------------------------------------------------------------------------------- */
+/* Checks and runs one command with all its batons held. `home` is the shard whose counters and effects serve. */
+void execute_command(struct shard *home, struct client *client, uint32_t db, struct reply *reply,
+                     const struct request *request, const struct plan *plan, int64_t *now_ms);
+/* Replies why the request cannot run (unknown, arity, authentication) and returns true; false: it may run. */
+bool execute_refused(struct client *client, struct reply *reply, const struct request *request,
+                     const struct plan *plan);
+
+/* ---- run.c -------------------------------------------------------------------------------------- */
+/* Parses and executes what a connection has, up to one slice per call. True: there is more to do for it now. */
+bool run_connection(struct shard *shard, struct connection *connection);
+
+/* ---- forward.c ---------------------------------------------------------------------------------- */
+/* Copies a request into the batch for shard `target`. False: no memory, or no slot to be had now. */
+bool forward_request(struct shard *shard, struct connection *connection, uint32_t target,
+                     const struct request *request, const struct plan *plan);
+/* Pushes the batches filled so far onto their streams. */
+void forward_flush(struct shard *shard);
+/* Executes what has come in and takes home what has come back. */
+void forward_drain(struct shard *shard);
+void forward_deinit(struct shard *shard);
+/* Pushes a message from a place whose baton is held to shard `target`. False: back-pressure. */
+bool message_push(struct shard *from, uint32_t target, struct message *message);
+
+/* ---- connection.c ------------------------------------------------------------------------------- */
+struct connection *connection_open(struct shard *shard, int fd);
+void connection_receive(struct shard *shard, struct connection *connection, struct bytes data);
+void connection_want_input(struct shard *shard, struct connection *connection);
+void connection_want_ready(struct shard *shard, struct connection *connection);
+void connection_want_keep(struct shard *shard, struct connection *connection);
+/* Sends what is pending, or closes what has nothing more to say. */
+void connection_flush(struct shard *shard, struct connection *connection);
+void connection_sent(struct shard *shard, struct connection *connection, int result);
+void connection_peer_ended(struct shard *shard, struct connection *connection, int result);
+/* The one teardown: end of file, error, QUIT, KILL, limits, shutdown. Idempotent. */
+void connection_end(struct shard *shard, struct connection *connection);
+void connection_free(struct shard *shard, struct connection *connection);
+struct connection *connection_find(struct shard *shard, uint32_t index, uint32_t generation);
+
+/* ---- accept.c ----------------------------------------------------------------------------------- */
+/* Shard 0: notes an accepted fd, to be dealt in the turn. */
+void accept_note(struct shard *shard, int fd);
+/* Deals what was accepted to the shards with the fewest connections; needs the own baton. */
+void accept_deal(struct shard *shard);
+/* The shard that gets the next connection. */
+struct shard *accept_target(struct fabric *fabric);
+
+/* ---- loop.c ------------------------------------------------------------------------------------- */
+void *loop_thread(void *shard);

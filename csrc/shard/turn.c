@@ -1,0 +1,123 @@
+/* Turns: the shard thread's time with batons.
+ *
+ *   away ──turn_begin──▶ own ──turn_borrow / turn_coordinate──▶ own + others
+ *     ▲                   │ ▲                                      │
+ *     └─────turn_end──────┘ └───────────────turn_return────────────┘
+ *
+ * Before any drop the data of the place is sealed (B6): what its effects must tell others leaves in
+ * the order in which it happened. turn_pause and turn_coordinate drop between commands only, when no call has
+ * a visible effect that it has not completed.
+ */
+#include "plat/clock.h"
+#include "plat/futex.h"
+#include "shard/shard.h"
+
+/* How long a borrower tries again before it forwards or waits: about the length of a slice elsewhere
+ * that is nearly over; longer spinning costs more than the batch it saves. */
+enum { BORROW_TRIES = 64 };
+
+static struct shard *shard_of(struct fabric *fabric, uint32_t index) {
+    return fabric->shards[index];
+}
+
+/* A deadline appeared in a place whose thread sleeps without a timer: it must come round to arm one. */
+static void wake_for_expiry(struct shard *shard) {
+    struct shard_data *data = &shard->data;
+    if (KRT_LIKELY(data->keyspace.deadline_count == 0 || data->expiry_armed)) return;
+    data->expiry_armed = true;
+    inbox_wake(&shard->inbox);
+}
+
+void turn_seal_data(struct fabric *fabric, struct shard *shard) {
+    struct shard_data *data = &shard->data;
+    (void)fabric;
+    wake_for_expiry(shard);
+    for (uint64_t left = data->pushed | data->backlogged; left; left &= left - 1) {
+        uint32_t target = (uint32_t)__builtin_ctzll(left);
+        struct stream *stream = &data->streams[target];
+        if (data->backlogged & (UINT64_C(1) << target)) stream_advance(stream);
+        stream_wake(stream);
+        if (stream->backlog_count) data->backlogged |= UINT64_C(1) << target;
+        else data->backlogged &= ~(UINT64_C(1) << target);
+    }
+    data->pushed = 0;
+}
+
+static void turn_seal(struct shard *shard, uint64_t mask) {
+    if (mask & shard->own) forward_flush(shard);
+    for (; mask; mask &= mask - 1)
+        turn_seal_data(shard->fabric, shard_of(shard->fabric, (uint32_t)__builtin_ctzll(mask)));
+}
+
+static void turn_drop(struct shard *shard, uint64_t mask) {
+    turn_seal(shard, mask);
+    baton_set_drop(&shard->fabric->set, mask);
+    shard->held &= ~mask;
+}
+
+static bool turn_take(struct shard *shard, uint64_t mask) {
+    if (baton_set_take(&shard->fabric->set, mask, FUTEX_NO_DEADLINE) != BATON_TAKEN) return false;
+    shard->held = mask;
+    shard->now_ms = 0;
+    return true;
+}
+
+bool turn_begin(struct shard *shard) {
+    KRT_DCHECK(shard->held == 0);
+    if (KRT_LIKELY(baton_try(shard->baton))) {
+        shard->held = shard->own;
+        shard->now_ms = 0;
+    } else if (!turn_take(shard, shard->own)) {
+        return false;
+    }
+    forward_drain(shard);
+    return true;
+}
+
+bool turn_borrow(struct shard *shard, uint64_t mask) {
+    uint64_t missing = mask & ~shard->held;
+    if (missing) turn_seal(shard, shard->held);
+    for (int tries = 0; missing && tries < BORROW_TRIES; tries++) {
+        if (baton_set_try(&shard->fabric->set, missing)) {
+            shard->held |= missing;
+            shard->now_ms = 0;
+            return true;
+        }
+        futex_pause();
+    }
+    return missing == 0;
+}
+
+bool turn_coordinate(struct shard *shard, uint64_t mask) {
+    mask |= shard->own;
+    if (turn_borrow(shard, mask)) return true;
+    turn_drop(shard, shard->held);
+    return turn_take(shard, mask);
+}
+
+void turn_return(struct shard *shard) {
+    uint64_t borrowed = shard->held & ~shard->own;
+    if (borrowed) turn_drop(shard, borrowed);
+}
+
+bool turn_slice_is_over(struct shard *shard) {
+    if (shard->io.slice_commands >= SLICE_COMMANDS) return true;
+    return baton_wanted(shard->baton) && clock_monotonic_ns() - shard->io.slice_ns >= SLICE_NS;
+}
+
+bool turn_pause(struct shard *shard) {
+    turn_return(shard);
+    shard->now_ms = 0;
+    shard->io.slice_commands = 0;
+    shard->io.slice_ns = clock_monotonic_ns();
+    if (KRT_LIKELY(!baton_wanted(shard->baton))) return true;
+    turn_seal(shard, shard->own);
+    enum baton_result result = baton_yield(shard->baton);
+    if (result == BATON_TAKEN) return true;
+    shard->held = 0;
+    return result == BATON_HUSHED && turn_take(shard, shard->own);
+}
+
+void turn_end(struct shard *shard) {
+    turn_drop(shard, shard->held);
+}

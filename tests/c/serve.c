@@ -1,0 +1,50 @@
+/* A plain C server over kevyrt.h, with kevyrt-server's options: wire tests run against sanitizer builds of
+ * it. It ends on SIGTERM or SIGINT, as SHUTDOWN would end it. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "server/kevyrt.h"
+
+static int fail(const char *what, const struct kevyrt_error *error) {
+    fprintf(stderr, "%s: %s\n", what, error->text);
+    return EXIT_FAILURE;
+}
+
+static void wait_for_end(struct kevyrt_server *server) {
+    struct timespec pause = {.tv_nsec = 20000000};
+    sigset_t ends;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    while (kevyrt_server_running(server) && sigtimedwait(&ends, NULL, &pause) < 0) continue;
+}
+
+int main(int argc, char **argv) {
+    struct kevyrt_error error = {0};
+    struct kevyrt_setting *settings = NULL;
+    struct kevyrt_server *server = NULL;
+    size_t count = 0;
+    sigset_t blocked;
+    sigfillset(&blocked);
+    sigdelset(&blocked, SIGSEGV);
+    sigdelset(&blocked, SIGABRT);
+    sigprocmask(SIG_BLOCK, &blocked, NULL);
+    if (kevyrt_options_parse(argc - 1, (const char *const *)argv + 1, NULL, &settings, &count,
+                             &error) != KEVYRT_OK)
+        return fail("options", &error);
+    enum kevyrt_status status = kevyrt_server_new(settings, count, &server, &error);
+    kevyrt_options_free(settings, count);
+    if (status != KEVYRT_OK) return fail("settings", &error);
+    if (kevyrt_server_start(server, &error) != KEVYRT_OK) {
+        kevyrt_server_put(server);
+        return fail("start", &error);
+    }
+    wait_for_end(server);
+    kevyrt_server_stop(server);
+    struct kevyrt_log_line line;
+    while (kevyrt_log_next(&line, 0)) fprintf(stderr, "%s\n", line.text);
+    kevyrt_server_put(server);
+    return EXIT_SUCCESS;
+}
