@@ -244,7 +244,8 @@ class Server:
                 raise StartFailed(self._process.returncode, self.output())
             with contextlib.suppress(OSError):
                 # The Unix socket is this process's for certain; the port may be another's.
-                if _answers(self.unix_path) and _answers(self.address):
+                addresses = (self.unix_path, self.address)
+                if all(_answers(address, START_DEADLINE_S) for address in addresses):
                     return
             time.sleep(0.005)
         self._process.kill()
@@ -252,7 +253,7 @@ class Server:
         raise StartFailed(None, f"not ready in {START_DEADLINE_S} s\n{self.output()}")
 
 
-def _answers(address: Address, timeout_s: float = START_DEADLINE_S) -> bool:
+def _answers(address: Address, timeout_s: float) -> bool:
     with Connection(address, timeout_s) as connection:
         reply = connection.do("PING")
     return reply == Reply("simple", b"PONG") or (reply.value or b"").startswith(b"NOAUTH")
