@@ -9,7 +9,17 @@ from harness.process import Server
 from harness.resp import Reply, integer, text_of
 
 CORE_COMMANDS = [
-    *("client|getname", "client|id", "client|setname", "echo", "hello", "ping", "quit", "select"),
+    *(
+        "client|getname",
+        "client|id",
+        "client|setinfo",
+        "client|setname",
+        "echo",
+        "hello",
+        "ping",
+        "quit",
+        "select",
+    ),
     *("del", "exists", "expire", "pexpire", "pttl", "ttl", "command|count", "command|info"),
     *("config|get", "dbsize", "flushall", "flushdb", "info", "shutdown"),
     *("get", "incr", "mget", "mset", "set", "auth"),
