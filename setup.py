@@ -1,7 +1,8 @@
 """Builds the extension module kevyrt._core from csrc/; everything else is in pyproject.toml.
 
-setuptools compiles serially and, once one file has changed, everything again. The command here compiles
-in parallel and only what changed, headers included, and keeps the objects of each way of building apart.
+setuptools compiles serially and, once one file has changed, everything again. The command here
+compiles in parallel and only what changed, headers included, and keeps the objects of each way of
+building apart.
 
 KEVYRT_SANITIZE=address,undefined   build with these sanitizers (or: thread)
 KEVYRT_DEBUG=1                      turn on KRT_DCHECK
@@ -30,10 +31,11 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
 MACHINES = {"x86_64": "x86-64", "aarch64": "arm64"}
-COMPILE = (
-    "-std=gnu11 -g -fPIC -fvisibility=hidden -fno-semantic-interposition -fno-plt -Wall -Wextra -pthread"
-).split()
-LINK = "-shared -pthread -Wl,--exclude-libs,ALL -Wl,-z,relro,-z,now".split()
+COMPILE = [
+    *("-std=gnu11", "-g", "-fPIC", "-pthread", "-Wall", "-Wextra"),
+    *("-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt"),
+]
+LINK = ["-shared", "-pthread", "-Wl,--exclude-libs,ALL", "-Wl,-z,relro,-z,now"]
 URING = ["-l:liburing.a"]
 URING_PROBE = Path("scripts/probe_uring.c")
 
@@ -42,7 +44,8 @@ def require_platform(system: str, machine: str) -> None:
     """Ends the build with one sentence where kevyrt cannot run."""
     if system != "Linux" or machine not in MACHINES:
         supported = " and ".join(MACHINES.values())
-        raise SystemExit(f"kevyrt builds only on Linux on {supported}; this is {system} on {machine}.")
+        here = f"{system} on {machine}"
+        raise SystemExit(f"kevyrt builds only on Linux on {supported}; this is {here}.")
 
 
 def run(command: list[str]) -> None:
@@ -105,7 +108,8 @@ class Toolchain:
             path = Path(folder, "probe.c")
             path.write_text(source)
             command = [*self.cc, "-shared", "-fPIC", *flags, str(path), "-o", f"{folder}/probe.so"]
-            return subprocess.run([*command, *(libraries or [])], capture_output=True).returncode == 0
+            result = subprocess.run([*command, *(libraries or [])], capture_output=True)
+            return result.returncode == 0
 
 
 class Objects:
@@ -125,8 +129,9 @@ class Objects:
 
     def _compile(self, source: str, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        flags = [*self.toolchain.compile, *self.include, "-MMD", "-MF", str(target.with_suffix(".d"))]
         partial = target.with_suffix(".partial")
+        inputs = ["-MMD", "-MF", str(target.with_suffix(".d"))]
+        flags = [*self.toolchain.compile, *self.include, *inputs]
         run([*self.toolchain.cc, *flags, "-c", source, "-o", str(partial)])
         partial.replace(target)
 
@@ -150,7 +155,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 class BuildCore(build_ext):
-    """Builds kevyrt._core; `--parallel` sets the number of compilers, by default one per usable core."""
+    """Builds kevyrt._core. `--parallel` says how many compilers; by default one per usable core."""
 
     def build_extension(self, ext: Extension) -> None:
         require_platform(platform.system(), platform.machine())
@@ -159,11 +164,11 @@ class BuildCore(build_ext):
             print("kevyrt: no static liburing 2.3 or newer: building with epoll alone", flush=True)
         # Not build_temp: an editable install would make it a temporary folder and lose the objects.
         folder = Path("build", "objects", f"{sysconfig.get_config_var('SOABI')}-{toolchain.key}")
-        include = [*ext.include_dirs, sysconfig.get_path("include"), sysconfig.get_path("platinclude")]
+        python = [sysconfig.get_path("include"), sysconfig.get_path("platinclude")]
         with locked(folder):
             jobs = int(self.parallel or len(os.sched_getaffinity(0)))
-            objects = Objects(toolchain, folder, include).build(ext.sources, jobs)
-            module = self._link(toolchain, folder, objects)
+            objects = Objects(toolchain, folder, [*ext.include_dirs, *python])
+            module = self._link(toolchain, folder, objects.build(ext.sources, jobs))
             target = Path(self.get_ext_fullpath(ext.name))
             target.parent.mkdir(parents=True, exist_ok=True)
             self.copy_file(str(module), str(target))

@@ -1,4 +1,4 @@
-"""The C unit tests: every tests/c/<folder>/test_<thing>.c is a cmocka program, built and run under sanitizers."""
+"""The C units: each tests/c/<folder>/test_<thing>.c is a cmocka program, run under sanitizers."""
 
 from __future__ import annotations
 
@@ -43,9 +43,12 @@ def build(source: Path, sanitizer: str) -> Path:
     folder = BUILDS[sanitizer]
     target = f"{folder}/test_{source.parent.name}_{source.stem.removeprefix('test_')}"
     command = ["make", "--silent", f"-j{len(os.sched_getaffinity(0))}", target]
-    settings = [f"BUILD={folder}", f"SANITIZE={sanitizer}", "DEBUG=1"]
     made = subprocess.run(
-        [*command, *settings], cwd=REPOSITORY, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S
+        [*command, f"BUILD={folder}", f"SANITIZE={sanitizer}", "DEBUG=1"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=BUILD_TIMEOUT_S,
     )
     assert made.returncode == 0, f"{target} does not build:\n{made.stdout}{made.stderr}"
     return REPOSITORY / target

@@ -47,7 +47,7 @@ def run(*command: str | Path, cwd: Path, **variables: str) -> str:
     return result.stdout
 
 
-# ---- The extension -----------------------------------------------------------------------------------
+# ---- The extension -------------------------------------------------------------------------------
 
 
 def test_only_the_init_function_is_exported(extension: Path) -> None:
@@ -62,7 +62,7 @@ def test_liburing_is_not_linked_dynamically(extension: Path) -> None:
     assert not [line for line in needed if "uring" in line]
 
 
-# ---- Where it builds ---------------------------------------------------------------------------------
+# ---- Where it builds -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
@@ -74,7 +74,9 @@ def test_supported_platforms(build_script: ModuleType, machine: str) -> None:
     ("system", "machine"),
     [("Darwin", "arm64"), ("Windows", "AMD64"), ("Linux", "riscv64"), ("Linux", "i686")],
 )
-def test_other_platforms_get_one_sentence(build_script: ModuleType, system: str, machine: str) -> None:
+def test_other_platforms_get_one_sentence(
+    build_script: ModuleType, system: str, machine: str
+) -> None:
     with pytest.raises(SystemExit) as raised:
         build_script.require_platform(system, machine)
     assert raised.value.code == (
@@ -136,7 +138,7 @@ def test_a_changed_header_rebuilds(build_script: ModuleType, tmp_path: Path) -> 
     assert target.stat().st_mtime_ns > first
 
 
-# ---- The sdist ---------------------------------------------------------------------------------------
+# ---- The sdist -----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -164,10 +166,11 @@ def test_sdist_holds_the_sources(sdist: Path) -> None:
 
 @pytest.mark.timeout(SDIST_TIMEOUT_S)
 def test_sdist_installs_into_a_clean_environment(sdist: Path, tmp_path: Path) -> None:
-    """Built by this environment's setuptools, installed offline: it is the contents that are tested."""
+    """Built by this environment's setuptools and installed offline: the contents are tested."""
     # -O0 and no LTO: the tree was built in earnest before.
-    build = [sys.executable, "-m", "pip", "wheel", "--no-index", "--no-deps", "--no-build-isolation"]
-    run(*build, "--wheel-dir", tmp_path, sdist, cwd=tmp_path, KEVYRT_DEBUG="1", CFLAGS="-O0")
+    quick = {"KEVYRT_DEBUG": "1", "CFLAGS": "-O0"}
+    offline = ["--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path]
+    run(sys.executable, "-m", "pip", "wheel", *offline, sdist, cwd=tmp_path, **quick)
     (wheel,) = tmp_path.glob("kevyrt-*.whl")
 
     environment = tmp_path / "env"
