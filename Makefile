@@ -1,4 +1,5 @@
-# Builds the C side without Python: unit tests, the plain C server, fuzzers. The Python package is setup.py's.
+# Builds the C side without Python: unit tests, the plain C server, fuzzers. The Python package is
+# setup.py's.
 #
 #   make units                       every tests/c/<folder>/test_<thing>.c as $(BUILD)/test_<folder>_<thing>
 #   make serve                       the server driven by a plain C main: $(BUILD)/kevyrt-serve
@@ -8,8 +9,7 @@
 #
 #   BUILD=build/asan SANITIZE=address,undefined DEBUG=1 CC=clang URING=0 CFLAGS=... LDFLAGS=...
 #
-# Objects of different settings need different BUILD folders. What the settings were is remembered: a change of
-# flags in one folder rebuilds it.
+# Each setting wants a BUILD folder of its own: a change of flags in one folder rebuilds it.
 
 BUILD ?= build/c
 CC ?= cc
@@ -19,7 +19,7 @@ WERROR ?= -Werror
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 
-# ---- Flags -------------------------------------------------------------------------------------------------
+# ---- Flags ---------------------------------------------------------------------------------------
 
 FLAGS := -std=gnu11 -g -fPIC -fvisibility=hidden -Wall -Wextra $(WERROR) -pthread -Icsrc -Itests/c \
          -DKRT_VERSION='"$(VERSION)"'
@@ -40,7 +40,7 @@ FLAGS += -DKRT_HAVE_URING=1
 LIBS += -l:liburing.a
 endif
 
-# ---- Sources -----------------------------------------------------------------------------------------------
+# ---- Sources -------------------------------------------------------------------------------------
 
 CORE := $(sort $(filter-out csrc/py/%,$(shell find csrc -name '*.c')))
 TEST_C := $(sort $(shell test -d tests/c && find tests/c -mindepth 2 -name '*.c' -not -path 'tests/c/fuzz/*'))
@@ -51,7 +51,7 @@ FUZZERS := $(sort $(wildcard tests/c/fuzz/fuzz_*.c))
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 unit = $(BUILD)/test_$(subst /,_,$(patsubst tests/c/%,%,$(dir $(1))))$(patsubst test_%.c,%,$(notdir $(1)))
 
-# ---- Targets -----------------------------------------------------------------------------------------------
+# ---- Targets -------------------------------------------------------------------------------------
 
 .PHONY: all lib units serve fuzz format lint test clean
 .DELETE_ON_ERROR:
@@ -93,7 +93,7 @@ $(foreach u,$(UNITS),$(eval $(call unit_rule,$(u))))
 
 -include $(patsubst %.o,%.d,$(call object,$(CORE) $(TEST_C) tests/c/serve.c))
 
-# ---- Fuzzing -----------------------------------------------------------------------------------------------
+# ---- Fuzzing -------------------------------------------------------------------------------------
 
 FUZZ_FLAGS := $(filter-out -O2 -Werror,$(FLAGS)) -O1 -DKRT_DEBUG=1 -fsanitize=fuzzer,address,undefined
 
@@ -102,7 +102,7 @@ fuzz: $(patsubst tests/c/fuzz/%.c,$(BUILD)/%,$(FUZZERS))
 $(BUILD)/fuzz_%: tests/c/fuzz/fuzz_%.c $(CORE) $(shell find csrc -name '*.h')
 	clang $(FUZZ_FLAGS) $(CFLAGS) $(filter %.c,$^) -o $@ $(LIBS) $(LDFLAGS)
 
-# ---- Upkeep ------------------------------------------------------------------------------------------------
+# ---- Upkeep --------------------------------------------------------------------------------------
 
 C_FILES := $(shell find csrc tests/c benchmarks scripts -name '*.[ch]' 2>/dev/null)
 PY_FILES := $(wildcard setup.py kevyrt tests benchmarks scripts)

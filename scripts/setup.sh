@@ -1,5 +1,5 @@
-# Shell functions of ./run and ./test: system packages, the virtual environment, the build. Sourced by bash with
-# the repository as the current folder.
+# Shell functions of ./run and ./test: system packages, the virtual environment, the build. Sourced
+# by bash with the repository as the current folder.
 #
 # Each step leaves a stamp in .venv with a hash of what it depends on and is skipped while the hash is the same.
 
@@ -124,7 +124,9 @@ set_up_to_run() {
     require_python
     ensure_packages "${RUN_PACKAGES[@]}" "$@"
     # The environment names its Python and its own place, so a move or a new Python makes a new one.
-    once venv "$(hash_of "$PWD" "$(python3 -c 'import sys; print(sys.version, sys.base_prefix)')" "$SETUPTOOLS")" make_venv
+    local python
+    python=$(python3 -c 'import sys; print(sys.version, sys.base_prefix)')
+    once venv "$(hash_of "$PWD" "$python" "$SETUPTOOLS")" make_venv
     # Once installed, a change of sources needs the extension only, and the installed command stays.
     once package "$(hash_of_files pyproject.toml scripts/setup.sh)" install_package
     once extension "$(hash_of "$(hash_of_files setup.py pyproject.toml csrc scripts/probe_uring.c)" \

@@ -118,7 +118,7 @@ def without_directives(text: str) -> str:
 
 
 def functions_of(path: Path) -> Iterator[Function]:
-    """Definitions at file scope: a `{` behind a `)`, from the start of the declaration to its `}`."""
+    """Definitions at file scope: a `{` behind a `)`, from the declaration's start to its `}`."""
     text = without_directives(without_comments(path.read_text()))
     depth = 0
     start = 0
