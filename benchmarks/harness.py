@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import random
 import shutil
 import socket
 import statistics
@@ -31,6 +32,7 @@ STOP_TIMEOUT_S = 10.0
 CFLAGS = ("-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra")
 KEY_FORMAT = "key:{:012d}"
 VALUE_BYTES = 64
+PORTS = range(20_000, 32_000)
 
 
 class Unavailable(Exception):
@@ -161,8 +163,11 @@ REACTORS = ((KEVYRT_URING, FLOOR_URING), (KEVYRT_EPOLL, FLOOR_EPOLL))
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    """A free port below those that outgoing connections get, so that no load can take it."""
+    for port in random.sample(PORTS, len(PORTS)):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise Unavailable(f"no port from {PORTS.start} to {PORTS.stop - 1} is free")
 
 
 class ServerProcess:

@@ -321,7 +321,7 @@ def _calling(call: Get | None) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Wire:
+class WireRun:
     """What the wire did while a caller called: requests per second, the shard's CPU per command."""
 
     caller: str
@@ -329,18 +329,18 @@ class Wire:
     shard_ns: float
 
 
-def _wire_beside(host: Host, caller: str, call: Get | None, requests: int) -> Wire:
+def _wire_beside(host: Host, caller: str, call: Get | None, requests: int) -> WireRun:
     with _calling(call):
         before = host.shard_cpu_ns()
         load = loadgen.run(host.server.port, "set", PIPELINE, requests, KEYS, host.load_cores)
-        return Wire(caller, load.rps, (host.shard_cpu_ns() - before) / requests)
+        return WireRun(caller, load.rps, (host.shard_cpu_ns() - before) / requests)
 
 
 def _tight_report(host: Host, options: Options, section: Section) -> None:
     requests = TIGHT_REQUESTS // (10 if options.quick else 1)
     requests = loadgen.whole_batches(requests, PIPELINE)
     callers = {"no caller": None, "an empty call": callable, "get": host.server.get}
-    seen: dict[str, list[Wire]] = {name: [] for name in callers}
+    seen: dict[str, list[WireRun]] = {name: [] for name in callers}
     for _ in range(options.rounds):
         for name, call in callers.items():
             seen[name].append(_wire_beside(host, name, call, requests))
@@ -348,19 +348,19 @@ def _tight_report(host: Host, options: Options, section: Section) -> None:
         ("rps", "throughput", TIGHT_THROUGHPUT_GOAL, True),
         ("shard_ns", "shard CPU per command", TIGHT_CPU_GOAL, False),
     ):
-        values = {name: [getattr(w, field) for w in waves] for name, waves in seen.items()}
+        values = {name: [getattr(run, field) for run in runs] for name, runs in seen.items()}
         ratio = paired_ratio(values["get"], values["an empty call"])
         alone = paired_ratio(values["get"], values["no caller"])
         name = f"the wire's {what} beside a tight loop of get, against one of empty calls"
         beside = f"against no caller {number(alone)}"
         section.figures.append(Figure(name, ratio, "", goal, at_least, beside))
     rows = [
-        [name, number(median([w.rps for w in ws])), number(median([w.shard_ns for w in ws]))]
-        for name, ws in seen.items()
+        [name, number(median([r.rps for r in runs])), number(median([r.shard_ns for r in runs]))]
+        for name, runs in seen.items()
     ]
     headers = ("caller in a tight loop", "SET P=64 requests/s", "shard CPU ns")
     section.tables.append(Table("The wire beside a tight loop", headers, rows))
-    section.raw += [vars(wave) for waves in seen.values() for wave in waves]
+    section.raw += [vars(run) for runs in seen.values() for run in runs]
 
 
 # The report

@@ -89,7 +89,8 @@ def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _figure_row(figure: Figure) -> list[str]:
-    value = f"{number(figure.value)} {figure.unit}".strip()
+    unit = "" if figure.value is None else figure.unit
+    value = f"{number(figure.value)} {unit}".strip()
     return [figure.what, figure.goal_text, value, figure.verdict, figure.beside]
 
 
@@ -175,7 +176,7 @@ def guarded(measure: Callable[[Options], Section], options: Options) -> Section:
     except WrongData as error:
         raise SystemExit(f"read back: {error}") from None
     except Unavailable as error:
-        return Section(measure.__module__, notes=[f"not measured: {error}"])
+        return Section(measure.__name__.replace("_", " "), notes=[f"not measured: {error}"])
 
 
 def main(description: str | None, *measures: Callable[[Options], Section]) -> None:

@@ -1,7 +1,8 @@
-/* floor.c: the I/O floor, a one-thread server that frames Redis commands and answers them without a store.
+/* floor.c: the I/O floor, a one-thread server that frames Redis commands and answers them without
+ * a store.
  *
- * What it spends on a command is what receiving, framing and answering cost on this kernel interface;
- * a key-value server on the same interface can come near it but not go under.
+ * What it spends on a command is what receiving, framing and answering cost on this kernel
+ * interface; a key-value server on the same interface can come near it but not go under.
  *
  *     floor PORT            io_uring
  *     floor PORT --epoll    epoll */
@@ -14,8 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static int listen_on(int port)
-{
+static int listen_on(int port) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
     struct sockaddr_in address = {.sin_family = AF_INET,
@@ -26,8 +26,7 @@ static int listen_on(int port)
     return fd;
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     if (argc < 2 || argc > 3 || (argc == 3 && strcmp(argv[2], "--epoll") != 0)) {
         fprintf(stderr, "usage: floor PORT [--epoll]\n");
         return 2;

@@ -1,5 +1,5 @@
-/* loop.h: the two bodies of the floor server. Each serves the listening socket for ever on the calling
- * thread and returns only on failure, with a line on stderr. */
+/* loop.h: the two bodies of the floor server. Each serves the listening socket for ever on the
+ * calling thread and returns only on failure, with a line on stderr. */
 #pragma once
 
 int loop_epoll_run(int listener);

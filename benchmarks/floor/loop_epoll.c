@@ -1,4 +1,4 @@
-/* loop_epoll.c: level-triggered epoll; one read and one write for each ready connection and loop. */
+/* loop_epoll.c: level-triggered epoll; in a loop one read and one write per ready connection. */
 #include "loop.h"
 #include "session.h"
 
@@ -11,31 +11,27 @@ enum { EVENTS = 256 };
 
 static int poll_fd;
 
-static void watch(int fd, int operation, uint32_t events)
-{
+static void watch(int fd, int operation, uint32_t events) {
     struct epoll_event event = {.events = events, .data.fd = fd};
     if (epoll_ctl(poll_fd, operation, fd, &event) < 0)
         perror("epoll_ctl");
 }
 
-static void accept_one(int listener)
-{
+static void accept_one(int listener) {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0 && session_open(fd) != NULL)
         watch(fd, EPOLL_CTL_ADD, EPOLLIN);
 }
 
 /* Waits for room only while some is missing: the usual loop makes no epoll_ctl call at all. */
-static void await_room(struct session *s, bool wait)
-{
+static void await_room(struct session *s, bool wait) {
     if (s->sending == wait)
         return;
     s->sending = wait;
     watch(s->fd, EPOLL_CTL_MOD, wait ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
-static bool flush(struct session *s)
-{
+static bool flush(struct session *s) {
     if (session_pending(s) == 0)
         return true;
     ssize_t n = send(s->fd, s->out + s->sent, session_pending(s), MSG_NOSIGNAL);
@@ -47,8 +43,7 @@ static bool flush(struct session *s)
     return true;
 }
 
-static bool receive(struct session *s)
-{
+static bool receive(struct session *s) {
     static char input[SESSION_READ_BYTES];
     ssize_t n = recv(s->fd, input, sizeof input, 0);
     if (n < 0)
@@ -56,15 +51,13 @@ static bool receive(struct session *s)
     return n > 0 && session_feed(s, input, (size_t)n);
 }
 
-static void serve(struct session *s, uint32_t events)
-{
+static void serve(struct session *s, uint32_t events) {
     bool alive = !(events & (EPOLLIN | EPOLLHUP | EPOLLERR)) || receive(s);
     if (!alive || !flush(s))
         session_close(s);
 }
 
-int loop_epoll_run(int listener)
-{
+int loop_epoll_run(int listener) {
     struct epoll_event events[EVENTS];
     poll_fd = epoll_create1(EPOLL_CLOEXEC);
     watch(listener, EPOLL_CTL_ADD, EPOLLIN);

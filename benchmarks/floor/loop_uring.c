@@ -1,7 +1,7 @@
-/* loop_uring.c: one ring; multishot accept and receive with provided buffers, one enter for each loop.
+/* loop_uring.c: one ring; multishot accept and receive with provided buffers, one enter per loop.
  *
- * A descriptor is closed only after its receive has ended and its send has completed, so no completion
- * can belong to an earlier owner of the same number: `user_data` needs no generation here. */
+ * A descriptor is closed only after its receive has ended and its send has completed, so no
+ * completion can belong to an earlier owner of the same number: `user_data` needs no generation. */
 #include "loop.h"
 #include "session.h"
 
@@ -9,8 +9,7 @@
 
 #ifndef FLOOR_HAVE_URING
 
-int loop_uring_run(int listener)
-{
+int loop_uring_run(int listener) {
     (void)listener;
     fprintf(stderr, "floor: built without liburing\n");
     return 1;
@@ -32,8 +31,7 @@ static int returned; /* buffers given back in this loop, not yet published to th
 static int ready[SESSION_MAX];
 static int ready_count;
 
-static struct io_uring_sqe *take_sqe(enum operation operation, int fd)
-{
+static struct io_uring_sqe *take_sqe(enum operation operation, int fd) {
     struct io_uring_sqe *sqe;
     while ((sqe = io_uring_get_sqe(&ring)) == NULL)
         io_uring_submit(&ring);
@@ -41,57 +39,50 @@ static struct io_uring_sqe *take_sqe(enum operation operation, int fd)
     return sqe;
 }
 
-static void arm_accept(int listener)
-{
+static void arm_accept(int listener) {
     struct io_uring_sqe *sqe = take_sqe(OP_ACCEPT, listener);
     io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
 }
 
-static void arm_receive(int fd)
-{
+static void arm_receive(int fd) {
     struct io_uring_sqe *sqe = take_sqe(OP_RECEIVE, fd);
     io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = BUFFER_GROUP;
 }
 
-static void arm_send(struct session *s)
-{
+static void arm_send(struct session *s) {
     struct io_uring_sqe *sqe = take_sqe(OP_SEND, s->fd);
-    io_uring_prep_send(sqe, s->fd, s->out + s->sent, session_pending(s), MSG_NOSIGNAL | MSG_WAITALL);
+    const int flags = MSG_NOSIGNAL | MSG_WAITALL;
+    io_uring_prep_send(sqe, s->fd, s->out + s->sent, session_pending(s), flags);
     s->sending = true;
 }
 
-static char *buffer_at(unsigned id)
-{
+static char *buffer_at(unsigned id) {
     return buffers + (size_t)id * SESSION_READ_BYTES;
 }
 
-static void give_back(unsigned id)
-{
+static void give_back(unsigned id) {
     int mask = io_uring_buf_ring_mask(BUFFERS);
     io_uring_buf_ring_add(buffer_ring, buffer_at(id), SESSION_READ_BYTES, (unsigned short)id, mask,
                           returned++);
 }
 
-static void enrol(struct session *s)
-{
+static void enrol(struct session *s) {
     if (s->enrolled)
         return;
     s->enrolled = true;
     ready[ready_count++] = s->fd;
 }
 
-static void on_accept(int listener, const struct io_uring_cqe *cqe)
-{
+static void on_accept(int listener, const struct io_uring_cqe *cqe) {
     if (cqe->res >= 0 && session_open(cqe->res) != NULL)
         arm_receive(cqe->res);
     if (!(cqe->flags & IORING_CQE_F_MORE))
         arm_accept(listener);
 }
 
-static void on_receive(struct session *s, const struct io_uring_cqe *cqe)
-{
+static void on_receive(struct session *s, const struct io_uring_cqe *cqe) {
     bool more = cqe->flags & IORING_CQE_F_MORE;
     if (cqe->flags & IORING_CQE_F_BUFFER) {
         unsigned id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
@@ -105,15 +96,13 @@ static void on_receive(struct session *s, const struct io_uring_cqe *cqe)
     enrol(s);
 }
 
-static void on_send(struct session *s, const struct io_uring_cqe *cqe)
-{
+static void on_send(struct session *s, const struct io_uring_cqe *cqe) {
     s->sending = false;
     session_sent(s, cqe->res > 0 ? (size_t)cqe->res : session_pending(s));
     enrol(s);
 }
 
-static void on_completion(int listener, const struct io_uring_cqe *cqe)
-{
+static void on_completion(int listener, const struct io_uring_cqe *cqe) {
     int fd = (int)(uint32_t)cqe->user_data;
     switch ((enum operation)(cqe->user_data >> 32)) {
     case OP_ACCEPT:
@@ -128,8 +117,7 @@ static void on_completion(int listener, const struct io_uring_cqe *cqe)
     }
 }
 
-static void reap(int listener)
-{
+static void reap(int listener) {
     struct io_uring_cqe *cqe;
     unsigned head;
     unsigned seen = 0;
@@ -142,8 +130,7 @@ static void reap(int listener)
     io_uring_cq_advance(&ring, seen);
 }
 
-static void send_or_close(struct session *s)
-{
+static void send_or_close(struct session *s) {
     s->enrolled = false;
     if (s->sending)
         return;
@@ -153,21 +140,18 @@ static void send_or_close(struct session *s)
         arm_send(s);
 }
 
-static void serve_ready(void)
-{
+static void serve_ready(void) {
     for (int i = 0; i < ready_count; i++)
         send_or_close(session_of(ready[i]));
     ready_count = 0;
 }
 
-static void *map_pages(size_t bytes)
-{
+static void *map_pages(size_t bytes) {
     void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return at == MAP_FAILED ? NULL : at;
 }
 
-static int open_buffers(void)
-{
+static int open_buffers(void) {
     buffers = map_pages((size_t)BUFFERS * SESSION_READ_BYTES);
     buffer_ring = map_pages(BUFFERS * sizeof(struct io_uring_buf));
     if (buffers == NULL || buffer_ring == NULL)
@@ -183,11 +167,10 @@ static int open_buffers(void)
     return 0;
 }
 
-static int open_ring(void)
-{
-    struct io_uring_params params = {
-        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE,
-        .cq_entries = CQ_ENTRIES};
+static int open_ring(void) {
+    struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER |
+                                              IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE,
+                                     .cq_entries = CQ_ENTRIES};
     int rc = io_uring_queue_init_params(RING_ENTRIES, &ring, &params);
     if (rc < 0)
         return rc;
@@ -195,8 +178,7 @@ static int open_ring(void)
     return open_buffers();
 }
 
-int loop_uring_run(int listener)
-{
+int loop_uring_run(int listener) {
     int rc = open_ring();
     if (rc == 0)
         arm_accept(listener);

@@ -13,13 +13,11 @@ static const char bulk_reply[] =
 
 static struct session sessions[SESSION_MAX];
 
-struct session *session_of(int fd)
-{
+struct session *session_of(int fd) {
     return &sessions[fd];
 }
 
-struct session *session_open(int fd)
-{
+struct session *session_open(int fd) {
     char *out = fd < SESSION_MAX ? malloc(SESSION_OUT_BYTES) : NULL;
     if (out == NULL) {
         close(fd);
@@ -30,16 +28,14 @@ struct session *session_open(int fd)
     return &sessions[fd];
 }
 
-void session_close(struct session *s)
-{
+void session_close(struct session *s) {
     int fd = s->fd;
     free(s->out);
     *s = (struct session){.fd = -1};
     close(fd);
 }
 
-void session_sent(struct session *s, size_t n)
-{
+void session_sent(struct session *s, size_t n) {
     s->sent += n;
     if (s->sent == s->filled) {
         s->sent = 0;
@@ -47,8 +43,7 @@ void session_sent(struct session *s, size_t n)
     }
 }
 
-static bool queue_reply(struct session *s)
-{
+static bool queue_reply(struct session *s) {
     const char *reply = s->bulk ? bulk_reply : ok_reply;
     size_t size = s->bulk ? sizeof bulk_reply - 1 : sizeof ok_reply - 1;
     if (size > SESSION_OUT_BYTES - s->filled)
@@ -59,8 +54,7 @@ static bool queue_reply(struct session *s)
 }
 
 /* A header line has ended: its number is the count of arguments or the length of one. */
-static bool end_of_header(struct session *s)
-{
+static bool end_of_header(struct session *s) {
     uint64_t number = s->number;
     s->number = 0;
     if (s->state == AT_BULK) {
@@ -76,8 +70,7 @@ static bool end_of_header(struct session *s)
     return true;
 }
 
-static bool feed_header(struct session *s, const char **at, const char *end)
-{
+static bool feed_header(struct session *s, const char **at, const char *end) {
     char expected = s->state == AT_ARRAY ? '*' : '$';
     while (*at < end) {
         char c = *(*at)++;
@@ -91,8 +84,7 @@ static bool feed_header(struct session *s, const char **at, const char *end)
     return true;
 }
 
-static bool feed_body(struct session *s, const char **at, const char *end)
-{
+static bool feed_body(struct session *s, const char **at, const char *end) {
     size_t here = (size_t)(end - *at);
     size_t n = here < s->need ? here : (size_t)s->need;
     if (!s->named) {
@@ -108,8 +100,7 @@ static bool feed_body(struct session *s, const char **at, const char *end)
     return s->args > 0 || queue_reply(s);
 }
 
-bool session_feed(struct session *s, const char *data, size_t n)
-{
+bool session_feed(struct session *s, const char *data, size_t n) {
     const char *end = data + n;
     bool fine = true;
     while (fine && data < end)

@@ -1,8 +1,9 @@
-/* control.c: an idle loop that wakes every 100 us and notes how late it wakes. What it sees, nobody's work
- * in a server explains: it is the machine's own noise.
+/* control.c: an idle loop that wakes every 100 us and notes how late it wakes. What it sees, no
+ * work of a server explains: it is the machine's own noise.
  *
- * It asks for real-time priority, so that other work on its core does not count as noise, and says in its
- * first line whether it was granted. Each line on stdin makes it print one line and start afresh:
+ * It asks for real-time priority, so that other work on its core does not count as noise, and says
+ * in its first line whether it was granted. Each line on stdin makes it print one line and start
+ * afresh:
  *
  *     LONGEST_US OVER_1MS TURNS
  *
@@ -23,13 +24,11 @@ struct gaps {
     unsigned long turns;
 };
 
-static long elapsed_ns(const struct timespec *from, const struct timespec *to)
-{
+static long elapsed_ns(const struct timespec *from, const struct timespec *to) {
     return (to->tv_sec - from->tv_sec) * SECOND_NS + (to->tv_nsec - from->tv_nsec);
 }
 
-static void note(struct gaps *gaps, long gap_ns)
-{
+static void note(struct gaps *gaps, long gap_ns) {
     gaps->turns++;
     gaps->over_limit += gap_ns > LIMIT_NS;
     if (gap_ns > gaps->longest_ns)
@@ -37,8 +36,7 @@ static void note(struct gaps *gaps, long gap_ns)
 }
 
 /* Answers what stands on stdin; false at its end. */
-static bool answer(struct gaps *gaps)
-{
+static bool answer(struct gaps *gaps) {
     char request[64];
     ssize_t n = read(STDIN_FILENO, request, sizeof request);
     if (n > 0) {
@@ -49,8 +47,7 @@ static bool answer(struct gaps *gaps)
     return n != 0;
 }
 
-static void prefer_this_thread(void)
-{
+static void prefer_this_thread(void) {
     struct sched_param priority = {.sched_priority = 1};
     bool granted = sched_setscheduler(0, SCHED_FIFO, &priority) == 0;
     prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
@@ -58,8 +55,7 @@ static void prefer_this_thread(void)
     fflush(stdout);
 }
 
-int main(void)
-{
+int main(void) {
     struct gaps gaps = {0};
     struct timespec last;
     struct timespec now;

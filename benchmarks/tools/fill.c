@@ -1,5 +1,6 @@
-/* fill.c: writes COUNT sequential 16-byte keys (key:000000000042) with 64-byte values through one pipelined
- * connection, and checks that every reply is +OK. It keeps some batches in flight, so the server never waits.
+/* fill.c: writes COUNT sequential 16-byte keys (key:000000000042) with 64-byte values through one
+ * pipelined connection, and checks that every reply is +OK. It keeps some batches in flight, so
+ * that the server never waits.
  *
  *     fill PORT FIRST COUNT LETTER      LETTER fills the value */
 #include <arpa/inet.h>
@@ -31,8 +32,7 @@ struct filler {
     char batch[BATCH][COMMAND];
 };
 
-static int connect_to(int port)
-{
+static int connect_to(int port) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)port),
@@ -41,8 +41,7 @@ static int connect_to(int port)
     return connect(fd, (struct sockaddr *)&address, sizeof address) < 0 ? -1 : fd;
 }
 
-static void prepare(struct filler *f, char letter)
-{
+static void prepare(struct filler *f, char letter) {
     for (int i = 0; i < BATCH; i++) {
         char *command = f->batch[i];
         memcpy(command, head, sizeof head - 1);
@@ -52,14 +51,12 @@ static void prepare(struct filler *f, char letter)
     }
 }
 
-static void write_digits(char *at, unsigned long number)
-{
+static void write_digits(char *at, unsigned long number) {
     for (int i = DIGITS - 1; i >= 0; i--, number /= 10)
         at[i] = (char)('0' + number % 10);
 }
 
-static bool send_batch(struct filler *f, unsigned long first, unsigned long commands)
-{
+static bool send_batch(struct filler *f, unsigned long first, unsigned long commands) {
     const char *at = f->batch[0];
     size_t left = commands * COMMAND;
     for (unsigned long i = 0; i < commands; i++)
@@ -74,8 +71,7 @@ static bool send_batch(struct filler *f, unsigned long first, unsigned long comm
     return true;
 }
 
-static bool check(struct filler *f, const char *data, size_t n)
-{
+static bool check(struct filler *f, const char *data, size_t n) {
     for (size_t i = 0; i < n; i++) {
         if (data[i] != ok[f->acknowledged % REPLY]) {
             fprintf(stderr, "fill: instead of +OK: %.*s\n", (int)(n - i), data + i);
@@ -87,8 +83,7 @@ static bool check(struct filler *f, const char *data, size_t n)
 }
 
 /* Reads until `commands` of all that was ever sent are acknowledged. */
-static bool await(struct filler *f, unsigned long commands)
-{
+static bool await(struct filler *f, unsigned long commands) {
     char data[16 * 1024];
     while (f->acknowledged < commands * REPLY) {
         ssize_t n = recv(f->fd, data, sizeof data, 0);
@@ -98,8 +93,7 @@ static bool await(struct filler *f, unsigned long commands)
     return true;
 }
 
-static bool fill(struct filler *f, unsigned long first, unsigned long count)
-{
+static bool fill(struct filler *f, unsigned long first, unsigned long count) {
     const unsigned long window = (unsigned long)BATCH * BATCHES_IN_FLIGHT;
     for (unsigned long sent = 0; sent < count;) {
         unsigned long commands = count - sent < BATCH ? count - sent : BATCH;
@@ -112,8 +106,7 @@ static bool fill(struct filler *f, unsigned long first, unsigned long count)
     return await(f, count);
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     static struct filler filler;
     if (argc != 5) {
         fprintf(stderr, "usage: fill PORT FIRST COUNT LETTER\n");
