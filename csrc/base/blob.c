@@ -22,6 +22,15 @@ struct blob *blob_copy(struct mem_account *account, struct bytes from) {
     return blob;
 }
 
+struct blob *blob_resize(struct blob *blob, uint32_t len) {
+    KRT_DCHECK(atomic_load_relaxed(&blob->references) == 1);
+    struct blob *resized = mem_realloc(blob->account, blob, sizeof *blob + len);
+    if (resized != NULL) {
+        resized->len = len;
+    }
+    return resized;
+}
+
 /* Acquire and release: whoever frees sees the last read of everybody who dropped before. */
 void blob_put(struct blob *blob) {
     uint32_t before = atomic_sub_acq_rel(&blob->references, 1);

@@ -18,6 +18,9 @@ struct blob {
 
 struct blob *blob_new(struct mem_account *account, uint32_t len);
 struct blob *blob_copy(struct mem_account *account, struct bytes from);
+/* Before publication only: the same bytes with another length, perhaps elsewhere. NULL leaves the
+ * blob as it was. */
+struct blob *blob_resize(struct blob *blob, uint32_t len);
 void blob_put(struct blob *blob);
 
 static inline struct blob *blob_get(struct blob *blob) {
