@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -158,6 +159,8 @@ def write_json(sections: Sequence[Section], path: Path) -> None:
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
+    """The options of every benchmark. SIGTERM becomes an exception, so that servers are ended."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     arguments = argparse.ArgumentParser(description=(description or "").split("\n\n")[0])
     arguments.add_argument("--quick", action="store_true", help="small counts: tries the harness")
     arguments.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
