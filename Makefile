@@ -1,10 +1,10 @@
 # Builds the C side without Python: unit tests, the plain C server, fuzzers. The Python package is
 # setup.py's.
 #
-#   make units                       every tests/c/<folder>/test_<thing>.c as $(BUILD)/test_<folder>_<thing>
-#   make serve                       the server driven by a plain C main: $(BUILD)/kevyrt-serve
-#   make lib                         csrc without csrc/py as $(BUILD)/libkevyrt.a
-#   make fuzz                        every tests/c/fuzz/fuzz_<thing>.c with libFuzzer (clang)
+#   make units       every tests/c/<folder>/test_<thing>.c as $(BUILD)/test_<folder>_<thing>
+#   make serve       the server driven by a plain C main: $(BUILD)/kevyrt-serve
+#   make lib         csrc without csrc/py as $(BUILD)/libkevyrt.a
+#   make fuzz        every tests/c/fuzz/fuzz_<thing>.c with libFuzzer (clang)
 #   make format lint test clean
 #
 #   BUILD=build/asan SANITIZE=address,undefined DEBUG=1 CC=clang URING=0 CFLAGS=... LDFLAGS=...
