@@ -28,32 +28,40 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 
+#define REACTOR_BUFFERS_MAX (1u << 20) /* buffer_count * buffer_bytes */
+
 enum reactor_kind { REACTOR_EPOLL, REACTOR_URING };
 
 struct reactor_limits {
-    uint32_t ring_entries;   /* submission queue (io_uring); events per wait (epoll) */
-    uint32_t buffer_count;   /* receive buffers: together at most 1 MiB per shard */
+    uint32_t ring_entries; /* submission queue (io_uring); events per wait (epoll) */
+    uint32_t buffer_count; /* receive buffers: together at most 1 MiB per shard */
     uint32_t buffer_bytes;
-    int wake_fd;             /* an eventfd: readable ends the wait and is cleared (EVENT_WAKE) */
+    int wake_fd; /* an eventfd: readable ends the wait and is cleared (EVENT_WAKE) */
     struct mem_account *account;
 };
 
+/* Private to the bodies, but for `fd`, which the caller may read until reactor_remove. One cache line. */
 struct io_socket {
     int fd;
-    uint32_t index;          /* of the reactor's own table of operations */
-    uint32_t generation;
-    uint8_t state;           /* private to the bodies */
-    bool receiving, sending, closing, paused;
-    struct io_socket *next_pending; /* reactor's own list of what could not be submitted yet */
+    uint32_t index; /* of the reactor's own table */
+    uint32_t
+        generation; /* of that slot: tells this socket's completions from those of an earlier one */
+    uint32_t armed; /* what the kernel does for us: operations in flight, or events watched */
+    bool sending, closing, paused, ended;
+    bool listed;  /* on the list of sockets with something to submit, or on that of closed ones */
+    bool starved; /* io_uring: receiving ended because the buffers were used up */
+    uint8_t cancelled; /* io_uring: operations whose cancel is on its way */
+    bool hung;         /* while paused: the peer is gone, which is told after the resume */
+    struct io_socket *next_listed;
     const struct iovec *send_at; /* what is being sent */
     int send_count;
-    void *body; /* private to the bodies: operation state */
+    int send_done; /* epoll: bytes of a send that the socket buffer did not take whole */
 };
 
 enum reactor_event_kind {
     EVENT_NONE,
     EVENT_ACCEPT, /* result: a connected fd, non-blocking and close-on-exec, now the caller's */
-    EVENT_ACCEPT_FAILED, /* result: errno (EMFILE ...); accepting goes on after a back-off by itself */
+    EVENT_ACCEPT_FAILED, /* result: negative errno value (-EMFILE ...); accepting goes on after a back-off by itself */
     EVENT_DATA,   /* data: received bytes, borrowed until reactor_recycle */
     EVENT_END,    /* no more data will come; result: 0 end of file, or a negative errno */
     EVENT_SENT,   /* result: bytes sent (may be fewer than asked), or a negative errno */
@@ -97,12 +105,19 @@ int reactor_uring_probe(char *reason, size_t capacity);
 int reactor_open(struct reactor **out, enum reactor_kind kind, const struct reactor_limits *limits);
 
 /* Every socket must have been removed and closed and every listener unlistened; frees the reactor. */
-static inline void reactor_close(struct reactor *r) { r->ops->close(r); }
+static inline void reactor_close(struct reactor *r) {
+    r->ops->close(r);
+}
 
 /* Starts accepting on a listening fd, which stays the caller's; unlisten cancels and reaps before it returns,
- * so that the fd may be closed and its port bound again at once. */
-static inline int reactor_listen(struct reactor *r, int fd) { return r->ops->listen(r, fd); }
-static inline void reactor_unlisten(struct reactor *r, int fd) { r->ops->unlisten(r, fd); }
+ * so that the fd may be closed and its port bound again at once. Connections that were accepted but not yet
+ * reported by then are closed. At most 32 listeners: then -ENOSPC. */
+static inline int reactor_listen(struct reactor *r, int fd) {
+    return r->ops->listen(r, fd);
+}
+static inline void reactor_unlisten(struct reactor *r, int fd) {
+    r->ops->unlisten(r, fd);
+}
 
 /* Adopts a connected fd and starts receiving. On error the fd stays the caller's. */
 static inline int reactor_add(struct reactor *r, struct io_socket *s, int fd) {
@@ -110,8 +125,12 @@ static inline int reactor_add(struct reactor *r, struct io_socket *s, int fd) {
 }
 
 /* Stops and continues receiving (back-pressure). Data already received may still be reported after a pause. */
-static inline void reactor_pause(struct reactor *r, struct io_socket *s) { r->ops->pause(r, s); }
-static inline void reactor_resume(struct reactor *r, struct io_socket *s) { r->ops->resume(r, s); }
+static inline void reactor_pause(struct reactor *r, struct io_socket *s) {
+    r->ops->pause(r, s);
+}
+static inline void reactor_resume(struct reactor *r, struct io_socket *s) {
+    r->ops->resume(r, s);
+}
 
 /* Starts a send of everything in `iov` (the array too stays until EVENT_SENT). Returns the bytes sent if it is
  * done already (no event follows), -EINPROGRESS if EVENT_SENT will come, or a negative errno. */
@@ -122,10 +141,13 @@ static inline int reactor_send(struct reactor *r, struct io_socket *s, const str
 
 /* Ends a socket: cancels what is in flight, closes the fd, then EVENT_CLOSED. Data of a send in flight may be cut
  * off. Idempotent. */
-static inline void reactor_remove(struct reactor *r, struct io_socket *s) { r->ops->remove(r, s); }
+static inline void reactor_remove(struct reactor *r, struct io_socket *s) {
+    r->ops->remove(r, s);
+}
 
 /* Submits what is queued and waits for events until the absolute monotonic deadline: 0 does not wait,
- * UINT64_MAX has no deadline. 0 or a negative errno value (never EINTR). */
+ * UINT64_MAX has no deadline. Receive buffers must have been recycled. It may return early without an event
+ * (a listener's back-off ended, a submission is to be tried again). 0 or a negative errno value (never EINTR). */
 static inline int reactor_wait(struct reactor *r, uint64_t deadline_ns) {
     return r->ops->wait(r, deadline_ns);
 }
@@ -137,4 +159,6 @@ static inline bool reactor_next(struct reactor *r, struct reactor_event *event) 
 }
 
 /* Gives back every receive buffer borrowed since the last recycle. */
-static inline void reactor_recycle(struct reactor *r) { r->ops->recycle(r); }
+static inline void reactor_recycle(struct reactor *r) {
+    r->ops->recycle(r);
+}
