@@ -268,14 +268,32 @@ def mask_field(name: bytes) -> Mask:
     return mask
 
 
+class Near:
+    """A number that equals those within a distance. Rounding instead would have edges."""
+
+    def __init__(self, value: int, distance: int) -> None:
+        self._value = value
+        self._distance = distance
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Near) and abs(self._value - other._value) <= self._distance
+
+    def __hash__(self) -> int:
+        return hash(self._distance)
+
+    def __repr__(self) -> str:
+        return f"{self._value} +- {self._distance}"
+
+
 def mask_remaining(unit_ms: int) -> Mask:
-    """A remaining time to live, down to half a minute."""
-    step = 30_000 // unit_ms
+    """A remaining time to live. The oracle may have been asked minutes ago about a fixed date."""
 
     def mask(reply: Reply) -> Reply:
         if reply.kind != "integer" or reply.value <= 0:
             return reply
-        return Reply("about", -(-reply.value // step) * step)
+        seconds = reply.value * unit_ms // 1000
+        distance_ms = 5_000 if seconds < 1_000_000 else 3_600_000
+        return Reply("remaining", Near(reply.value, distance_ms // unit_ms))
 
     return mask
 

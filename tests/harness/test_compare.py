@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness import compare
-from harness.cases import Case, Entry, Send, case
+from harness.cases import Case, Entry, Send, case, mask_remaining
 from harness.compare import Difference, check
 from harness.resp import OK, Malformed, Parser, Reply, bulk, encode, integer, render
 
@@ -98,6 +98,14 @@ def test_row_of_another_case_excuses_nothing(rows: list[Difference]) -> None:
 def test_case_that_reads_nothing_is_refused() -> None:
     with pytest.raises(ValueError):
         case("nothing", Send(encode("PING")))
+
+
+def test_remaining_time_is_compared_within_seconds(rows: list[Difference]) -> None:
+    assert not rows
+    mask = mask_remaining(1)
+    assert not _complaints([mask(integer(100_000))], [mask(integer(97_001))])
+    assert _complaints([mask(integer(100_000))], [mask(integer(90_000))])
+    assert _complaints([mask(integer(100_000))], [mask(integer(-1))])
 
 
 @pytest.mark.parametrize("data", [b"?1\r\n", b":x\r\n", b"$3\r\nabcd\r\n", b":\r\n", b"*x\r\n"])
