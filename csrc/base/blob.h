@@ -1,8 +1,8 @@
 /* Blobs: counted immutable byte strings, for values too large to copy into every reply.
  *
  * Ownership: a blob is born with one reference; `blob_get` adds one, `blob_put` drops one and frees
- * at zero. Counts are atomic: a reply in flight on an I/O thread keeps the value alive after the key
- * is gone. The payload may be written only between `blob_new` and its first publication.
+ * at zero. Counts are atomic: a reply in flight on an I/O thread keeps the value alive after the
+ * key is gone. The payload may be written only between `blob_new` and its first publication.
  */
 #pragma once
 

@@ -1,10 +1,10 @@
 /* A keyed hash by folded 64x64 -> 128 bit multiplication, and xoroshiro128+.
  *
- * Sixteen input bytes are masked by the seed and multiplied into 128 bits; both halves are masked by
- * other constants and multiplied again, and the halves of that are folded. Two multiplications suffice
- * for every key of up to 16 bytes, three for up to 32; longer keys run two independent lanes of 16
- * bytes. Words are read overlapping, so no length takes a byte loop. The length enters the
- * second multiplication: strings that read as the same words still differ.
+ * Sixteen input bytes are masked by the seed and multiplied into 128 bits; both halves are masked
+ * by other constants and multiplied again, and the halves of that are folded. Two multiplications
+ * suffice for every key of up to 16 bytes, three for up to 32; longer keys run two independent
+ * lanes of 16 bytes. Words are read overlapping, so no length takes a byte loop. The length enters
+ * the second multiplication: strings that read as the same words still differ.
  *
  * Not a cryptographic hash: the seed keeps clients from aiming at buckets blindly, no more.
  */

@@ -9,8 +9,8 @@
 
 #include "base/assert.h"
 
-/* 0: no failure is injected; n: the n-th next allocation fails; 1 stays 1, so all after it fail too.
- * Writers and readers: any thread, relaxed; tests alone set it. */
+/* 0: no failure is injected; n: the n-th next allocation fails; 1 stays 1, so all after it fail
+ * too. Writers and readers: any thread, relaxed; tests alone set it. */
 static atomic_u64 allocations_left;
 
 void mem_fail_after(long count) {

@@ -1,9 +1,9 @@
-/* Partial requests: what does not lie complete in one receive, has more than RUN_ARGS arguments, or has
- * quoted inline words.
+/* Partial requests: what does not lie complete in one receive, has more than RUN_ARGS arguments, or
+ * has quoted inline words.
  *
- * A partial request lives at `position` in the query buffer and draws bytes from the window as it needs
- * them. Each finished argument is noted as a span relative to the request's start, so the buffer may
- * move. The steps, each resumable at any byte:
+ * A partial request lives at `position` in the query buffer and draws bytes from the window as it
+ * needs them. Each finished argument is noted as a span relative to the request's start, so the
+ * buffer may move. The steps, each resumable at any byte:
  *
  *   transition                       function           leaves
  *   start    -> line or headers      gather_type
@@ -12,14 +12,14 @@
  *   header   -> body                 gather_length      bulk_len
  *   body     -> header or complete   gather_body        a span into the query buffer, or a blob
  *
- * A long body that is not there yet takes no room in the query buffer: its bytes go into a blob, and the
- * stream continues behind its header with what follows the body. The blob grows by doubling up to the
- * announced length. (Reserving all of it at the first byte would cost no pages, but it would count:
- * a client that announces 512 MiB and sends one byte could make maxmemory evict everything. The
- * allocator grows large blocks by remapping, so doubling copies little.)
+ * A long body that is not there yet takes no room in the query buffer: its bytes go into a blob,
+ * and the stream continues behind its header with what follows the body. The blob grows by doubling
+ * up to the announced length. (Reserving all of it at the first byte would cost no pages, but it
+ * would count: a client that announces 512 MiB and sends one byte could make maxmemory evict
+ * everything. The allocator grows large blocks by remapping, so doubling copies little.)
  *
- * What was drawn from the window behind the end of the request is given back, so that the requests behind
- * it are again parsed in place.
+ * What was drawn from the window behind the end of the request is given back, so that the requests
+ * behind it are again parsed in place.
  */
 #include "resp/parser_internal.h"
 
@@ -70,7 +70,7 @@ static enum step cursor_store(struct parser *parser, const struct cursor *cursor
     return step;
 }
 
-/* ---- Spans ------------------------------------------------------------------------------------------ */
+/* ---- Spans ----------------------------------------------------------------------------------- */
 
 static bool reserve_span(struct parser *parser) {
     struct parser_partial *partial = parser->partial;
@@ -97,7 +97,7 @@ static bool add_span(struct parser *parser, struct span span) {
     return true;
 }
 
-/* ---- Inline requests -------------------------------------------------------------------------------- */
+/* ---- Inline requests ------------------------------------------------------------------------- */
 
 static enum step split_words(struct parser *parser, struct bytes line) {
     struct parser_partial *partial = parser->partial;
@@ -130,7 +130,7 @@ static enum step gather_line(struct parser *parser) {
     return step == STEP_OK ? split_words(parser, line) : step;
 }
 
-/* ---- Bulk strings ----------------------------------------------------------------------------------- */
+/* ---- Bulk strings ---------------------------------------------------------------------------- */
 
 static enum step gather_count(struct parser *parser) {
     struct cursor cursor = cursor_of(parser);
@@ -156,9 +156,10 @@ static enum step gather_length(struct parser *parser) {
 static bool grow_blob(struct parser *parser) {
     struct parser_partial *partial = parser->partial;
     uint64_t room = partial->blob != NULL ? (uint64_t)partial->blob->len * 2 : BLOB_FIRST_BYTES;
-    uint32_t len = (uint32_t)(room < (uint64_t)partial->bulk_len ? room : (uint64_t)partial->bulk_len);
-    struct blob *grown = partial->blob != NULL ? blob_resize(partial->blob, len)
-                                               : blob_new(parser->account, len);
+    uint32_t len =
+        (uint32_t)(room < (uint64_t)partial->bulk_len ? room : (uint64_t)partial->bulk_len);
+    struct blob *grown =
+        partial->blob != NULL ? blob_resize(partial->blob, len) : blob_new(parser->account, len);
     if (grown == NULL) {
         return false;
     }
@@ -186,7 +187,8 @@ static bool fill_blob(struct parser *parser, const char *at, size_t len, size_t 
     return true;
 }
 
-/* Worth it only while the end of the body is missing; and nothing is reserved before its first byte. */
+/* Worth it only while the end of the body is missing; and nothing is reserved before its first
+ * byte. */
 static bool belongs_apart(const struct parser *parser) {
     size_t bulk_len = (size_t)parser->partial->bulk_len;
     size_t present = available(parser) + parser->window_len;
@@ -243,7 +245,7 @@ static enum step gather_body(struct parser *parser, size_t *need) {
     return finish_body(parser, in_query);
 }
 
-/* ---- The request as a whole ------------------------------------------------------------------------- */
+/* ---- The request as a whole ------------------------------------------------------------------ */
 
 static enum step gather_type(struct parser *parser) {
     bool is_multibulk = parser->query[parser->partial->start] == '*';

@@ -1,8 +1,8 @@
 /* The words of an inline request, cut and unquoted as Redis does.
  *
- * Between words any blank of the C locale is skipped, but only ` `, tab, LF and CR end a word outside
- * quotes. "..." knows the escapes \xHH \n \r \t \b \a and \c for any other c; '...' knows \'. A quote may
- * open inside a word; a closing one must be followed by a blank or the end.
+ * Between words any blank of the C locale is skipped, but only ` `, tab, LF and CR end a word
+ * outside quotes. "..." knows the escapes \xHH \n \r \t \b \a and \c for any other c; '...' knows
+ * \'. A quote may open inside a word; a closing one must be followed by a blank or the end.
  */
 #include "resp/parser_internal.h"
 

@@ -1,8 +1,9 @@
-/* Lines of the request protocol: counts, lengths and inline requests, with Redis's limits and texts.
+/* Lines of the request protocol: counts, lengths and inline requests, with Redis's limits and
+ * texts.
  *
- * Redis looks for a line's end with strchr in a terminated buffer: a NUL byte in front of it hides it,
- * the request waits for ever and is refused when the line is too long. It looks at nothing before the
- * line end is there and one byte behind it (whatever that byte is). Both are kept.
+ * Redis looks for a line's end with strchr in a terminated buffer: a NUL byte in front of it hides
+ * it, the request waits for ever and is refused when the line is too long. It looks at nothing
+ * before the line end is there and one byte behind it (whatever that byte is). Both are kept.
  */
 #include <stdio.h>
 
@@ -15,8 +16,8 @@ static enum step fail(struct parser *parser, const char *text) {
     return STEP_ERROR;
 }
 
-/* Finds `mark` at an offset of at most max_inline_bytes, with no NUL in front. Bytes that were scanned
- * before are not looked at again: P1 holds for a line that comes byte by byte. */
+/* Finds `mark` at an offset of at most max_inline_bytes, with no NUL in front. Bytes that were
+ * scanned before are not looked at again: P1 holds for a line that comes byte by byte. */
 static enum step find_line_end(struct parser *parser, struct cursor *cursor, char mark,
                                const char *too_big, const char **found) {
     size_t limit = parser->limits->max_inline_bytes;
@@ -82,7 +83,8 @@ static enum step fail_expected(struct parser *parser, char got) {
 enum step header_read_length(struct parser *parser, struct cursor *cursor, int64_t *length) {
     struct bytes text;
     const char *line = cursor->at;
-    enum step step = read_header(parser, cursor, "Protocol error: too big bulk count string", &text);
+    enum step step =
+        read_header(parser, cursor, "Protocol error: too big bulk count string", &text);
     if (step != STEP_OK) {
         return step;
     }

@@ -1,10 +1,10 @@
 /* Runs of requests: the fast path over what lies complete in one piece, and the query buffer.
  *
- * The unparsed input is one stream, query buffer then window (P4). Usually the query buffer is empty and
- * requests are read in place from the window. The request that a receive cut in two is gathered in the
- * query buffer (gather.c), from where it is delivered as the first of a run that goes on in the window.
- * Requests that nobody could execute yet (parser_rewind, then parser_keep) wait in the query buffer and
- * are parsed from there.
+ * The unparsed input is one stream, query buffer then window (P4). Usually the query buffer is
+ * empty and requests are read in place from the window. The request that a receive cut in two is
+ * gathered in the query buffer (gather.c), from where it is delivered as the first of a run that
+ * goes on in the window. Requests that nobody could execute yet (parser_rewind, then parser_keep)
+ * wait in the query buffer and are parsed from there.
  */
 #include "resp/parser_internal.h"
 
@@ -15,7 +15,7 @@ void parser_init(struct parser *parser, const struct parser_limits *limits,
     *parser = (struct parser){.limits = limits, .account = account};
 }
 
-/* ---- The query buffer ------------------------------------------------------------------------------- */
+/* ---- The query buffer ------------------------------------------------------------------------ */
 
 static void query_free(struct parser *parser) {
     mem_free(parser->account, parser->query);
@@ -54,8 +54,8 @@ bool query_pull(struct parser *parser, size_t len) {
     return true;
 }
 
-/* Executed requests leave the front. Only when they are at least half: moving costs no more than what
- * was parsed, however long a backlog waits (P1). */
+/* Executed requests leave the front. Only when they are at least half: moving costs no more than
+ * what was parsed, however long a backlog waits (P1). */
 static void query_compact(struct parser *parser) {
     size_t done = parser->position;
     if (done == 0 || done < parser->query_len / 2) {
@@ -130,7 +130,7 @@ bool parser_feed(struct parser *parser, const char *at, size_t len) {
     return true;
 }
 
-/* ---- The fast path ---------------------------------------------------------------------------------- */
+/* ---- The fast path --------------------------------------------------------------------------- */
 
 /* Lengths of one and two digits are read here; everything else, and every error, in lines.c. */
 static inline bool read_short(struct cursor *cursor, char marker, int64_t *value) {
@@ -243,7 +243,8 @@ static inline void add_request(struct request_run *run, const struct bytes *argv
 /* The piece of the stream in which `position` lies. */
 static struct cursor piece(const struct parser *parser) {
     if (parser->position < parser->query_len) {
-        return (struct cursor){parser->query + parser->position, parser->query + parser->query_len, 0};
+        return (struct cursor){parser->query + parser->position, parser->query + parser->query_len,
+                               0};
     }
     size_t done = parser->position - parser->query_len;
     return (struct cursor){parser->window + done, parser->window + parser->window_len, 0};
@@ -273,7 +274,7 @@ static enum found read_piece(struct parser *parser, struct request_run *run) {
     return FOUND_END;
 }
 
-/* ---- Runs ------------------------------------------------------------------------------------------- */
+/* ---- Runs ------------------------------------------------------------------------------------ */
 
 static bool is_in_query(const struct parser *parser) {
     return parser->position < parser->query_len;
@@ -299,8 +300,8 @@ static enum parse_result result_of(enum step step) {
     }
 }
 
-/* The first request of a run, where it cannot be read in place. STEP_OK: it is in the run, or it was
- * empty and is skipped. */
+/* The first request of a run, where it cannot be read in place. STEP_OK: it is in the run, or it
+ * was empty and is skipped. */
 static enum step gather_first(struct parser *parser, struct request_run *run) {
     if (parser->partial == NULL && !is_in_query(parser)) {
         query_skip(parser);

@@ -1,5 +1,5 @@
-/* What the parts of the parser share: header lines (lines.c), inline requests (inline.c) and requests
- * that do not lie complete in one place (gather.c). Included by csrc/resp/ alone.
+/* What the parts of the parser share: header lines (lines.c), inline requests (inline.c) and
+ * requests that do not lie complete in one place (gather.c). Included by csrc/resp/ alone.
  *
  * Every function that can meet a protocol error sets parser->error and returns STEP_ERROR.
  */
@@ -15,7 +15,7 @@ enum step {
     STEP_NO_MEMORY,
 };
 
-/* ---- lines.c: what ends in a line break ---------------------------------------------------------- */
+/* ---- lines.c: what ends in a line break ------------------------------------------------------ */
 
 /* A stretch of input while it is read. `scanned` bytes from `at` are known to hold no line end. */
 struct cursor {
@@ -30,20 +30,20 @@ enum step header_read_length(struct parser *parser, struct cursor *cursor, int64
 /* The text of an inline request without its line end. */
 enum step line_read(struct parser *parser, struct cursor *cursor, struct bytes *line);
 
-/* ---- inline.c: the words of an inline request ------------------------------------------------------ */
+/* ---- inline.c: the words of an inline request ------------------------------------------------ */
 
 /* Are there quotes, so that words cannot stay where they are? */
 bool words_are_quoted(struct bytes line);
 /* The next word of a line without quotes; false at the end. */
 bool words_next_plain(struct bytes *line, struct bytes *word);
-/* The next word of any line, unquoted into `out`, which has room for the rest of the line. 1: a word;
- * 0: the end; -1: unbalanced quotes. */
+/* The next word of any line, unquoted into `out`, which has room for the rest of the line. 1: a
+ * word; 0: the end; -1: unbalanced quotes. */
 int words_next_quoted(struct bytes *line, char *out, uint32_t *word_len);
 
-/* ---- gather.c: partial requests --------------------------------------------------------------------- */
+/* ---- gather.c: partial requests -------------------------------------------------------------- */
 
-/* Goes on with the request at `position`, drawing on query buffer and window. STEP_OK: it is complete,
- * or there is nothing in it (partial_argc is 0). */
+/* Goes on with the request at `position`, drawing on query buffer and window. STEP_OK: it is
+ * complete, or there is nothing in it (partial_argc is 0). */
 enum step partial_advance(struct parser *parser);
 bool partial_is_complete(const struct parser *parser);
 uint32_t partial_argc(const struct parser *parser);
@@ -56,7 +56,8 @@ void partial_shift(struct parser *parser, size_t removed_before);
 size_t partial_held_bytes(const struct parser *parser);
 void partial_drop(struct parser *parser);
 
-/* ---- parser.c ----------------------------------------------------------------------------------------- */
+/* ---- parser.c -------------------------------------------------------------------------------- */
 
-/* Moves `len` bytes from the head of the window to the end of the query buffer. False: no memory. */
+/* Moves `len` bytes from the head of the window to the end of the query buffer. False: no memory.
+ * */
 bool query_pull(struct parser *parser, size_t len);

@@ -4,13 +4,15 @@
  * in-process call and a batch of forwarded requests have their own. Small strings are copied; large
  * ones (REPLY_REFERENCE_MIN and more, in a blob) are referenced and sent from where they lie.
  *
- * Threads: one owner at a time; a whole chain may pass to another thread (chunks come from malloc or
- * from the pool of whoever writes, and go to the pool of whoever frees).
+ * Threads: one owner at a time; a whole chain may pass to another thread (chunks come from malloc
+ * or from the pool of whoever writes, and go to the pool of whoever frees).
  * Ownership: chunks belong to the chain; a reference chunk owns one count of its blob.
  *
- * Errors: when memory is refused `failed` is set, and everything appended from then on is dropped; the owner must
- * close the connection (or raise MemoryError): a reply is never sent with a hole.
- * Bounds: a chunk holds REPLY_CHUNK_BYTES; a pool keeps at most its `limit` spare chunks.
+ * Errors: when memory is refused `failed` is set, and everything appended from then on is dropped;
+ * the owner must close the connection (or raise MemoryError): a reply is never sent with a hole.
+ * Bounds: a chunk holds REPLY_CHUNK_BYTES (REPLY_SMALL_BYTES behind a reference, where often only a
+ * line end follows); a pool keeps at most its `limit` spare chunks. Pools that exchange chunks have
+ * one account.
  */
 #pragma once
 
@@ -20,14 +22,15 @@
 #include "base/blob.h"
 #include "base/bytes.h"
 
-enum { REPLY_CHUNK_BYTES = 16384 - 64, REPLY_REFERENCE_MIN = 4096 };
+enum { REPLY_CHUNK_BYTES = 16384 - 64, REPLY_SMALL_BYTES = 448, REPLY_REFERENCE_MIN = 4096 };
 
 struct reply_chunk {
     struct reply_chunk *next;
-    struct blob *blob; /* a reference chunk: the bytes are blob->data; otherwise NULL: they are data[] */
+    struct blob *blob; /* of a reference chunk; NULL: the bytes are data[] */
     uint32_t start;    /* bytes already sent or taken */
-    uint32_t end;      /* bytes written (of a reference chunk: blob->len) */
-    char data[];       /* REPLY_CHUNK_BYTES in a plain chunk, none in a reference chunk */
+    uint32_t end;      /* bytes written; of a reference chunk: where its part of the blob ends */
+    uint32_t capacity; /* of data[]; none in a reference chunk */
+    char data[];
 };
 
 struct reply_pool {
@@ -37,7 +40,9 @@ struct reply_pool {
 };
 
 struct reply {
-    char *at, *limit; /* free room of the tail chunk; tail->end is brought up to date by reply_sync */
+    /* Free room of the tail chunk, both NULL if it takes nothing more; tail->end is brought up to
+     * date when somebody looks at the chain. */
+    char *at, *limit;
     struct reply_chunk *head, *tail;
     struct reply_pool *pool;
     uint64_t sealed_bytes; /* bytes in chunks before the tail, less what was taken */
@@ -56,7 +61,7 @@ static inline bool reply_is_empty(const struct reply *reply) {
     return reply->head == NULL;
 }
 
-/* ---- All reply types of RESP2 and RESP3; RESP3-only ones degrade in RESP2 as Redis does ---------- */
+/* ---- All reply types of RESP2 and RESP3; RESP3-only ones degrade in RESP2 as Redis does ------ */
 void reply_raw(struct reply *reply, const char *at, size_t len);
 void reply_ok(struct reply *reply);
 void reply_simple(struct reply *reply, const char *text);
@@ -66,20 +71,21 @@ void reply_bulk_text(struct reply *reply, const char *text);
 void reply_null(struct reply *reply);       /* $-1 or _ */
 void reply_null_array(struct reply *reply); /* *-1 or _ */
 void reply_array(struct reply *reply, uint64_t count);
-void reply_map(struct reply *reply, uint64_t pairs);     /* RESP2: array of twice as many */
-void reply_set(struct reply *reply, uint64_t count);     /* RESP2: array */
-void reply_push(struct reply *reply, uint64_t count);    /* RESP2: array */
+void reply_map(struct reply *reply, uint64_t pairs);       /* RESP2: array of twice as many */
+void reply_set(struct reply *reply, uint64_t count);       /* RESP2: array */
+void reply_push(struct reply *reply, uint64_t count);      /* RESP2: array */
 void reply_attribute(struct reply *reply, uint64_t pairs); /* RESP3 only; the caller checks proto */
-void reply_double(struct reply *reply, double value);    /* RESP2: bulk string in Redis's form (%.17g) */
-void reply_bool(struct reply *reply, bool value);        /* RESP2: integer */
-void reply_big_number(struct reply *reply, struct bytes digits); /* RESP2: bulk */
+void reply_double(struct reply *reply, double value); /* RESP2: bulk string; double_format's text */
+void reply_bool(struct reply *reply, bool value);     /* RESP2: integer */
+void reply_big_number(struct reply *reply, struct bytes digits);                   /* RESP2: bulk */
 void reply_verbatim(struct reply *reply, const char format[3], struct bytes text); /* RESP2: bulk */
-/* An error; `text` has its code in front: "ERR syntax error", "WRONGTYPE ...". Line breaks become blanks. */
+/* One line; `text` has its code in front: "ERR syntax error". Line breaks become blanks. */
 void reply_error(struct reply *reply, const char *text);
 void reply_error_format(struct reply *reply, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Arrays whose length is known only afterwards: begin, append, end with the count. */
+/* Arrays whose length is known only afterwards: begin, append, end with the count. Between the two
+ * the reply is only appended to; inner ones end before outer ones. */
 struct reply_mark {
     struct reply_chunk *chunk;
     uint32_t offset;
@@ -88,12 +94,13 @@ struct reply_mark reply_defer_begin(struct reply *reply);
 void reply_defer_array(struct reply *reply, struct reply_mark mark, uint64_t count);
 void reply_defer_map(struct reply *reply, struct reply_mark mark, uint64_t pairs);
 
-/* ---- Taking out ------------------------------------------------------------------------------- */
+/* ---- Taking out ------------------------------------------------------------------------------ */
 /* Fills at most `capacity` iovecs with what is pending, in order; returns how many. */
 int reply_iovecs(struct reply *reply, struct iovec *out, int capacity);
 /* The first `count` pending bytes have been sent: frees what is done. */
 void reply_consume(struct reply *reply, uint64_t count);
-/* Moves everything pending of `from` behind what `to` has (chunks are relinked or small ones copied). */
+/* Moves everything pending of `from` behind what `to` has: relinks chunks or copies small ones. */
 void reply_append(struct reply *to, struct reply *from);
-/* Moves exactly the first `count` pending bytes of `from` behind what `to` has: copies small runs, shares blobs. */
+/* Moves exactly the first `count` pending bytes of `from` behind what `to` has: copies small runs,
+ * shares blobs. */
 void reply_transfer(struct reply *to, struct reply *from, uint64_t count);

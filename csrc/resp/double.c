@@ -1,0 +1,115 @@
+/* Shortest digits by trial: 15 always suffice for a decimal of 15 digits, 17 for every double. */
+#include "resp/double.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+
+enum { DIGITS_MIN = 15, DIGITS_MAX = 17 };
+
+/* Up to here every integer is exact; Redis prints these as integers. */
+#define EXACT_INTEGER_MAX 4503599627370496.0 /* 2 to the 52 */
+
+/* value = 0.d1d2d3... * 10^point, or: `point` digits stand in front of the decimal point. */
+struct decimal {
+    char digits[DIGITS_MAX];
+    int count, point;
+};
+
+/* The host's locale decides what stands between the digits: only digits and exponent are taken. */
+static void read_scientific(const char *text, struct decimal *out) {
+    out->count = 0;
+    const char *at = text;
+    for (; *at != 'e'; at++) {
+        if (*at >= '0' && *at <= '9') {
+            out->digits[out->count++] = *at;
+        }
+    }
+    while (out->count > 1 && out->digits[out->count - 1] == '0') {
+        out->count--;
+    }
+    out->point = atoi(at + 1) + 1;
+}
+
+static struct decimal shortest(double value) {
+    char text[DOUBLE_TEXT_MAX];
+    for (int digits = DIGITS_MIN; digits <= DIGITS_MAX; digits++) {
+        (void)snprintf(text, sizeof text, "%.*e", digits - 1, value);
+        if (strtod(text, NULL) == value) {
+            break;
+        }
+    }
+    struct decimal decimal;
+    read_scientific(text, &decimal);
+    return decimal;
+}
+
+static size_t put(char *out, const char *at, size_t len) {
+    memcpy(out, at, len);
+    return len;
+}
+
+static size_t put_zeros(char *out, int count) {
+    memset(out, '0', (size_t)count);
+    return (size_t)count;
+}
+
+static size_t format_integer(char *out, const struct decimal *d) {
+    size_t len = put(out, d->digits, (size_t)d->count);
+    return len + put_zeros(out + len, d->point - d->count);
+}
+
+static size_t format_fraction(char *out, const struct decimal *d) {
+    if (d->point <= 0) {
+        size_t len = put(out, "0.", 2);
+        len += put_zeros(out + len, -d->point);
+        return len + put(out + len, d->digits, (size_t)d->count);
+    }
+    size_t len = put(out, d->digits, (size_t)d->point);
+    out[len++] = '.';
+    return len + put(out + len, d->digits + d->point, (size_t)(d->count - d->point));
+}
+
+static size_t format_scientific(char *out, const struct decimal *d) {
+    size_t len = put(out, d->digits, 1);
+    if (d->count > 1) {
+        out[len++] = '.';
+        len += put(out + len, d->digits + 1, (size_t)d->count - 1);
+    }
+    int exponent = d->point - 1;
+    out[len++] = 'e';
+    out[len++] = exponent < 0 ? '-' : '+';
+    return len + bytes_from_uint64(out + len, (uint64_t)abs(exponent));
+}
+
+/* Where Redis changes from digits to an exponent. */
+static size_t format_decimal(char *out, const struct decimal *d) {
+    int zeros = d->point - d->count; /* behind the last digit, if positive */
+    int exponent = abs(d->point - 1);
+    if (zeros >= 0 && exponent < d->count + 7) {
+        return format_integer(out, d);
+    }
+    if (zeros < 0 && (zeros > -7 || exponent < 4)) {
+        return format_fraction(out, d);
+    }
+    return format_scientific(out, d);
+}
+
+size_t double_format(char out[DOUBLE_TEXT_MAX], double value) {
+    if (isnan(value)) {
+        return put(out, "nan", 3);
+    }
+    size_t sign = signbit(value) ? put(out, "-", 1) : 0;
+    double magnitude = fabs(value);
+    if (isinf(value)) {
+        return sign + put(out + sign, "inf", 3);
+    }
+    if (magnitude < EXACT_INTEGER_MAX && magnitude == (double)(uint64_t)magnitude) {
+        return sign + bytes_from_uint64(out + sign, (uint64_t)magnitude);
+    }
+    struct decimal decimal = shortest(magnitude);
+    return sign + format_decimal(out + sign, &decimal);
+}
