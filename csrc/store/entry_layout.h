@@ -13,11 +13,11 @@
 #include "store/slab.h"
 
 enum entry_flags { /* the first two give the offset of the key: see entry_key_offset */
-    ENTRY_DEADLINE = 1,
-    ENTRY_POINTER = 2,
-    ENTRY_RAW = 4,     /* OBJECT ENCODING says raw, whatever the length */
-    ENTRY_OUTSIDE = 8, /* the entry is from mem_alloc, not from the slab */
-    /* Bits 6 and 7 are for the epoch stamp of snapshots. */
+                   ENTRY_DEADLINE = 1,
+                   ENTRY_POINTER = 2,
+                   ENTRY_RAW = 4,     /* OBJECT ENCODING says raw, whatever the length */
+                   ENTRY_OUTSIDE = 8, /* the entry is from mem_alloc, not from the slab */
+                   /* Bits 6 and 7 are for the epoch stamp of snapshots. */
 };
 
 enum { ENTRY_HEADER_BYTES = 8, ENTRY_KEY_LONG = 255 };
@@ -25,8 +25,8 @@ enum { ENTRY_HEADER_BYTES = 8, ENTRY_KEY_LONG = 255 };
 struct entry {
     uint8_t type; /* enum value_type; the high bits are for the forms of collections */
     uint8_t flags;
-    uint8_t key_len;   /* ENTRY_KEY_LONG: the length follows */
-    uint8_t access[3]; /* clock or frequency, for eviction */
+    uint8_t key_len;    /* ENTRY_KEY_LONG: the length follows */
+    uint8_t access[3];  /* clock or frequency, for eviction */
     uint16_t value_len; /* of an inline value */
     char tail[];
 };

@@ -13,8 +13,8 @@
 bool keyspace_init(struct keyspace *keyspace, uint32_t index, uint32_t database_count,
                    uint64_t seed, const struct hash_seed *hash_seed) {
     KRT_ASSERT(database_count > 0 && database_count <= KEYSPACE_DATABASES_MAX);
-    *keyspace = (struct keyspace){
-        .index = index, .database_count = database_count, .hash_seed = hash_seed};
+    *keyspace =
+        (struct keyspace){.index = index, .database_count = database_count, .hash_seed = hash_seed};
     random_seed(&keyspace->random, seed);
     keyspace->databases =
         mem_calloc(&keyspace->account, database_count * sizeof *keyspace->databases);
@@ -38,6 +38,7 @@ struct database *database_new(struct keyspace *keyspace) {
         return NULL;
     }
     struct slab_heap *heap = slab_heap_new(&keyspace->page_account);
+    database->expiry = TABLE_POSITION_START;
     database->store = (struct entry_store){.heap = heap, .account = &keyspace->account};
     table_init(&database->keys, heap, &keyspace->account, &keyspace->page_account,
                keyspace->hash_seed);

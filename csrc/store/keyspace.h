@@ -38,13 +38,13 @@ struct database;
 struct keyspace {
     struct database **databases; /* created when first written to: NULL is an empty database */
     uint32_t database_count;
-    uint32_t index; /* of the shard */
+    uint32_t index;                    /* of the shard */
     const struct hash_seed *hash_seed; /* the server's */
-    struct mem_account account;       /* blobs, large entries, directories */
-    struct mem_account page_account;  /* slab regions and table segments, as held */
+    struct mem_account account;        /* blobs, large entries, directories */
+    struct mem_account page_account;   /* slab regions and table segments, as held */
     struct keyspace_stats stats;
     struct random_state random;
-    int64_t last_now_ms; /* the latest time a call has seen here (B7) */
+    int64_t last_now_ms;     /* the latest time a call has seen here (B7) */
     uint64_t deadline_count; /* entries with a deadline, all databases: 0 means no active expiry */
 };
 
@@ -88,18 +88,19 @@ typedef void keyspace_visit(void *context, struct entry *entry);
 /* Visits one cursor position of a database and returns the next cursor, 0 at the end (reverse-binary
  * order, K3). A cursor is under 2^40; any number is a valid one. The visitor must not change the
  * keyspace. */
-uint64_t keyspace_scan(struct keyspace *keyspace, uint32_t db, uint64_t cursor, keyspace_visit *visit,
-                       void *context);
+uint64_t keyspace_scan(struct keyspace *keyspace, uint32_t db, uint64_t cursor,
+                       keyspace_visit *visit, void *context);
 /* A uniformly random entry, or NULL if empty. */
 struct entry *keyspace_random(struct keyspace *keyspace, uint32_t db);
 
 /* One bounded step of active expiry over the deadline table: looks at up to `limit` entries from where
- * the last step ended, each at most once, and hands those whose deadline has passed to `expire`, which
- * may delete entries through keyspace_delete but not detach the database. Returns how many were handed
- * over; *looked how many were seen: fewer than `limit` only if the end of the table was reached. */
+ * the last step ended and hands those whose deadline has passed to `expire`, which may delete any entries
+ * through keyspace_delete but not detach the database. Returns how many were handed over; *looked how many
+ * were seen: fewer than `limit` only if the end of the table was reached. */
 typedef void keyspace_expire(void *context, uint32_t db, struct entry *entry);
-uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t db, int64_t now_ms, uint32_t limit,
-                              keyspace_expire *expire, void *context, uint32_t *looked);
+uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t db, int64_t now_ms,
+                              uint32_t limit, keyspace_expire *expire, void *context,
+                              uint32_t *looked);
 
 /* used: by usable size, detached slabs not counted; held: what the kernel gave, garbage included. Both
  * go over the databases: for one call per turn, not one per command. */

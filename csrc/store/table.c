@@ -49,7 +49,8 @@ static uint64_t entry_hash(const struct table *table, const struct entry *entry)
 static void slot_write(struct bucket *bucket, uint32_t slot, const void *pointer) {
     uint64_t word = (uintptr_t)pointer;
     KRT_DCHECK(word >> 48 == 0);
-    memcpy(bucket->slots[slot], &word, sizeof bucket->slots[slot]); /* little-endian, as arm64 and x86 */
+    memcpy(bucket->slots[slot], &word,
+           sizeof bucket->slots[slot]); /* little-endian, as arm64 and x86 */
 }
 
 static void slot_fill(struct bucket *bucket, uint32_t slot, uint8_t fingerprint,
@@ -86,7 +87,8 @@ static void spares_free(struct table *table, struct spares *spares) {
 
 /* Overflow buckets of a chain of so many entries. */
 static uint32_t overflow_needed(uint32_t count) {
-    return count <= BUCKET_SLOTS ? 0 : (count - BUCKET_SLOTS + BUCKET_SLOTS - 2) / (BUCKET_SLOTS - 1);
+    return count <= BUCKET_SLOTS ? 0
+                                 : (count - BUCKET_SLOTS + BUCKET_SLOTS - 2) / (BUCKET_SLOTS - 1);
 }
 
 static uint32_t chain_count(const struct bucket *bucket) {
@@ -276,8 +278,7 @@ static bool merge_reserve(struct table *table, const struct bucket *low, const s
 static void append_all(struct table *table, struct bucket *to, const struct bucket *from,
                        struct spares *spares) {
     for (uint32_t i = 0; i < bucket_count_used(from); i++) {
-        bool placed =
-            chain_append(table, to, from->fingerprints[i], bucket_slot(from, i), spares);
+        bool placed = chain_append(table, to, from->fingerprints[i], bucket_slot(from, i), spares);
         KRT_ASSERT(placed);
     }
 }
@@ -441,8 +442,7 @@ static uint64_t cursor_next(uint64_t cursor, uint64_t mask) {
     return reverse_bits(reverse_bits(cursor | ~mask) + 1);
 }
 
-uint64_t table_scan(const struct table *table, uint64_t cursor, table_visit *visit,
-                    void *context) {
+uint64_t table_scan(const struct table *table, uint64_t cursor, table_visit *visit, void *context) {
     if (table->bucket_count == 0) {
         return 0;
     }
@@ -482,7 +482,11 @@ struct entry *table_random(const struct table *table, struct random_state *rando
 
 struct entry *table_position_step(const struct table *table, struct table_position *position) {
     if (position->bucket >= table->bucket_count) {
-        return NULL;
+        *position = TABLE_POSITION_START;
+        if (table->bucket_count == 0) {
+            return NULL;
+        }
+        position->bucket = table->bucket_count - 1;
     }
     const struct bucket *bucket = table_bucket_at(table, position->bucket);
     uint32_t count = chain_count(bucket);
@@ -495,13 +499,15 @@ struct entry *table_position_step(const struct table *table, struct table_positi
 }
 
 bool table_position_advance(const struct table *table, struct table_position *position) {
-    position->slot = UINT32_MAX;
-    position->bucket++;
-    if (position->bucket >= table->bucket_count) {
-        position->bucket = 0;
+    if (position->bucket == 0 || table->bucket_count == 0) {
+        *position = TABLE_POSITION_START;
         return false;
     }
-    prefetch_entries(table_bucket_at(table, position->bucket));
+    position->bucket--;
+    position->slot = UINT32_MAX;
+    if (position->bucket < table->bucket_count) {
+        prefetch_entries(table_bucket_at(table, position->bucket));
+    }
     return true;
 }
 

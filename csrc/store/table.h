@@ -48,8 +48,8 @@ struct table {
     uint32_t segment_count;
     uint32_t segment_room; /* of the directory */
     uint32_t longest;
-    struct slab_heap *heap;          /* of overflow buckets */
-    struct mem_account *account;     /* of the directory */
+    struct slab_heap *heap;           /* of overflow buckets */
+    struct mem_account *account;      /* of the directory */
     struct mem_account *page_account; /* of segments */
     const struct hash_seed *hash_seed;
 };
@@ -147,15 +147,19 @@ void table_walk(const struct table *table, table_visit *visit, void *context);
 /* Each entry with equal probability; NULL if empty. */
 struct entry *table_random(const struct table *table, struct random_state *random);
 
-/* A position for walking a table that changes: entries of a bucket from the last down to the first. */
+/* A position for walking a table that changes, from the last bucket down to the first and from the last
+ * entry of a chain down to the first. Any entry may be removed between calls: one that fills a hole has been
+ * passed, and a merge moves entries down, where the walk still comes by. Only a split can move an entry
+ * out of its way. */
 struct table_position {
     uint64_t bucket;
-    uint32_t slot; /* entries at and above it have been passed; UINT32_MAX at the start of a bucket */
+    uint32_t slot; /* entries at and above it have been passed */
 };
-/* The entry before the position in its chain, which becomes the position; NULL: the bucket is finished. Any
- * entry may be removed between calls. */
+#define TABLE_POSITION_START ((struct table_position){.bucket = UINT64_MAX, .slot = UINT32_MAX})
+/* The next entry of the bucket; NULL: it is finished. */
 struct entry *table_position_step(const struct table *table, struct table_position *position);
-/* Goes to the next bucket and prefetches its entries; false: it was the last, the position is at 0. */
+/* Goes to the next bucket and prefetches its entries; false: it was the last, the position is at the
+ * start again. */
 bool table_position_advance(const struct table *table, struct table_position *position);
 
 /* Buckets in use, without overflow buckets (they are in the slab) and the unused end of a segment. */
