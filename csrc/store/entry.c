@@ -37,7 +37,7 @@ static size_t own_bytes(const struct entry *entry) {
     return size + (entry->flags & ENTRY_POINTER ? 0 : entry->value_len);
 }
 
-/* ---- Memory -------------------------------------------------------------------------------------- */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 static bool has_outside(const struct entry *entry) {
     return entry->flags & (ENTRY_POINTER | ENTRY_OUTSIDE);
@@ -96,7 +96,7 @@ bool entry_free_outside(struct entry *entry, struct entry_store *store) {
     return true;
 }
 
-/* ---- Values -------------------------------------------------------------------------------------- */
+/* ---- Values ---------------------------------------------------------------------------------- */
 
 static struct blob *blob_for(struct entry_store *store, struct bytes value) {
     return value.flags & BYTES_BLOB ? blob_get(blob_of(value)) : blob_copy(store->account, value);
@@ -198,7 +198,8 @@ static struct entry *copy_around_pointer(const struct entry *entry, struct entry
     return copy;
 }
 
-/* An inline value is copied, and moves into a blob when the deadline makes the entry outgrow its cell. */
+/* An inline value is copied, and moves into a blob when the deadline makes the entry outgrow its
+ * cell. */
 struct entry *entry_copy_with_deadline(const struct entry *entry, struct entry_store *store,
                                        int64_t deadline_ms) {
     struct entry *copy =

@@ -19,7 +19,8 @@ static inline struct bytes entry_key(const struct entry *entry) {
     return entry_key_inline(entry);
 }
 
-/* The value of a string; BYTES_BLOB is set when it lives in a blob. Valid until the entry changes. */
+/* The value of a string; BYTES_BLOB is set when it lives in a blob. Valid until the entry
+ * changes. */
 static inline struct bytes entry_string(const struct entry *entry) {
     if (entry->flags & ENTRY_POINTER) {
         return blob_bytes(entry_blob(entry));
@@ -38,8 +39,8 @@ static inline bool entry_is_expired(const struct entry *entry, int64_t now_ms) {
     return deadline != 0 && deadline <= now_ms;
 }
 
-/* A string that was changed in place (APPEND, SETRANGE) is `raw` for OBJECT ENCODING until it is set
- * anew; keyspace_set_string clears the mark, a new deadline keeps it. */
+/* A string that was changed in place (APPEND, SETRANGE) is `raw` for OBJECT ENCODING until it is
+ * set anew; keyspace_set_string clears the mark, a new deadline keeps it. */
 static inline bool entry_is_raw(const struct entry *entry) {
     return entry->flags & ENTRY_RAW;
 }

@@ -1,10 +1,11 @@
 /* The bytes of an entry, and how store/ makes, changes and frees one. Private to store/; entry.h
  * includes it so that reading an entry needs no call.
  *
- * Layout: 8-byte header | deadline (8, if ENTRY_DEADLINE) | pointer (8, if ENTRY_POINTER) | key length
- * (4, if the key is over 254 bytes) | key | inline value. Nothing is padded; the cell is rounded to 8.
- * A value is inline if the whole entry then fits a slab cell; else the pointer leads to a blob. An
- * entry that does not fit a cell even so (a key of almost 500 bytes) is from mem_alloc.
+ * Layout: 8-byte header | deadline (8, if ENTRY_DEADLINE) | pointer (8, if ENTRY_POINTER) | key
+ * length (4, if the key is over 254 bytes) | key | inline value. Nothing is padded; the cell is
+ * rounded to 8. A value is inline if the whole entry then fits a slab cell; else the pointer leads
+ * to a blob. An entry that does not fit a cell even so (a key of almost 500 bytes) is from
+ * mem_alloc.
  */
 #pragma once
 
@@ -76,18 +77,18 @@ static inline struct blob *entry_blob(const struct entry *entry) {
     return blob;
 }
 
-/* ---- Life: entry.c ------------------------------------------------------------------------------- */
+/* ---- Life: entry.c --------------------------------------------------------------------------- */
 
-/* A string entry with copies of key and value, or NULL. A value flagged BYTES_BLOB that does not fit
- * inline gains a reference instead of being copied. */
+/* A string entry with copies of key and value, or NULL. A value flagged BYTES_BLOB that does not
+ * fit inline gains a reference instead of being copied. */
 struct entry *entry_new_string(struct entry_store *store, struct bytes key, struct bytes value,
                                int64_t deadline_ms);
 /* Puts a new value and deadline into the entry if the parts stay where they are: 1 done, 0 it does
  * not fit, -1 no memory. The value may be the entry's own. */
 int entry_assign_string(struct entry *entry, struct entry_store *store, struct bytes value,
                         int64_t deadline_ms);
-/* A copy with another deadline (0: none), which takes the value over; the old entry must then be given
- * to entry_drop. NULL: no memory, nothing happened. */
+/* A copy with another deadline (0: none), which takes the value over; the old entry must then be
+ * given to entry_drop. NULL: no memory, nothing happened. */
 struct entry *entry_copy_with_deadline(const struct entry *entry, struct entry_store *store,
                                        int64_t deadline_ms);
 /* Undoes it: the original keeps its value. */

@@ -17,8 +17,8 @@ int64_t keyspace_average_ttl(struct keyspace *keyspace, uint32_t db, int64_t now
     return mean;
 }
 
-/* The order of a table_position makes deletions by `expire` safe and lets a round miss none of what is
- * due: it matters when all keys expire at once and the table shrinks under the walk. */
+/* The order of a table_position makes deletions by `expire` safe and lets a round miss none of what
+ * is due: it matters when all keys expire at once and the table shrinks under the walk. */
 uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t db, int64_t now_ms,
                               uint32_t limit, keyspace_expire *expire, void *context,
                               uint32_t *looked) {

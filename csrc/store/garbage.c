@@ -1,9 +1,9 @@
 /* Letting go of a whole database.
  *
- * Detaching takes the pointer out of the keyspace: O(1), under the baton. Freeing needs no baton: the heap,
- * the tables and the entries belong to whoever has the garbage; accounts and counts of blobs are
- * atomic. Slab regions go back whole; only if some entry has a blob or was too large for the slab are
- * the entries looked at.
+ * Detaching takes the pointer out of the keyspace: O(1), under the baton. Freeing needs no baton:
+ * the heap, the tables and the entries belong to whoever has the garbage; accounts and counts of
+ * blobs are atomic. Slab regions go back whole; only if some entry has a blob or was too large for
+ * the slab are the entries looked at.
  */
 #include "base/assert.h"
 #include "store/database.h"

@@ -1,14 +1,14 @@
 /* Databases and single keys.
  *
- * Every mutation that needs memory gets it first and then exchanges pointers, which cannot fail (K4):
- * the new entry, then its place in the deadline table, then its place among the keys.
+ * Every mutation that needs memory gets it first and then exchanges pointers, which cannot fail
+ * (K4): the new entry, then its place in the deadline table, then its place among the keys.
  */
 #include "store/keyspace.h"
 
 #include "base/assert.h"
 #include "store/database.h"
 
-/* ---- Databases ----------------------------------------------------------------------------------- */
+/* ---- Databases ------------------------------------------------------------------------------- */
 
 bool keyspace_init(struct keyspace *keyspace, uint32_t index, uint32_t database_count,
                    uint64_t seed, const struct hash_seed *hash_seed) {
@@ -51,7 +51,7 @@ struct database *database_new(struct keyspace *keyspace) {
     return database;
 }
 
-/* ---- Finding ------------------------------------------------------------------------------------- */
+/* ---- Finding --------------------------------------------------------------------------------- */
 
 void keyspace_prefetch_bucket(const struct keyspace *keyspace, uint32_t db, uint64_t hash) {
     const struct database *database = database_at(keyspace, db);
@@ -73,7 +73,7 @@ struct entry *keyspace_find(const struct keyspace *keyspace, uint32_t db, uint64
     return KRT_LIKELY(database != NULL) ? table_find(&database->keys, hash, key) : NULL;
 }
 
-/* ---- Changing ------------------------------------------------------------------------------------ */
+/* ---- Changing -------------------------------------------------------------------------------- */
 
 static bool has_deadline(const struct entry *entry) {
     return entry->flags & ENTRY_DEADLINE;
@@ -197,7 +197,7 @@ void keyspace_delete(struct keyspace *keyspace, uint32_t db, uint64_t hash, stru
     entry_free(entry, &database->store);
 }
 
-/* ---- Whole databases ----------------------------------------------------------------------------- */
+/* ---- Whole databases ------------------------------------------------------------------------- */
 
 uint64_t keyspace_count(const struct keyspace *keyspace, uint32_t db) {
     const struct database *database = database_at(keyspace, db);
@@ -237,7 +237,7 @@ uint64_t keyspace_held_bytes(const struct keyspace *keyspace) {
            atomic_load_relaxed(&keyspace->page_account.used_bytes);
 }
 
-/* ---- Checks -------------------------------------------------------------------------------------- */
+/* ---- Checks ---------------------------------------------------------------------------------- */
 
 struct entry_tally {
     const struct database *database;

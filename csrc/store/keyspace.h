@@ -1,22 +1,25 @@
 /* A shard's part of the data: one table of entries per database.
  *
- * Role: find, set, delete, deadlines, walking and sampling; time is an argument. Effects (log, watch,
- * notifications) are the caller's: an expired entry is found like any other, and cmd/ decides.
+ * Role: find, set, delete, deadlines, walking and sampling; time is an argument. Effects (log,
+ * watch, notifications) are the caller's: an expired entry is found like any other, and cmd/
+ * decides.
  * Threads: holder of the shard's baton; `keyspace_garbage_free` runs anywhere.
  *
- * Ownership: blobs are charged to the keyspace's account, so the keyspace outlives every blob that was
- * read from it and all of its garbage.
+ * Ownership: blobs are charged to the keyspace's account, so the keyspace outlives every blob that
+ * was read from it and all of its garbage.
  *
- * Structure: a table (store/table.h) is a linear-hashing array of cache-line buckets (9 slots of 48-bit
- * pointers, 9 one-byte fingerprints, overflow buckets chained), in segments behind a directory: it
- * grows and shrinks by one bucket at a time, so no operation does more than a bounded amount of
- * resizing, memory per key has no bad phase, and nothing is ever rehashed at once. Keys with a deadline
- * are in a second table of the same kind, which active expiry and eviction sample.
+ * Structure: a table (store/table.h) is a linear-hashing array of cache-line buckets (9 slots of
+ * 48-bit pointers, 9 one-byte fingerprints, overflow buckets chained), in segments behind a
+ * directory: it grows and shrinks by one bucket at a time, so no operation does more than a bounded
+ * amount of resizing, memory per key has no bad phase, and nothing is ever rehashed at once. Keys
+ * with a deadline are in a second table of the same kind, which active expiry and eviction sample.
  *
  * Invariants
- *   K1  An entry is in exactly one bucket: hash bits below the level, one more if that bucket has been split.
+ *   K1  An entry is in exactly one bucket: hash bits below the level, one more if that bucket has
+ *       been split.
  *   K2  An entry is in the deadline table exactly if it has a deadline.
- *   K3  A cursor of keyspace_scan sees every entry that was there throughout, whatever grows or shrinks.
+ *   K3  A cursor of keyspace_scan sees every entry that was there throughout, whatever grows or
+ *       shrinks.
  *   K4  A failed mutation (no memory) leaves the keyspace as it was.
  * Errors: NULL or false for refused memory.
  */
@@ -48,24 +51,25 @@ struct keyspace {
     uint64_t deadline_count; /* entries with a deadline, all databases: 0 means no active expiry */
 };
 
-/* `seed` starts the random draws; `hash_seed` is the one that all hashes given below are made with, and
- * outlives the keyspace. False: no memory. */
+/* `seed` starts the random draws; `hash_seed` is the one that all hashes given below are made with,
+ * and outlives the keyspace. False: no memory. */
 bool keyspace_init(struct keyspace *keyspace, uint32_t index, uint32_t database_count,
                    uint64_t seed, const struct hash_seed *hash_seed);
 void keyspace_deinit(struct keyspace *keyspace);
 
-/* ---- Single keys. `hash` is hash_bytes of the key with the server's seed ------------------------- */
+/* ---- Single keys. `hash` is hash_bytes of the key with the server's seed --------------------- */
 void keyspace_prefetch_bucket(const struct keyspace *keyspace, uint32_t db, uint64_t hash);
-/* Second stage: matches fingerprints in the (by now loaded) bucket and prefetches the entries they point to. */
+/* Second stage: matches fingerprints in the (by now loaded) bucket and prefetches the entries they
+ * point to. */
 void keyspace_prefetch_entry(const struct keyspace *keyspace, uint32_t db, uint64_t hash);
 
 struct entry *keyspace_find(const struct keyspace *keyspace, uint32_t db, uint64_t hash,
                             struct bytes key);
 
-/* Sets a string, replacing a value of any type; deadline 0 means none. In place where the cell fits.
- * A value flagged BYTES_BLOB is kept by reference, unless it is so short that it fits the entry. `found`
- * is the entry that keyspace_find gave just before, or NULL if there is none: it saves the second look-up.
- * Key and value may point into `found`. Returns the entry, or NULL. */
+/* Sets a string, replacing a value of any type; deadline 0 means none. In place where the cell
+ * fits. A value flagged BYTES_BLOB is kept by reference, unless it is so short that it fits the
+ * entry. `found` is the entry that keyspace_find gave just before, or NULL if there is none: it
+ * saves the second look-up. Key and value may point into `found`. Returns the entry, or NULL. */
 struct entry *keyspace_set_string(struct keyspace *keyspace, uint32_t db, uint64_t hash,
                                   struct bytes key, struct bytes value, int64_t deadline_ms,
                                   struct entry *found);
@@ -74,10 +78,11 @@ struct entry *keyspace_set_deadline(struct keyspace *keyspace, uint32_t db, uint
                                     struct entry *entry, int64_t deadline_ms);
 void keyspace_delete(struct keyspace *keyspace, uint32_t db, uint64_t hash, struct entry *entry);
 
-/* ---- Whole databases ---------------------------------------------------------------------------- */
+/* ---- Whole databases ------------------------------------------------------------------------- */
 uint64_t keyspace_count(const struct keyspace *keyspace, uint32_t db);
 uint64_t keyspace_count_deadlines(const struct keyspace *keyspace, uint32_t db);
-/* Mean of the milliseconds that sampled entries have left, for INFO's avg_ttl; 0 without deadlines. */
+/* Mean of the milliseconds that sampled entries have left, for INFO's avg_ttl; 0 without
+ * deadlines. */
 int64_t keyspace_average_ttl(struct keyspace *keyspace, uint32_t db, int64_t now_ms);
 /* O(1): the database is empty afterwards; what it held is freed by keyspace_garbage_free, which any
  * thread may call without a baton. NULL when it was empty. */
@@ -85,25 +90,25 @@ struct keyspace_garbage *keyspace_detach(struct keyspace *keyspace, uint32_t db)
 void keyspace_garbage_free(struct keyspace_garbage *garbage);
 
 typedef void keyspace_visit(void *context, struct entry *entry);
-/* Visits one cursor position of a database and returns the next cursor, 0 at the end (reverse-binary
- * order, K3). A cursor is under 2^40; any number is a valid one. The visitor must not change the
- * keyspace. */
+/* Visits one cursor position of a database and returns the next cursor, 0 at the end
+ * (reverse-binary order, K3). A cursor is under 2^40; any number is a valid one. The visitor must
+ * not change the keyspace. */
 uint64_t keyspace_scan(struct keyspace *keyspace, uint32_t db, uint64_t cursor,
                        keyspace_visit *visit, void *context);
 /* A uniformly random entry, or NULL if empty. */
 struct entry *keyspace_random(struct keyspace *keyspace, uint32_t db);
 
-/* One bounded step of active expiry over the deadline table: looks at up to `limit` entries from where
- * the last step ended and hands those whose deadline has passed to `expire`, which may delete any entries
- * through keyspace_delete but not detach the database. Returns how many were handed over; *looked how many
- * were seen: fewer than `limit` only if the end of the table was reached. */
+/* One bounded step of active expiry over the deadline table: looks at up to `limit` entries from
+ * where the last step ended and hands those whose deadline has passed to `expire`, which may delete
+ * any entries through keyspace_delete but not detach the database. Returns how many were handed
+ * over; *looked how many were seen: fewer than `limit` only if the end of the table was reached. */
 typedef void keyspace_expire(void *context, uint32_t db, struct entry *entry);
 uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t db, int64_t now_ms,
                               uint32_t limit, keyspace_expire *expire, void *context,
                               uint32_t *looked);
 
-/* used: by usable size, detached slabs not counted; held: what the kernel gave, garbage included. Both
- * go over the databases: for one call per turn, not one per command. */
+/* used: by usable size, detached slabs not counted; held: what the kernel gave, garbage included.
+ * Both go over the databases: for one call per turn, not one per command. */
 uint64_t keyspace_used_bytes(const struct keyspace *keyspace);
 uint64_t keyspace_held_bytes(const struct keyspace *keyspace);
 

@@ -8,8 +8,8 @@
  *   full      in no list                                            slab_free -> open
  *
  * A region is in the heap's list `regions` always, and in `open_regions` while it has a free slab.
- * Cells are handed out from the slab's own list of returned cells first, then from its untouched end:
- * a page that was never needed is never touched.
+ * Cells are handed out from the slab's own list of returned cells first, then from its untouched
+ * end: a page that was never needed is never touched.
  */
 #include "store/slab.h"
 
@@ -103,7 +103,7 @@ static struct slab *slab_of(const void *cell) {
     return &region_of(cell)->slabs[offset / SLAB_BYTES];
 }
 
-/* ---- Lists --------------------------------------------------------------------------------------- */
+/* ---- Lists ----------------------------------------------------------------------------------- */
 
 static void open_push(struct slab_heap *heap, struct slab *slab) {
     struct slab **head = &heap->open[slab->cell_bytes / 8];
@@ -146,7 +146,7 @@ static void open_region_unlink(struct slab_heap *heap, struct region *region) {
     }
 }
 
-/* ---- Regions ------------------------------------------------------------------------------------- */
+/* ---- Regions --------------------------------------------------------------------------------- */
 
 static struct region *region_new(struct slab_heap *heap) {
     struct region *region = mem_pages_alloc(heap->account, REGION_BYTES, REGION_BYTES);
@@ -179,7 +179,7 @@ static void region_free(struct slab_heap *heap, struct region *region) {
     region_unmap(heap, region);
 }
 
-/* ---- Slabs --------------------------------------------------------------------------------------- */
+/* ---- Slabs ----------------------------------------------------------------------------------- */
 
 static void slab_open(struct slab *slab, struct region *region, size_t index, size_t cell_bytes) {
     char *start = (char *)region + index * SLAB_BYTES;
@@ -234,7 +234,7 @@ static void slab_release(struct slab_heap *heap, struct slab *slab) {
     }
 }
 
-/* ---- Cells --------------------------------------------------------------------------------------- */
+/* ---- Cells ----------------------------------------------------------------------------------- */
 
 static bool must_fail(struct slab_heap *heap) {
     if (heap->failing > 1) {
@@ -304,7 +304,7 @@ void slab_fail_after(struct slab_heap *heap, uint64_t count) {
     heap->failing = count;
 }
 
-/* ---- Checks -------------------------------------------------------------------------------------- */
+/* ---- Checks ---------------------------------------------------------------------------------- */
 
 static bool open_contains(const struct slab_heap *heap, const struct slab *slab) {
     for (const struct slab *at = heap->open[slab->cell_bytes / 8]; at != NULL; at = at->next) {

@@ -1,25 +1,27 @@
 /* Linear hashing: one bucket splits or merges at a time.
  *
- *   level 3, split 2:   0 1 2 3 4 5 6 7 8 9          buckets 0 and 1 have been split into 0, 8 and 1, 9
+ *   level 3, split 2:   0 1 2 3 4 5 6 7 8 9      0 and 1 have split into 0, 8 and 1, 9
  *
- * An insertion that brings the load over GROW splits bucket `split`: its entries are divided by one more
- * hash bit between it and the new last bucket. A removal that brings the load under SHRINK merges
- * the last bucket back. The gap between the two keeps a table at rest from doing either.
+ * An insertion that brings the load over GROW splits bucket `split`: its entries are divided by one
+ * more hash bit between it and the new last bucket. A removal that brings the load under SHRINK
+ * merges the last bucket back. The gap between the two keeps a table at rest from doing either.
  *
- * A split reads the keys of its bucket to hash them. Which bucket comes next is known long before, so the end of
- * one split prefetches the entries of the next: they are there when it comes, some insertions later.
+ * A split reads the keys of its bucket to hash them. Which bucket comes next is known long before,
+ * so the end of one split prefetches the entries of the next: they are there when it comes, some
+ * insertions later.
  *
  * Neither step can fail halfway. A split needs no more overflow buckets than the chain it divides
  * (overflow_needed is subadditive), also at each point on the way, if every overflow bucket is
- * spared before its entries are placed. A merge takes the buckets that it may lack before it begins.
+ * spared before its entries are placed. A merge takes the buckets that it may lack before it
+ * begins.
  */
 #include "store/table.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
 
-/* Loads in halves of an entry per bucket. GROW at 5.5 costs 12.3 to 12.9 bytes per entry, with 1 find
- * in 18 going to an overflow bucket; docs/STORE.md has the table. */
+/* Loads in halves of an entry per bucket. GROW at 5.5 costs 12.3 to 12.9 bytes per entry, with 1
+ * find in 18 going to an overflow bucket; docs/STORE.md has the table. */
 enum { GROW_HALVES = 11, SHRINK_HALVES = 7, DIRECTORY_ROOM_MIN = 4, PAGE_BYTES = 4096 };
 
 struct spares { /* overflow buckets on their way from one chain to another */
@@ -44,7 +46,7 @@ static uint64_t entry_hash(const struct table *table, const struct entry *entry)
     return hash_bytes(table->hash_seed, key.at, key.len);
 }
 
-/* ---- Buckets ------------------------------------------------------------------------------------- */
+/* ---- Buckets --------------------------------------------------------------------------------- */
 
 static void slot_write(struct bucket *bucket, uint32_t slot, const void *pointer) {
     uint64_t word = (uintptr_t)pointer;
@@ -158,7 +160,7 @@ static void prefetch_entries(const struct bucket *bucket) {
     }
 }
 
-/* ---- Segments ------------------------------------------------------------------------------------ */
+/* ---- Segments -------------------------------------------------------------------------------- */
 
 static bool directory_extend(struct table *table) {
     uint32_t room = table->segment_room ? table->segment_room * 2 : DIRECTORY_ROOM_MIN;
@@ -211,14 +213,15 @@ bool table_reserve(struct table *table) {
     return true;
 }
 
-/* ---- Split and merge ----------------------------------------------------------------------------- */
+/* ---- Split and merge ------------------------------------------------------------------------- */
 
-/* The bucket that splits next, also the one that the last bucket merges into after one step back. */
+/* The bucket that splits when there are so many. */
 static uint64_t split_index(const struct table *table, uint64_t bucket_count) {
     return bucket_count & table->mask >> 1;
 }
 
-/* Places the entries of a detached bucket: those that belong to bucket `high` there, others in `low`. */
+/* Places the entries of a detached bucket: those that belong to bucket `high` there, others in
+ * `low`. */
 static void divide(struct table *table, const struct bucket *from, uint64_t low, uint64_t high,
                    struct spares *spares) {
     for (uint32_t i = 0; i < bucket_count_used(from); i++) {
@@ -322,7 +325,7 @@ static inline void shrink_if_due(struct table *table) {
     }
 }
 
-/* ---- Single entries ------------------------------------------------------------------------------ */
+/* ---- Single entries -------------------------------------------------------------------------- */
 
 static inline bool words_equal(const char *a, const char *b) {
     uint64_t x, y;
@@ -412,7 +415,7 @@ void table_replace(struct table *table, uint64_t hash, const struct entry *old,
     slot_write(bucket, slot, entry);
 }
 
-/* ---- Walking ------------------------------------------------------------------------------------- */
+/* ---- Walking --------------------------------------------------------------------------------- */
 
 static void visit_chain(const struct bucket *bucket, table_visit *visit, void *context) {
     for (; bucket != NULL; bucket = bucket_next(bucket)) {
@@ -436,8 +439,8 @@ static uint64_t reverse_bits(uint64_t word) {
     return __builtin_bswap64(word);
 }
 
-/* Adds one at the highest bit of an address space of mask + 1: what has been visited then stays a set of
- * high bits turned low, which splitting and merging keep together. */
+/* Adds one at the highest bit of an address space of mask + 1: what has been visited then stays a
+ * set of high bits turned low, which splitting and merging keep together. */
 static uint64_t cursor_next(uint64_t cursor, uint64_t mask) {
     return reverse_bits(reverse_bits(cursor | ~mask) + 1);
 }
@@ -464,8 +467,9 @@ static struct entry *chain_entry(const struct bucket *bucket, uint32_t position)
     return bucket_slot(bucket, position);
 }
 
-/* Draws a bucket and a position below the longest chain until there is an entry: equal chances, since
- * a chain accepts in proportion to its length. Few draws: the load has a floor, chains are short. */
+/* Draws a bucket and a position below the longest chain until there is an entry: equal chances,
+ * since a chain accepts in proportion to its length. Few draws: the load has a floor, chains are
+ * short. */
 struct entry *table_random(const struct table *table, struct random_state *random) {
     if (table->count == 0) {
         return NULL;
@@ -511,7 +515,7 @@ bool table_position_advance(const struct table *table, struct table_position *po
     return true;
 }
 
-/* ---- Checks -------------------------------------------------------------------------------------- */
+/* ---- Checks ---------------------------------------------------------------------------------- */
 
 static uint32_t bucket_check(const struct table *table, uint64_t index,
                              const struct bucket *bucket) {

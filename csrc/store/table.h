@@ -1,21 +1,23 @@
-/* A linear-hashing table of pointers to entries. Used twice per database: all keys, and the keys with a
- * deadline.
+/* A linear-hashing table of pointers to entries. Used twice per database: all keys, and the keys
+ * with a deadline.
  *
  * Role: insert, find, remove, replace, scan, sample. The table does not own the entries; it reads
  * their keys to compare them and, when a bucket splits, to hash them again.
  * Structure: bucket_count = 2^level + split buckets of one cache line each, in segments behind a
- * directory. A hash belongs to bucket `hash mod 2^(level+1)`, or `hash mod 2^level` if there is no such
- * bucket yet. An insertion splits at most one bucket, a removal merges at most one. A full bucket
- * chains overflow buckets from the slab.
+ * directory. A hash belongs to bucket `hash mod 2^(level+1)`, or `hash mod 2^level` if there is no
+ * such bucket yet. An insertion splits at most one bucket, a removal merges at most one. A full
+ * bucket chains overflow buckets from the slab.
  * Threads: holder of the shard's baton.
  * Invariants
  *   T1  An entry is in the chain of the bucket its hash belongs to, once, beside its fingerprint.
  *   T2  A bucket with an overflow bucket has 8 entries; the last of a chain has 2 to 9 (the first
  *       bucket alone: 0 to 9). Slots are filled from 0, free ones have fingerprint 0.
  *   T3  count is the number of entries, longest at least the length of every chain.
- * Errors: table_insert returns false for refused memory and leaves the table as it was. A table that
- * cannot get memory to grow or to merge works on with longer chains. Removal and replacement never fail.
- * Bounds: an operation touches at most two chains; a page run of 256 KiB is mapped or unmapped at most.
+ * Errors: table_insert returns false for refused memory and leaves the table as it was. A table
+ * that cannot get memory to grow or to merge works on with longer chains. Removal and replacement
+ * never fail.
+ * Bounds: an operation touches at most two chains; a page run of 256 KiB is mapped or unmapped at
+ * most.
  */
 #pragma once
 
@@ -54,7 +56,7 @@ struct table {
     const struct hash_seed *hash_seed;
 };
 
-/* ---- Buckets ------------------------------------------------------------------------------------- */
+/* ---- Buckets --------------------------------------------------------------------------------- */
 
 static inline uint32_t bucket_count_used(const struct bucket *bucket) {
     return bucket->meta & BUCKET_COUNT_MASK;
@@ -72,9 +74,9 @@ static inline struct bucket *bucket_next(const struct bucket *bucket) {
     return bucket->meta & BUCKET_OVERFLOW ? bucket_slot(bucket, BUCKET_SLOTS - 1) : NULL;
 }
 
-/* A bit at 0, 8, … 56 and 63 for slots 0 to 8 whose fingerprint is equal; bucket_match_slot tells which.
- * The zero-byte test is the exact one: the shorter one reports false matches behind a true one, and each
- * costs a cache miss on an entry. */
+/* A bit at 0, 8, … 56 and 63 for slots 0 to 8 whose fingerprint is equal; bucket_match_slot tells
+ * which. The zero-byte test is the exact one: the shorter one reports false matches behind a true
+ * one, and each costs a cache miss on an entry. */
 static inline uint64_t bucket_match(const struct bucket *bucket, uint8_t fingerprint) {
     const uint64_t low7 = UINT64_C(0x7f7f7f7f7f7f7f7f);
     uint64_t word;
@@ -88,7 +90,7 @@ static inline uint32_t bucket_match_slot(uint64_t match) {
     return ((uint32_t)__builtin_ctzll(match) + 1) >> 3;
 }
 
-/* ---- Places -------------------------------------------------------------------------------------- */
+/* ---- Places ---------------------------------------------------------------------------------- */
 
 static inline uint64_t table_index(const struct table *table, uint64_t hash) {
     uint64_t index = hash & table->mask;
@@ -121,7 +123,7 @@ static inline void table_prefetch_entries(const struct table *table, uint64_t ha
     }
 }
 
-/* ---- The table ----------------------------------------------------------------------------------- */
+/* ---- The table ------------------------------------------------------------------------------- */
 
 /* Allocates nothing. `pages` and `account` are charged, `hash_seed` is kept. */
 void table_init(struct table *table, struct slab_heap *heap, struct mem_account *account,
@@ -139,18 +141,19 @@ void table_replace(struct table *table, uint64_t hash, const struct entry *old,
                    struct entry *entry);
 
 typedef void table_visit(void *context, struct entry *entry);
-/* One position of a reverse-binary cursor; returns the next, 0 at the end. An entry that is in the table from
- * the first call to the last is visited, whatever splits and merges happen between calls. */
+/* One position of a reverse-binary cursor; returns the next, 0 at the end. An entry that is in the
+ * table from the first call to the last is visited, whatever splits and merges happen between
+ * calls. */
 uint64_t table_scan(const struct table *table, uint64_t cursor, table_visit *visit, void *context);
 /* Every entry in no order of meaning; the visitor may free the entry but not touch the table. */
 void table_walk(const struct table *table, table_visit *visit, void *context);
 /* Each entry with equal probability; NULL if empty. */
 struct entry *table_random(const struct table *table, struct random_state *random);
 
-/* A position for walking a table that changes, from the last bucket down to the first and from the last
- * entry of a chain down to the first. Any entry may be removed between calls: one that fills a hole has been
- * passed, and a merge moves entries down, where the walk still comes by. Only a split can move an entry
- * out of its way. */
+/* A position for walking a table that changes, from the last bucket down to the first and from the
+ * last entry of a chain down to the first. Any entry may be removed between calls: one that fills a
+ * hole has been passed, and a merge moves entries down, where the walk still comes by. Only a split
+ * can move an entry out of its way. */
 struct table_position {
     uint64_t bucket;
     uint32_t slot; /* entries at and above it have been passed */
@@ -158,11 +161,11 @@ struct table_position {
 #define TABLE_POSITION_START ((struct table_position){.bucket = UINT64_MAX, .slot = UINT32_MAX})
 /* The next entry of the bucket; NULL: it is finished. */
 struct entry *table_position_step(const struct table *table, struct table_position *position);
-/* Goes to the next bucket and prefetches its entries; false: it was the last, the position is at the
- * start again. */
+/* Goes to the next bucket and prefetches its entries; false: it was the last, the position is at
+ * the start again. */
 bool table_position_advance(const struct table *table, struct table_position *position);
 
-/* Buckets in use, without overflow buckets (they are in the slab) and the unused end of a segment. */
+/* Buckets in use; not the overflow buckets, which are the slab's, nor a segment's unused end. */
 static inline uint64_t table_used_bytes(const struct table *table) {
     return table->bucket_count * sizeof(struct bucket);
 }

@@ -1,5 +1,5 @@
-/* Active expiry and deadlines: every due entry is handed over once, within bounds, whatever the callback
- * deletes. */
+/* Active expiry and deadlines: every due entry is handed over once, within bounds, whatever the
+ * callback deletes. */
 #include "store_fixture.h"
 
 #include <stdlib.h>

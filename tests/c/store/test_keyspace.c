@@ -1,6 +1,6 @@
-/* Random operations over several databases against the plainest reference: an array per database that says
- * what each key holds. The same run is repeated with memory refused at random: what fails must
- * have changed nothing (K4). */
+/* Random operations over several databases against the plainest reference: an array per database
+ * that says what each key holds. The same run is repeated with memory refused at random: what fails
+ * must have changed nothing (K4). */
 #include "store_fixture.h"
 
 #include <stdlib.h>
@@ -46,7 +46,7 @@ static int64_t random_deadline(struct model *model) {
     return random_below(random, 3) == 0 ? 1 + (int64_t)random_below(random, 1000) : 0;
 }
 
-/* ---- Refusal ------------------------------------------------------------------------------------- */
+/* ---- Refusal --------------------------------------------------------------------------------- */
 
 static void refuse_arm(struct model *model, uint32_t db) {
     struct random_state *random = &model->fixture.random;
@@ -69,7 +69,7 @@ static void refuse_disarm(struct model *model, uint32_t db) {
     }
 }
 
-/* ---- Comparison ---------------------------------------------------------------------------------- */
+/* ---- Comparison ------------------------------------------------------------------------------ */
 
 static void verify_key(struct model *model, uint32_t db, uint32_t id) {
     const struct expected *expected = &model->expected[db][id];
@@ -102,7 +102,7 @@ static void verify(struct model *model) {
     }
 }
 
-/* ---- Operations ---------------------------------------------------------------------------------- */
+/* ---- Operations ------------------------------------------------------------------------------ */
 
 static void do_set(struct model *model, uint32_t db, uint32_t id) {
     struct expected wanted = {.is_present = true, .deadline_ms = random_deadline(model)};
@@ -151,7 +151,8 @@ static void do_detach(struct model *model, uint32_t db) {
     memset(model->expected[db], 0, sizeof model->expected[db]);
 }
 
-/* `deletes` of 16 operations delete: the tables grow while it is small and shrink while it is large. */
+/* `deletes` of 16 operations delete: the tables grow while it is small and shrink while it is
+ * large. */
 static void do_any(struct model *model, uint32_t deletes) {
     struct random_state *random = &model->fixture.random;
     uint32_t db = (uint32_t)random_below(random, DATABASES);
@@ -203,7 +204,7 @@ static void test_random_operations_with_refused_memory(void **state) {
     end(model);
 }
 
-/* ---- Single properties --------------------------------------------------------------------------- */
+/* ---- Single properties ----------------------------------------------------------------------- */
 
 static void test_same_cell_is_overwritten_in_place(void **state) {
     (void)state;

@@ -1,4 +1,4 @@
-/* Bytes per key, from what the kernel gave: deterministic, unlike resident memory, and never less. */
+/* Bytes per key, from what the kernel gave: unlike resident memory it is deterministic. */
 #include "store_fixture.h"
 
 #if KRT_DEBUG
@@ -44,8 +44,7 @@ static void test_bytes_per_key_while_growing(void **state) {
     fixture_deinit(&fixture);
 }
 
-/* Half of the keys gone, chosen at random: what was their entries' is used by new ones of another size only
- * slab by slab, but the table has shrunk. All gone: next to nothing is held. */
+/* With every other key gone the table has shrunk too; with all gone next to nothing is held. */
 static void test_bytes_after_deleting(void **state) {
     (void)state;
     enum { COUNT = 200000, LEFT_BYTES = 4 << 20 };

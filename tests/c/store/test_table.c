@@ -1,5 +1,5 @@
-/* The table through a keyspace: growth and shrinking, the scan's guarantee (K3), equal chances, work
- * without memory for segments. */
+/* The table through a keyspace: growth and shrinking, the scan's guarantee (K3), equal chances,
+ * work without memory for segments. */
 #include "store_fixture.h"
 
 #include <stdlib.h>
@@ -18,7 +18,7 @@ static const struct table *keys_of(const struct fixture *fixture) {
     return &fixture->keyspace.databases[0]->keys;
 }
 
-/* ---- Buckets ------------------------------------------------------------------------------------- */
+/* ---- Buckets --------------------------------------------------------------------------------- */
 
 /* The match agrees with a plain loop for every fingerprint, also right beside an equal one. */
 static void test_fingerprint_match_is_exact(void **state) {
@@ -45,7 +45,7 @@ static void test_fingerprint_match_is_exact(void **state) {
     }
 }
 
-/* ---- Growth -------------------------------------------------------------------------------------- */
+/* ---- Growth ---------------------------------------------------------------------------------- */
 
 static void test_every_size_up_and_down(void **state) {
     (void)state;
@@ -133,7 +133,7 @@ static void test_merge_refused(void **state) {
     fixture_deinit(&fixture);
 }
 
-/* ---- Scan ---------------------------------------------------------------------------------------- */
+/* ---- Scan ------------------------------------------------------------------------------------ */
 
 enum { STABLE = 700, VOLATILE = 30000 };
 
@@ -235,7 +235,7 @@ static void test_any_cursor_is_valid(void **state) {
     fixture_deinit(&fixture);
 }
 
-/* ---- Random -------------------------------------------------------------------------------------- */
+/* ---- Random ---------------------------------------------------------------------------------- */
 
 static double chi_square(struct fixture *fixture, uint32_t keys, uint32_t draws_per_key) {
     uint32_t *drawn = calloc(keys, sizeof *drawn);
@@ -253,8 +253,8 @@ static double chi_square(struct fixture *fixture, uint32_t keys, uint32_t draws_
     return sum;
 }
 
-/* 1000 entries have 999 degrees of freedom: mean 999, standard deviation 45. Drawing a bucket and then one
- * of its entries gives several thousand here. */
+/* 1000 entries have 999 degrees of freedom: mean 999, standard deviation 45. Drawing a bucket and
+ * then one of its entries gives several thousand here. */
 static void test_random_is_uniform(void **state) {
     (void)state;
     struct fixture fixture;
