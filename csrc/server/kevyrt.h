@@ -57,6 +57,10 @@ void kevyrt_server_get(struct kevyrt_server *server);
 void kevyrt_server_put(struct kevyrt_server *server);
 
 bool kevyrt_server_running(const struct kevyrt_server *server);
+/* False in a forked child for a server of its parent. */
+bool kevyrt_server_usable(const struct kevyrt_server *server);
+/* The monotonic clock that deadlines are read on. */
+uint64_t kevyrt_now_ns(void);
 /* Waits until SHUTDOWN asked for a stop (KEVYRT_OK), the server stopped (KEVYRT_STOPPED) or the absolute
  * monotonic deadline passed (KEVYRT_TIMEOUT). The caller then calls kevyrt_server_stop. */
 enum kevyrt_status kevyrt_server_wait(struct kevyrt_server *server, uint64_t deadline_ns);

@@ -231,6 +231,14 @@ bool kevyrt_server_running(const struct kevyrt_server *server) {
     return atomic_load_acquire(&server->state) == SERVER_RUNNING;
 }
 
+bool kevyrt_server_usable(const struct kevyrt_server *server) {
+    return !server->forked;
+}
+
+uint64_t kevyrt_now_ns(void) {
+    return clock_monotonic_ns();
+}
+
 enum kevyrt_status kevyrt_server_wait(struct kevyrt_server *server, uint64_t deadline_ns) {
     for (;;) {
         uint32_t seen = atomic_load_seq_cst(&server->shutdown);

@@ -1,0 +1,139 @@
+/* The module: types, exceptions, and what belongs to the process: the log queue, options, fork. */
+#include "py/module.h"
+
+#include <string.h>
+
+static struct module_state *state_of(PyObject *module) {
+    return PyModule_GetState(module);
+}
+
+static PyObject *core_log_next(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    struct kevyrt_log_line line;
+    bool found;
+    Py_BEGIN_ALLOW_THREADS
+    found = kevyrt_log_next(&line, UINT64_MAX);
+    Py_END_ALLOW_THREADS
+    if (!found) Py_RETURN_NONE;
+    return Py_BuildValue("(iN)", line.level,
+                         PyUnicode_DecodeUTF8(line.text, (Py_ssize_t)strlen(line.text),
+                                              "backslashreplace"));
+}
+
+static PyObject *core_log_interrupt(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    kevyrt_log_interrupt();
+    Py_RETURN_NONE;
+}
+
+static PyObject *core_mark_forked(PyObject *module, PyObject *unused) {
+    (void)unused;
+    state_of(module)->forked = 1;
+    Py_RETURN_NONE;
+}
+
+/* ---- Options -------------------------------------------------------------------------------------- */
+
+enum { OPTIONS_MAX = 1024 };
+
+static PyObject *settings_list(const struct kevyrt_setting *settings, size_t count) {
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; list && i < count; i++) {
+        PyObject *pair = Py_BuildValue("(ss)", settings[i].name, settings[i].value);
+        if (pair) PyList_SET_ITEM(list, (Py_ssize_t)i, pair);
+        else Py_CLEAR(list);
+    }
+    return list;
+}
+
+static PyObject *parse_options(struct module_state *state, int argc, const char *const *argv,
+                               const char *input) {
+    struct kevyrt_error error = {0};
+    struct kevyrt_setting *settings = NULL;
+    size_t count = 0;
+    enum kevyrt_status status = kevyrt_options_parse(argc, argv, input, &settings, &count, &error);
+    if (status != KEVYRT_OK) return errors_raise(state, status, &error);
+    PyObject *list = settings_list(settings, count);
+    kevyrt_options_free(settings, count);
+    return list;
+}
+
+static PyObject *core_parse_options(PyObject *module, PyObject *arguments) {
+    const char *argv[OPTIONS_MAX], *input = NULL;
+    PyObject *words;
+    if (!PyArg_ParseTuple(arguments, "O!|z", &PyList_Type, &words, &input)) return NULL;
+    Py_ssize_t count = PyList_GET_SIZE(words);
+    if (count > OPTIONS_MAX) {
+        PyErr_SetString(PyExc_ValueError, "too many options");
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (!(argv[i] = PyUnicode_AsUTF8(PyList_GET_ITEM(words, i)))) return NULL;
+    return parse_options(state_of(module), (int)count, argv, input);
+}
+
+/* ---- Module --------------------------------------------------------------------------------------- */
+
+static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec) {
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type && PyModule_AddType(module, (PyTypeObject *)type) < 0) Py_CLEAR(type);
+    return (PyTypeObject *)type;
+}
+
+static int core_exec(PyObject *module) {
+    struct module_state *state = state_of(module);
+    if (errors_init(module, state) < 0) return -1;
+    state->server_type = add_type(module, &server_type_spec);
+    state->session_type = add_type(module, &session_type_spec);
+    if (!state->server_type || !state->session_type) return -1;
+    if (PyModule_AddIntConstant(module, "SHARDS_MAX", KEVYRT_SHARDS_MAX) < 0) return -1;
+    if (PyModule_AddStringConstant(module, "redis_version", KEVYRT_REDIS_VERSION) < 0) return -1;
+    return PyModule_AddStringConstant(module, "__version__", KEVYRT_VERSION);
+}
+
+static int core_traverse(PyObject *module, visitproc visit, void *arg) {
+    struct module_state *state = state_of(module);
+    Py_VISIT(state->server_type);
+    Py_VISIT(state->session_type);
+    return errors_visit(state, visit, arg);
+}
+
+static int core_clear(PyObject *module) {
+    struct module_state *state = state_of(module);
+    Py_CLEAR(state->server_type);
+    Py_CLEAR(state->session_type);
+    errors_clear(state);
+    return 0;
+}
+
+static PyMethodDef core_methods[] = {
+    {"log_next", core_log_next, METH_NOARGS,
+     "log_next() -> tuple[int, str] | None\n\nThe next line of the log queue; sleeps. None: interrupted."},
+    {"log_interrupt", core_log_interrupt, METH_NOARGS, "log_interrupt()\n\nEnds one log_next()."},
+    {"mark_forked", core_mark_forked, METH_NOARGS,
+     "mark_forked()\n\nTells the module that this process is a forked child."},
+    {"parse_options", core_parse_options, METH_VARARGS,
+     "parse_options(words, standard_input=None) -> list[tuple[str, str]]\n\nredis-server's command line as\n"
+     "settings. ValueError: nonsense; OSError: the file cannot be read."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot core_slots[] = {
+    {Py_mod_exec, core_exec},
+    {0, NULL},
+};
+
+struct PyModuleDef core_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "kevyrt._core",
+    .m_doc = "The C half of kevyrt.",
+    .m_size = sizeof(struct module_state),
+    .m_methods = core_methods,
+    .m_slots = core_slots,
+    .m_traverse = core_traverse,
+    .m_clear = core_clear,
+};
+
+PyMODINIT_FUNC PyInit__core(void) {
+    return PyModuleDef_Init(&core_module);
+}

@@ -1,0 +1,78 @@
+/* The extension module kevyrt._core: what its files share.
+ *
+ * Role: the only folder that includes Python.h; it sees the server through server/kevyrt.h alone.
+ * Threads: the GIL is held everywhere but inside calls marked WITHOUT_GIL. Rule B5: arguments are turned into
+ * bytes before a call into the core, replies into objects after it; the core never calls back.
+ * Errors: NULL or -1 with an exception set, as everywhere in CPython.
+ */
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "server/kevyrt.h"
+
+enum { ERROR_CLASSES_MAX = 40, ARGUMENTS_INLINE = 8 };
+
+struct module_state {
+    PyTypeObject *server_type, *session_type;
+    PyObject *error, *response_error, *server_stopped, *forked_error;
+    PyObject *classes[ERROR_CLASSES_MAX]; /* parallel to the table in errors.c */
+    int forked;                           /* set in a forked child */
+};
+
+extern struct PyModuleDef core_module;
+
+static inline struct module_state *module_state_of(PyTypeObject *type) {
+    return PyModule_GetState(PyType_GetModule(type));
+}
+
+/* ---- errors.c ------------------------------------------------------------------------------------- */
+int errors_init(PyObject *module, struct module_state *state);
+void errors_clear(struct module_state *state);
+int errors_visit(struct module_state *state, visitproc visit, void *arg);
+/* An instance of the class for an error reply "CODE text". */
+PyObject *errors_from_reply(struct module_state *state, const char *text, size_t len);
+/* Raises what a status means. Returns NULL. */
+PyObject *errors_raise(struct module_state *state, enum kevyrt_status status,
+                       const struct kevyrt_error *error);
+
+/* ---- arguments.c ---------------------------------------------------------------------------------- */
+/* Arguments on their way into the core: borrowed from the objects where that is safe, copied where it is not. */
+struct arguments {
+    struct bytes *argv;
+    uint32_t count, owned_count;
+    PyObject **owned; /* objects made for conversion, kept until the call is over */
+    struct bytes argv_inline[ARGUMENTS_INLINE];
+    PyObject *owned_inline[ARGUMENTS_INLINE];
+};
+
+int arguments_init(struct arguments *arguments, Py_ssize_t capacity);
+int arguments_add(struct arguments *arguments, PyObject *object);
+int arguments_add_text(struct arguments *arguments, const char *literal);
+void arguments_deinit(struct arguments *arguments);
+/* One object; *owned receives a reference to keep until the call is over, or NULL. */
+int argument_bytes(PyObject *object, struct bytes *out, PyObject **owned);
+
+/* ---- replies.c ------------------------------------------------------------------------------------ */
+/* The object for RESP3 bytes; an error reply at the top is raised. */
+PyObject *replies_decode(struct module_state *state, const char *at, size_t len);
+
+/* ---- server.c, session.c, stats.c ------------------------------------------------------------------ */
+extern PyType_Spec server_type_spec, session_type_spec;
+
+struct server_object {
+    PyObject_HEAD
+    struct kevyrt_server *server;
+    struct module_state *state;
+    PyObject *weak_references;
+};
+
+/* Runs a call, first without waiting, then with the GIL released. 0, or -1 with an exception. */
+int server_call(struct server_object *self, struct kevyrt_session *session, uint32_t db,
+                const struct arguments *arguments, struct kevyrt_reply *reply);
+int server_check_usable(struct server_object *self);
+PyObject *session_new(struct server_object *server);
+PyObject *stats_object(struct server_object *self);
+/* Parses a `db=` argument. */
+int parse_db(PyObject *value, uint32_t *db);

@@ -1,0 +1,155 @@
+/* Replies: RESP3 bytes, made by our own writer, become Python objects.
+ *
+ *   bulk, verbatim, big number   bytes, bytes, int      map     dict
+ *   simple string                str                    set     set
+ *   integer, double, boolean     int, float, bool       array, push   list
+ *   null                         None                   error   raised at the top, an exception object inside
+ *
+ * A key or member that cannot be hashed (a nested array) becomes a tuple.
+ */
+#include "py/module.h"
+
+#include <string.h>
+
+struct decoder {
+    struct module_state *state;
+    const char *at, *end;
+};
+
+static PyObject *decode(struct decoder *decoder);
+
+/* The rest of a line, without its end. Replies are ours, hence whole. */
+static struct bytes take_line(struct decoder *decoder) {
+    const char *end = memchr(decoder->at, '\r', (size_t)(decoder->end - decoder->at));
+    struct bytes line = bytes_of(decoder->at, (size_t)(end - decoder->at));
+    decoder->at = end + 2;
+    return line;
+}
+
+static Py_ssize_t take_count(struct decoder *decoder) {
+    int64_t count = 0;
+    bytes_to_int64(take_line(decoder), &count);
+    return (Py_ssize_t)count;
+}
+
+static PyObject *decode_bulk(struct decoder *decoder, Py_ssize_t skip) {
+    Py_ssize_t len = take_count(decoder);
+    const char *at = decoder->at;
+    if (len < 0) Py_RETURN_NONE;
+    decoder->at += len + 2;
+    return PyBytes_FromStringAndSize(at + skip, len - skip);
+}
+
+static PyObject *decode_array(struct decoder *decoder) {
+    Py_ssize_t count = take_count(decoder);
+    if (count < 0) Py_RETURN_NONE;
+    PyObject *list = PyList_New(count);
+    for (Py_ssize_t i = 0; list && i < count; i++) {
+        PyObject *item = decode(decoder);
+        if (item) PyList_SET_ITEM(list, i, item);
+        else Py_CLEAR(list);
+    }
+    return list;
+}
+
+static PyObject *hashable(PyObject *object) {
+    if (!object || !PyList_Check(object)) return object;
+    PyObject *tuple = PyList_AsTuple(object);
+    Py_DECREF(object);
+    return tuple;
+}
+
+static PyObject *decode_map(struct decoder *decoder) {
+    Py_ssize_t count = take_count(decoder);
+    PyObject *dict = PyDict_New();
+    for (Py_ssize_t i = 0; dict && i < count; i++) {
+        PyObject *key = hashable(decode(decoder));
+        PyObject *value = key ? decode(decoder) : NULL;
+        if (!value || PyDict_SetItem(dict, key, value) < 0) Py_CLEAR(dict);
+        Py_XDECREF(key);
+        Py_XDECREF(value);
+    }
+    return dict;
+}
+
+static PyObject *decode_set(struct decoder *decoder) {
+    Py_ssize_t count = take_count(decoder);
+    PyObject *set = PySet_New(NULL);
+    for (Py_ssize_t i = 0; set && i < count; i++) {
+        PyObject *item = hashable(decode(decoder));
+        if (!item || PySet_Add(set, item) < 0) Py_CLEAR(set);
+        Py_XDECREF(item);
+    }
+    return set;
+}
+
+static PyObject *decode_integer(struct decoder *decoder) {
+    int64_t value = 0;
+    bytes_to_int64(take_line(decoder), &value);
+    return PyLong_FromLongLong(value);
+}
+
+static PyObject *decode_big_number(struct decoder *decoder) {
+    struct bytes line = take_line(decoder);
+    PyObject *text = PyUnicode_FromStringAndSize(line.at, line.len);
+    PyObject *number = text ? PyLong_FromUnicodeObject(text, 10) : NULL;
+    Py_XDECREF(text);
+    return number;
+}
+
+static PyObject *decode_double(struct decoder *decoder) {
+    struct bytes line = take_line(decoder);
+    PyObject *text = PyUnicode_FromStringAndSize(line.at, line.len);
+    PyObject *number = text ? PyFloat_FromString(text) : NULL;
+    Py_XDECREF(text);
+    return number;
+}
+
+static PyObject *decode_simple(struct decoder *decoder) {
+    struct bytes line = take_line(decoder);
+    return PyUnicode_DecodeUTF8(line.at, line.len, "backslashreplace");
+}
+
+static PyObject *decode_error(struct decoder *decoder) {
+    struct bytes line = take_line(decoder);
+    return errors_from_reply(decoder->state, line.at, line.len);
+}
+
+static PyObject *decode_value(struct decoder *decoder, char type) {
+    switch (type) {
+    case '$': return decode_bulk(decoder, 0);
+    case '=': return decode_bulk(decoder, 4); /* behind "txt:" */
+    case '+': return decode_simple(decoder);
+    case '-': return decode_error(decoder);
+    case ':': return decode_integer(decoder);
+    case ',': return decode_double(decoder);
+    case '(': return decode_big_number(decoder);
+    case '*':
+    case '>': return decode_array(decoder);
+    case '%': return decode_map(decoder);
+    case '~': return decode_set(decoder);
+    case '#': return PyBool_FromLong(*take_line(decoder).at == 't');
+    case '_': take_line(decoder); Py_RETURN_NONE;
+    }
+    PyErr_Format(PyExc_SystemError, "unknown reply type '%c'", type);
+    return NULL;
+}
+
+static PyObject *decode(struct decoder *decoder) {
+    if (Py_EnterRecursiveCall(" while decoding a reply")) return NULL;
+    char type = *decoder->at++;
+    PyObject *object = decode_value(decoder, type);
+    Py_LeaveRecursiveCall();
+    return object;
+}
+
+PyObject *replies_decode(struct module_state *state, const char *at, size_t len) {
+    struct decoder decoder = {state, at, at + len};
+    bool is_error = len && *at == '-';
+    if (len == 0) Py_RETURN_NONE; /* SHUTDOWN and its like answer nothing */
+    PyObject *object = decode(&decoder);
+    if (!is_error || !object) return object;
+    PyErr_SetObject((PyObject *)Py_TYPE(object), object);
+    Py_DECREF(object);
+    return NULL;
+}
