@@ -13,8 +13,8 @@
  *     ----------------------------------  ------------------------  --------------------------
  *     register: +WAITER, or with FAIR     newcomer                  enlist
  *         +NEXT
- *     barge: HELD over waiters            newcomer                  enlist, count_barge
- *     close the door: FAIR                holder                    count_barge, baton_yield
+ *     barge: HELD over waiters            newcomer                  enlist
+ *     close the door: FAIR                holder                    limit_overtaking, baton_yield
  *     take: -WAITER or -NEXT, HELD        waiter inside the door    take_turn
  *     withdraw: -WAITER or -NEXT          waiter                    withdraw
  *     open the door: FAIR off, NEXT       last waiter inside to     left_by, wake_next_cohort
@@ -107,12 +107,24 @@ static void after_leaving(struct baton *baton, uint32_t before, uint32_t after) 
     if ((before & BATON_GATED) && !(after & BATON_GATED)) wake_next_cohort(baton);
 }
 
+/* After a take that was not the inlined one: the last overtaking allowed closes the door behind itself.
+ * Takes of registered waiters count too, or two that register in turn could starve a third. */
+static void limit_overtaking(struct baton *baton) {
+    uint32_t word = atomic_load_relaxed(&baton->word);
+    bool overtook = (word & WAITER_MASK) && !(word & BATON_FAIR);
+    baton->barges = overtook ? baton->barges + 1 : 0;
+    if (baton->barges < BATON_BARGES) return;
+    baton->barges = 0;
+    while ((word & WAITER_MASK) && !(word & BATON_FAIR))
+        if (swap_word(baton, &word, word | BATON_FAIR)) return;
+}
+
 /* Takes a free baton from among the registered. */
 static bool take_turn(struct wait *wait, uint32_t word) {
     uint32_t after = left_by(with_sleepers_of(wait, word), wait->inside) | BATON_HELD;
     if (!swap_word(wait->baton, &word, after)) return false;
-    wait->baton->barges = 0;
     after_leaving(wait->baton, word, after);
+    limit_overtaking(wait->baton);
     return true;
 }
 
@@ -124,15 +136,6 @@ static bool withdraw(struct wait *wait, uint32_t word) {
     after_leaving(wait->baton, word, after);
     if ((after & BATON_ASLEEP) && !(after & BATON_HELD)) futex_wake(&wait->baton->word, INT_MAX);
     return true;
-}
-
-/* Newcomers: the last barge allowed closes the door behind itself. */
-static void count_barge(struct baton *baton) {
-    if (++baton->barges < BATON_BARGES) return;
-    baton->barges = 0;
-    uint32_t word = atomic_load_relaxed(&baton->word);
-    while ((word & WAITER_MASK) && !(word & BATON_FAIR))
-        if (swap_word(baton, &word, word | BATON_FAIR)) return;
 }
 
 enum enlisted { ENLISTED, ENLIST_TOOK, ENLIST_HUSHED, ENLIST_GONE };
@@ -154,9 +157,8 @@ static enum enlisted enlist(struct wait *wait) {
         if ((word & BATON_HUSH) && !wait->ticket) return ENLIST_HUSHED;
         wait->inside = wait->ticket || !(word & BATON_FAIR);
         if (wait->inside && !(word & BATON_HELD)) {
-            bool barges = word & WAITER_MASK;
             if (!swap_word(baton, &word, word | BATON_HELD)) continue;
-            if (barges) count_barge(baton);
+            limit_overtaking(baton);
             return ENLIST_TOOK;
         }
         if (KRT_UNLIKELY(cohort_is_full(word, wait->inside))) {

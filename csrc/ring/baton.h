@@ -6,8 +6,8 @@
  *
  * Threads: any. A baton is owned by a call, not by a thread; who takes it drops it.
  *
- * Fairness: newcomers may barge past registered waiters, BATON_BARGES times. Then (or when the holder
- * yields) the door closes: BATON_FAIR. Whoever comes now waits in the next cohort, and only the cohort
+ * Fairness: waiters may be overtaken, by newcomers or by each other, BATON_BARGES times. Then (or when
+ * the holder yields) the door closes: BATON_FAIR. Whoever comes now waits in the next cohort, and only the cohort
  * inside the door may take. The last of it to leave, by taking or by withdrawing, opens the door: the
  * next cohort moves up. So a registered waiter is overtaken a bounded number of times, and nothing is
  * ever handed to a thread that does not run yet.
@@ -52,7 +52,7 @@ enum { BATON_SPIN_NS = 20000, BATON_BARGES = 8, BATON_CROWD_POLL_NS = 1000000 };
 struct baton {
     atomic_u32 word;  /* any thread; take acquire, drop release */
     atomic_u32 doors; /* futex word of the next cohort; counts its wake-ups; any thread, acq_rel */
-    uint32_t barges;  /* holder only: takes that overtook waiters since the last of them was served */
+    uint32_t barges;  /* holder only: takes since somebody waits inside an open door */
     uint64_t waits;   /* holder only: takes that had to wait, for statistics */
     uint64_t wait_ns; /* holder only: time spent waiting for them */
 } KRT_CACHE_ALIGNED;
