@@ -40,7 +40,8 @@ struct reactor_limits {
     struct mem_account *account;
 };
 
-/* Private to the bodies, but for `fd`, which the caller may read until reactor_remove. One cache line. */
+/* Private to the bodies, but for `fd`, which the caller may read until reactor_remove. One cache
+ * line. */
 struct io_socket {
     int fd;
     uint32_t index; /* of the reactor's own table */
@@ -61,7 +62,8 @@ struct io_socket {
 enum reactor_event_kind {
     EVENT_NONE,
     EVENT_ACCEPT, /* result: a connected fd, non-blocking and close-on-exec, now the caller's */
-    EVENT_ACCEPT_FAILED, /* result: negative errno value (-EMFILE ...); accepting goes on after a back-off by itself */
+    /* result: negative errno value (-EMFILE ...); accepting goes on by itself after a back-off */
+    EVENT_ACCEPT_FAILED,
     EVENT_DATA,   /* data: received bytes, borrowed until reactor_recycle */
     EVENT_END,    /* no more data will come; result: 0 end of file, or a negative errno */
     EVENT_SENT,   /* result: bytes sent (may be fewer than asked), or a negative errno */
@@ -98,20 +100,23 @@ struct reactor {
     enum reactor_kind kind;
 };
 
-/* Can io_uring be had here? 0, or a negative errno value with the reason in words. Needs no thread; may be asked once per process. */
+/* Can io_uring be had here? 0, or a negative errno value with the reason in words. Needs no
+ * thread; may be asked once per process. */
 int reactor_uring_probe(char *reason, size_t capacity);
 
 /* Opens a reactor on the calling thread. 0 or a negative errno value. */
 int reactor_open(struct reactor **out, enum reactor_kind kind, const struct reactor_limits *limits);
 
-/* Every socket must have been removed and closed and every listener unlistened; frees the reactor. */
+/* Every socket must have been removed and closed and every listener unlistened; frees the
+ * reactor. */
 static inline void reactor_close(struct reactor *r) {
     r->ops->close(r);
 }
 
-/* Starts accepting on a listening fd, which stays the caller's; unlisten cancels and reaps before it returns,
- * so that the fd may be closed and its port bound again at once. Connections that were accepted but not yet
- * reported by then are closed. At most 32 listeners: then -ENOSPC. */
+/* Starts accepting on a listening fd, which stays the caller's; unlisten cancels and reaps
+ * before it returns, so that the fd may be closed and its port bound again at once. Connections
+ * that were accepted but not yet reported by then are closed. At most 32 listeners: then -ENOSPC.
+ * */
 static inline int reactor_listen(struct reactor *r, int fd) {
     return r->ops->listen(r, fd);
 }
@@ -124,7 +129,8 @@ static inline int reactor_add(struct reactor *r, struct io_socket *s, int fd) {
     return r->ops->add(r, s, fd);
 }
 
-/* Stops and continues receiving (back-pressure). Data already received may still be reported after a pause. */
+/* Stops and continues receiving (back-pressure). Data already received may still be reported
+ * after a pause. */
 static inline void reactor_pause(struct reactor *r, struct io_socket *s) {
     r->ops->pause(r, s);
 }
@@ -132,28 +138,30 @@ static inline void reactor_resume(struct reactor *r, struct io_socket *s) {
     r->ops->resume(r, s);
 }
 
-/* Starts a send of everything in `iov` (the array too stays until EVENT_SENT). Returns the bytes sent if it is
- * done already (no event follows), -EINPROGRESS if EVENT_SENT will come, or a negative errno. */
+/* Starts a send of everything in `iov` (the array too stays until EVENT_SENT). Returns the bytes
+ * sent if it is done already (no event follows), -EINPROGRESS if EVENT_SENT will come, or a
+ * negative errno. */
 static inline int reactor_send(struct reactor *r, struct io_socket *s, const struct iovec *iov,
                                int count) {
     return r->ops->send(r, s, iov, count);
 }
 
-/* Ends a socket: cancels what is in flight, closes the fd, then EVENT_CLOSED. Data of a send in flight may be cut
- * off. Idempotent. */
+/* Ends a socket: cancels what is in flight, closes the fd, then EVENT_CLOSED. Data of a send in
+ * flight may be cut off. Idempotent. */
 static inline void reactor_remove(struct reactor *r, struct io_socket *s) {
     r->ops->remove(r, s);
 }
 
-/* Submits what is queued and waits for events until the absolute monotonic deadline: 0 does not wait,
- * UINT64_MAX has no deadline. Receive buffers must have been recycled. It may return early without an event
- * (a listener's back-off ended, a submission is to be tried again). 0 or a negative errno value (never EINTR). */
+/* Submits what is queued and waits for events until the absolute monotonic deadline: 0 does not
+ * wait, UINT64_MAX has no deadline. Receive buffers must have been recycled. It may return early
+ * without an event (a listener's back-off ended, a submission is to be tried again). 0 or a
+ * negative errno value (never EINTR). */
 static inline int reactor_wait(struct reactor *r, uint64_t deadline_ns) {
     return r->ops->wait(r, deadline_ns);
 }
 
-/* The next event of this wait; false when there is none (io_uring: none now; epoll: the receive arena may be used
- * up, then what is left comes after the next wait). */
+/* The next event of this wait; false when there is none (io_uring: none now; epoll: the receive
+ * arena may be used up, then what is left comes after the next wait). */
 static inline bool reactor_next(struct reactor *r, struct reactor_event *event) {
     return r->ops->next(r, event);
 }

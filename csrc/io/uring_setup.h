@@ -2,7 +2,6 @@
 #pragma once
 
 #include <liburing.h>
-#include <string.h>
 
 #define URING_CQ_FACTOR 4u /* completions outnumber submissions: multishot */
 #define URING_CQ_MAX 65536u
