@@ -1,6 +1,7 @@
 /* The listening descriptors of a reactor, and when each may accept again after a failure.
  *
- * Role: both bodies pause a listener that ran out of descriptors or memory, instead of spinning on it.
+ * Role: both bodies pause a listener that ran out of descriptors or memory, instead of spinning on
+ * it.
  * Threads: the reactor's. Bounds: LISTENERS_MAX; beyond it -ENOSPC.
  */
 #pragma once

@@ -4,12 +4,13 @@
  * something happens or a deadline passes. It knows nothing of requests. The loop is
  *     reactor_wait → reactor_next* (events) → … → reactor_recycle → reactor_send* → reactor_wait
  *
- * Threads: created, used and closed on the shard thread, always and only; the wake descriptor is what
- * others signal.
- * Ownership: a `struct io_socket` is embedded in the caller's connection. After reactor_add it belongs to
- * the reactor until EVENT_CLOSED, which is the last event about it: its fd is closed by then, and its
- * memory may be freed or reused. Bytes of EVENT_DATA are borrowed until reactor_recycle. Memory handed to
- * reactor_send stays untouched until EVENT_SENT (or EVENT_CLOSED).
+ * Threads: created, used and closed on the shard thread, always and only; the wake descriptor is
+ * what others signal.
+ * Ownership: a `struct io_socket` is embedded in the caller's connection. After reactor_add it
+ * belongs to the reactor until EVENT_CLOSED, which is the last event about it: its fd is closed by
+ * then, and its memory may be freed or reused. Bytes of EVENT_DATA are borrowed until
+ * reactor_recycle. Memory handed to reactor_send stays untouched until EVENT_SENT (or
+ * EVENT_CLOSED).
  *
  * Invariants
  *   R1  At most one send and one receive are in flight per socket.
@@ -40,14 +41,13 @@ struct reactor_limits {
     struct mem_account *account;
 };
 
-/* Private to the bodies, but for `fd`, which the caller may read until reactor_remove. One cache
- * line. */
+/* One cache line. Private to the bodies, but for `fd`, which the caller may read until
+ * reactor_remove. */
 struct io_socket {
     int fd;
-    uint32_t index; /* of the reactor's own table */
-    uint32_t
-        generation; /* of that slot: tells this socket's completions from those of an earlier one */
-    uint32_t armed; /* what the kernel does for us: operations in flight, or events watched */
+    uint32_t index;      /* of the reactor's own table */
+    uint32_t generation; /* of that slot: tells this socket's completions from an earlier one's */
+    uint32_t armed;      /* what the kernel does for us: operations in flight, or events watched */
     bool sending, closing, paused, ended;
     bool listed;  /* on the list of sockets with something to submit, or on that of closed ones */
     bool starved; /* io_uring: receiving ended because the buffers were used up */

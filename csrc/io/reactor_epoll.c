@@ -1,14 +1,14 @@
 /* The reactor over epoll, level-triggered.
  *
- * A wait fills `ready`; reactor_next serves its entries one event at a time. Receiving reads at most once
- * per socket and wait into the arena, whose bytes are lent until recycle. When the arena is used up the
- * entries that are left are served first after the next wait, before the kernel is asked again, so that
- * nobody starves behind the sockets at the head of the kernel's list.
+ * A wait fills `ready`; reactor_next serves its entries one event at a time. Receiving reads at
+ * most once per socket and wait into the arena, whose bytes are lent until recycle. When the arena
+ * is used up the entries that are left are served first after the next wait, before the kernel is
+ * asked again, so that nobody starves behind the sockets at the head of the kernel's list.
  *
- * What is watched is a function of the socket's state (wanted_events). A change enrols the socket, and
- * the next wait brings the kernel up to date: pausing and resuming within one turn costs nothing. A socket
- * for which nothing is wanted is not registered at all, because epoll reports errors and hang-ups always
- * and would spin on them.
+ * What is watched is a function of the socket's state (wanted_events). A change enrols the socket,
+ * and the next wait brings the kernel up to date: pausing and resuming within one turn costs
+ * nothing. A socket for which nothing is wanted is not registered at all, because epoll reports
+ * errors and hang-ups always and would spin on them.
  */
 #include <errno.h>
 
@@ -169,7 +169,8 @@ static void epoll_remove(struct reactor *base, struct io_socket *s) {
         return;
     }
     s->closing = true;
-    /* Closing alone would leave the registration if the caller kept a duplicate of the descriptor. */
+    /* Closing alone would leave the registration if the caller kept a duplicate of the descriptor.
+     * */
     if (s->armed != 0) {
         poller_forget(r->poller, s->fd);
     }
@@ -337,8 +338,8 @@ static enum served serve_receive(struct epoll_reactor *r, struct io_socket *s,
     return got == -EAGAIN ? SERVED_ALL : end(r, s, (int)got, event);
 }
 
-/* A paused socket does not read, so the error itself is asked for. A hang-up without an error may have
- * data in front of it: it is told after the resume, and not watched any longer. */
+/* A paused socket does not read, so the error itself is asked for. A hang-up without an error may
+ * have data in front of it: it is told after the resume, and not watched any longer. */
 static enum served serve_gone(struct epoll_reactor *r, struct io_socket *s,
                               struct reactor_event *event) {
     int error = socket_take_error(s->fd);

@@ -1,7 +1,8 @@
 /* The reactor over io_uring (Linux 6.1 and newer).
  *
- * What the kernel should do for a socket is a function of the socket's state; `armed` says what it does now.
- * Whatever changes the state enrols the socket once, and the next wait brings both together (submit_socket):
+ * What the kernel should do for a socket is a function of the socket's state; `armed` says what it
+ * does now. Whatever changes the state enrols the socket once, and the next wait brings both
+ * together (submit_socket):
  *
  *      desired                                armed             submitted
  *      not paused, not ended                  no RECEIVE        multishot receive
@@ -11,12 +12,12 @@
  *      closing                                anything          cancels
  *      closing                                nothing           close, EVENT_CLOSED
  *
- * One enter submits all of it and waits. Where a submission does not fit, the queue is submitted and filled
- * again; what the kernel does not take stays enrolled, and the wait does not sleep (R4).
+ * One enter submits all of it and waits. Where a submission does not fit, the queue is submitted
+ * and filled again; what the kernel does not take stays enrolled, and the wait does not sleep (R4).
  *
- * Receiving ends with ENOBUFS when the provided buffers are used up. Such a socket is starved: it is armed
- * again only while buffers are left, at most as many sockets per wait as there are buffers, first come first
- * served; the others stay enrolled.
+ * Receiving ends with ENOBUFS when the provided buffers are used up. Such a socket is starved: it
+ * is armed again only while buffers are left, at most as many sockets per wait as there are
+ * buffers, first come first served; the others stay enrolled.
  */
 #include "io/bodies.h"
 
@@ -143,8 +144,9 @@ static bool submit_watch(struct uring *u, struct io_socket *s) {
     return true;
 }
 
-/* By token, not by descriptor: a cancel that the kernel takes late finds nothing instead of the next owner of
- * the descriptor. Its result says nothing that the cancelled operation's own completion does not say. */
+/* By token, not by descriptor: a cancel that the kernel takes late finds nothing instead of the
+ * next owner of the descriptor. Its result says nothing that the cancelled operation's own
+ * completion does not say. */
 static bool submit_cancel(struct uring *u, uint64_t token) {
     struct io_uring_sqe *sqe = submission(u);
     if (sqe == NULL) {
@@ -352,7 +354,8 @@ static bool report_end(struct io_socket *s, int result, struct reactor_event *ev
     return report(event, EVENT_END, s, result);
 }
 
-/* Whether the socket is still in use by the caller; a closing one may have been waiting for this. */
+/* Whether the socket is still in use by the caller; a closing one may have been waiting for this.
+ * */
 static bool operation_over(struct uring *u, struct io_socket *s, uint32_t operation) {
     s->armed &= ~operation;
     s->cancelled &= ~operation;
@@ -408,8 +411,8 @@ static bool on_send(struct uring *u, const struct completion *c, struct reactor_
     return report(event, EVENT_SENT, s, c->result);
 }
 
-/* A paused socket does not read, so the error itself is asked for. A hang-up without an error may have
- * data in front of it: it is told after the resume. */
+/* A paused socket does not read, so the error itself is asked for. A hang-up without an error may
+ * have data in front of it: it is told after the resume. */
 static bool on_watch(struct uring *u, const struct completion *c, struct reactor_event *event) {
     struct io_socket *s = io_table_find(&u->table, c->token);
     if (s == NULL || !operation_over(u, s, ARMED_WATCH) || !s->paused || s->ended) {
@@ -420,8 +423,8 @@ static bool on_watch(struct uring *u, const struct completion *c, struct reactor
     return error < 0 && report_end(s, error, event);
 }
 
-/* Kernels 6.6 to 6.8-rc reported numbers under load that were no descriptors of new connections: such a
- * number is not ours to close, and this listener accepts one by one from now on. */
+/* Kernels 6.6 to 6.8-rc reported numbers under load that were no descriptors of new connections:
+ * such a number is not ours to close, and this listener accepts one by one from now on. */
 static bool is_connection(struct uring *u, struct io_listener *listener, int fd) {
     if (socket_is_stream_end(fd)) {
         return true;
@@ -515,8 +518,9 @@ static int enter(struct uring *u, uint64_t deadline_ns) {
     return io_uring_submit_and_wait_timeout(&u->ring, &first, 1, &timeout, NULL);
 }
 
-/* A time-out and an interruption end a wait; memory pressure and a full completion queue (EAGAIN, EBUSY) are
- * over once completions were served, and what was not submitted goes with the next enter. */
+/* A time-out and an interruption end a wait; memory pressure and a full completion queue (EAGAIN,
+ * EBUSY) are over once completions were served, and what was not submitted goes with the next
+ * enter. */
 static int enter_result(int result) {
     switch (-result) {
     case ETIME:
@@ -529,8 +533,8 @@ static int enter_result(int result) {
     }
 }
 
-/* Something is due already: events, a submission to be tried again, or starved sockets that were not armed
- * although there are buffers. */
+/* Something is due already: events, a submission to be tried again, or starved sockets that were
+ * not armed although there are buffers. */
 static bool must_not_sleep(struct uring *u) {
     return u->closed.first != NULL || u->refused || u->backlog.count > 0 ||
            ring_has_completions(u) ||
@@ -563,7 +567,8 @@ static void uring_recycle(struct reactor *base) {
 
 /* --- waiting for the end of certain operations ----------------------------------------------- */
 
-/* Takes what is in the ring: the accept that is being cancelled ends here, all else waits for its turn. */
+/* Takes what is in the ring: the accept that is being cancelled ends here, all else waits for its
+ * turn. */
 static bool reap(struct uring *u, struct io_listener *listener) {
     uint64_t token = io_listeners_token(&u->listeners, listener);
     struct completion c;
@@ -613,7 +618,8 @@ static void uring_unlisten(struct reactor *base, int fd) {
 
 /* --- opening and closing --------------------------------------------------------------------- */
 
-/* The kernel writes the count of wakes into our memory: the read must be over before it is freed. */
+/* The kernel writes the count of wakes into our memory: the read must be over before it is freed.
+ * */
 static void reap_wake(struct uring *u) {
     bool cancelled = false;
     struct completion c;

@@ -1,7 +1,7 @@
 /* The reactor's table of sockets, and lists of them.
  *
- * Role: the kernel hands back a 64-bit token with every completion or readiness. A token names kind, table
- * index and generation, never memory: one that outlived its socket finds nothing (R2).
+ * Role: the kernel hands back a 64-bit token with every completion or readiness. A token names
+ * kind, table index and generation, never memory: one that outlived its socket finds nothing (R2).
  * Threads: the reactor's. Ownership: the table refers to sockets, it does not own them.
  * Errors: io_table_put is -ENOMEM and changes nothing. Bounds: TABLE_MAX sockets at a time.
  */

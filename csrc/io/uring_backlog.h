@@ -1,7 +1,8 @@
 /* Completions that were taken from the ring before their time.
  *
- * Role: unlisten waits for the end of an accept; the completions of others that come meanwhile are kept
- * here in order, and served before those of the ring. Bounds: grows with what comes while one cancel is under way.
+ * Role: unlisten waits for the end of an accept; the completions of others that come meanwhile are
+ * kept here in order, and served before those of the ring. Bounds: grows with what comes while one
+ * cancel is under way.
  * Errors: uring_backlog_keep is false without memory; the completion is then still the caller's.
  */
 #pragma once

@@ -17,7 +17,8 @@ static size_t memory_bytes(const struct uring_buffers *buffers) {
     return (size_t)buffers->count * buffers->buffer_bytes;
 }
 
-/* A child that keeps a mapping keeps alive what the kernel pinned for it. Failure costs only that. */
+/* A child that keeps a mapping keeps alive what the kernel pinned for it. Failure costs only that.
+ * */
 static void *pages_not_for_children(struct mem_account *account, size_t size) {
     void *pages = mem_pages_alloc(account, size, (size_t)sysconf(_SC_PAGESIZE));
     if (pages != NULL) {

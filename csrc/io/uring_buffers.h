@@ -1,7 +1,7 @@
 /* The receive buffers that io_uring picks from by itself (a provided buffer ring).
  *
- * Role: the kernel takes a buffer when data arrives; the completion lends it to us; recycle gives all lent
- * buffers back at once.
+ * Role: the kernel takes a buffer when data arrives; the completion lends it to us; recycle gives
+ * all lent buffers back at once.
  * Threads: the reactor's. Ownership: the ring and its memory are hidden from forked children.
  * Errors: negative errno values at open. Bounds: a power of two of buffers, at most 32768.
  */

@@ -1,5 +1,5 @@
-/* Can io_uring be had? Found out by trying what the reactor will do, on a ring that is thrown away: version
- * numbers say nothing about seccomp filters, sysctls and backports. */
+/* Can io_uring be had? Found out by trying what the reactor will do, on a ring that is thrown
+ * away: version numbers say nothing about seccomp filters, sysctls and backports. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -39,7 +39,8 @@ static int refuse(char *reason, size_t capacity, const char *step, int error) {
     return error;
 }
 
-/* An operation that all of them came with or after is IORING_OP_SEND_ZC (6.0); ring flags tell 6.1. */
+/* An operation that all of them came with or after is IORING_OP_SEND_ZC (6.0); ring flags tell
+ * 6.1. */
 static int check_operations(struct io_uring *ring) {
     static const int needed[] = {IORING_OP_ACCEPT,  IORING_OP_RECV,     IORING_OP_SEND,
                                  IORING_OP_SENDMSG, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL,

@@ -13,19 +13,21 @@ struct socket_address_text {
     char text[64]; /* "127.0.0.1:6379", "[::1]:6379", or "/path/to/socket:0" cut to fit */
 };
 
-/* `host` is a numeric address or a name to resolve; "*" and "-::*" style prefixes are handled by the
- * caller. `port` 0 binds any free one; *bound_port receives the port. */
+/* `host` is a numeric address or a name to resolve; "*" and "-::*" style prefixes are handled by
+ * the caller. `port` 0 binds any free one; *bound_port receives the port. */
 int socket_listen_tcp(const char *host, uint16_t port, int backlog, uint16_t *bound_port);
 /* `mode` 0 leaves the permissions to the umask. A stale socket file is replaced. */
 int socket_listen_unix(const char *path, unsigned mode, int backlog);
 int socket_accept(int listener);
-/* One try each; bytes moved, 0 at end of file (receive), -EAGAIN when it would block. Never a signal. */
+/* One try each; bytes moved, 0 at end of file (receive), -EAGAIN when it would block. Never a
+ * signal. */
 ssize_t socket_receive(int fd, void *into, size_t capacity);
 ssize_t socket_send(int fd, const struct iovec *iov, int count);
 /* TCP_NODELAY and keep-alive (seconds; 0 off); does nothing on other families. */
 void socket_tune(int fd, int keepalive_seconds);
 bool socket_is_unix(int fd);
-/* Makes an adopted descriptor non-blocking and close-on-exec; refuses what is not a connected stream socket. */
+/* Makes an adopted descriptor non-blocking and close-on-exec; refuses what is not a connected
+ * stream socket. */
 int socket_prepare_adopted(int fd);
 void socket_peer_text(int fd, struct socket_address_text *out);
 void socket_local_text(int fd, struct socket_address_text *out);
