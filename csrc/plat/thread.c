@@ -22,7 +22,8 @@ int thread_start(pthread_t *thread, const char *name, void *(*body)(void *), voi
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(thread, NULL, body, argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error) return -error;
+    if (error)
+        return -error;
     name_thread(*thread, name);
     return 0;
 }

@@ -74,9 +74,8 @@ void baton_drop_contended(struct baton *baton);
 
 static inline void baton_drop(struct baton *baton) {
     uint32_t found = BATON_HELD;
-    if (KRT_UNLIKELY(!atomic_compare_exchange_strong_explicit(&baton->word, &found, 0,
-                                                              memory_order_release,
-                                                              memory_order_relaxed)))
+    if (KRT_UNLIKELY(!atomic_compare_exchange_strong_explicit(
+            &baton->word, &found, 0, memory_order_release, memory_order_relaxed)))
         baton_drop_contended(baton);
 }
 
@@ -109,9 +108,10 @@ enum { BATON_SET_MAX = 64 };
 struct baton_set {
     struct baton *batons; /* array, ascending order is the order of waiting */
     uint32_t count;
-    atomic_u32 ticket; /* 0 free, 1 held, 2 held and waited for; any thread, acquire/release */
-    atomic_u32 hush;   /* generation: odd while hush is raised; writer: the ticket's holder; a hushed
-                          thread sleeps on it */
+    /* 0 free, 1 held, 2 held and waited for; any thread, acquire/release. */
+    atomic_u32 ticket;
+    /* Odd while hush is raised, and a hushed thread sleeps on it; writer: the ticket's holder. */
+    atomic_u32 hush;
 };
 
 void baton_set_init(struct baton_set *set, struct baton *batons, uint32_t count);

@@ -33,10 +33,11 @@
 enum { STREAM_BACKLOG_MAX = 65536, STREAM_SOURCES_MAX = 64 };
 
 struct inbox {
-    atomic_u64 dirty;  /* bit s: stream s->t may have messages; producers or, consumer swaps; seq_cst */
-    atomic_u32 parked; /* 1: the thread sleeps or is about to; consumer stores, a producer swaps to 0;
-                          seq_cst */
-    int wake_fd;       /* constant after inbox_init */
+    /* Bit s: stream s->t may have messages. Producers set, the consumer swaps; seq_cst. */
+    atomic_u64 dirty;
+    /* 1: the thread sleeps or is about to. The consumer stores, a producer swaps to 0; seq_cst. */
+    atomic_u32 parked;
+    int wake_fd; /* constant after inbox_init */
 } KRT_CACHE_ALIGNED;
 
 struct stream {
@@ -46,13 +47,13 @@ struct stream {
     /* the producer's line */
     atomic_u64 tail KRT_CACHE_ALIGNED; /* next to write; writer producer, reader consumer */
     uint64_t head_seen;                /* producer only */
-    void **backlog;                    /* producer only: a ring of what did not fit; NULL until needed */
+    void **backlog; /* producer only: a ring of what did not fit; NULL until needed */
     uint32_t backlog_head, backlog_count, backlog_capacity;
     /* constant after stream_init, but for backed_up, which is written when a backlog stays behind */
     uint32_t source KRT_CACHE_ALIGNED; /* the bit in the inbox */
-    atomic_u32 backed_up;              /* 1: a backlog waits for room; producer sets, either clears */
-    struct inbox *inbox;               /* the consumer's */
-    uint64_t mask;                     /* entries - 1 */
+    atomic_u32 backed_up; /* 1: a backlog waits for room; producer sets, either clears */
+    struct inbox *inbox;  /* the consumer's */
+    uint64_t mask;        /* entries - 1 */
     void **entries;
     struct mem_account account; /* of entries and backlog */
 };

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <cmocka.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -103,15 +104,18 @@ static void take_try_yield(struct crew_member *member) {
     for (int i = 0; i < ROUNDS; i++) {
         uint32_t way = crew_random(member, 8);
         if (way == 0) {
-            if (!baton_try(&room->baton)) continue;
+            if (!baton_try(&room->baton))
+                continue;
         } else if (way == 1) {
             uint64_t deadline_ns = crew_deadline_us(crew_random(member, 60));
-            if (baton_take(&room->baton, deadline_ns) == BATON_BUSY) continue;
+            if (baton_take(&room->baton, deadline_ns) == BATON_BUSY)
+                continue;
         } else {
             assert_int_equal(baton_take(&room->baton, FUTEX_NO_DEADLINE), BATON_TAKEN);
         }
         visit(room);
-        if (way == 2) crew_sleep_us(20); /* long enough for others to fall asleep */
+        if (way == 2)
+            crew_sleep_us(20); /* long enough for others to fall asleep */
         if (way < 5) {
             assert_int_equal(baton_yield(&room->baton), BATON_TAKEN);
             visit(room);
@@ -153,7 +157,8 @@ static void test_a_waiter_is_overtaken_a_bounded_number_of_times(void **state) {
     for (int i = 0; i < 1000; i++) {
         while (!baton_wanted(&room.baton))
             futex_pause();
-        if (i % 8 == 0) crew_sleep_us(2 * BATON_SPIN_NS / 1000); /* until the waiter sleeps */
+        if (i % 8 == 0)
+            crew_sleep_us(2 * BATON_SPIN_NS / 1000); /* until the waiter sleeps */
         int takes = 0;
         for (uint64_t before = room.visits; room.visits == before; takes++) {
             baton_drop(&room.baton);
@@ -199,8 +204,10 @@ static void take_until_gone(struct crew_member *member) {
     struct room *room = member->world;
     for (;;) {
         enum baton_result result = baton_take(&room->baton, crew_deadline_us(100000));
-        if (result == BATON_GONE) break;
-        if (result == BATON_BUSY) continue;
+        if (result == BATON_GONE)
+            break;
+        if (result == BATON_BUSY)
+            continue;
         visit(room);
         baton_drop(&room->baton);
     }
@@ -213,7 +220,8 @@ static void test_closing_wakes_everybody(void **state) {
         struct room room = {0};
         struct crew_member members[THREADS];
         baton_init(&room.baton);
-        if (round % 2) assert_true(baton_try(&room.baton)); /* all of them asleep, or all of them busy */
+        if (round % 2)
+            assert_true(baton_try(&room.baton)); /* all of them asleep, or all of them busy */
         for (uint32_t i = 0; i < THREADS; i++) {
             members[i].index = i;
             crew_start(&members[i], take_until_gone, &room);

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <cmocka.h>
 
 #include "plat/futex.h"
@@ -30,7 +31,8 @@ static void rooms_init(struct rooms *rooms) {
 
 static void visit(struct rooms *rooms, uint64_t mask) {
     for (int i = 0; i < BATONS; i++) {
-        if (!(mask >> i & 1)) continue;
+        if (!(mask >> i & 1))
+            continue;
         rooms->visits[i]++;
         atomic_add_relaxed(&rooms->expected[i], 1);
     }
@@ -50,15 +52,18 @@ static void check_rooms(struct rooms *rooms) {
 static void take_set(struct rooms *rooms, struct crew_member *member) {
     uint64_t mask = 1 + crew_random(member, (uint32_t)ALL);
     if (crew_random(member, 4) == 0) {
-        if (!baton_set_try(&rooms->set, mask)) return;
+        if (!baton_set_try(&rooms->set, mask))
+            return;
     } else if (crew_random(member, 4) == 0) {
         uint64_t deadline_ns = crew_deadline_us(crew_random(member, 100));
-        if (baton_set_take(&rooms->set, mask, deadline_ns) == BATON_BUSY) return;
+        if (baton_set_take(&rooms->set, mask, deadline_ns) == BATON_BUSY)
+            return;
     } else {
         assert_int_equal(baton_set_take(&rooms->set, mask, FUTEX_NO_DEADLINE), BATON_TAKEN);
     }
     visit(rooms, mask);
-    if (crew_random(member, 8) == 0) crew_sleep_us(30); /* long enough for others to fall asleep */
+    if (crew_random(member, 8) == 0)
+        crew_sleep_us(30); /* long enough for others to fall asleep */
     baton_set_drop(&rooms->set, mask);
 }
 
@@ -76,7 +81,8 @@ static void take_as_shard(struct rooms *rooms, struct crew_member *member) {
         visit(rooms, others | UINT64_C(1) << own);
         baton_set_drop(&rooms->set, others);
     }
-    if (baton_yield(&rooms->batons[own]) == BATON_TAKEN) baton_drop(&rooms->batons[own]);
+    if (baton_yield(&rooms->batons[own]) == BATON_TAKEN)
+        baton_drop(&rooms->batons[own]);
 }
 
 /* As a script does: part of its set, an effect, then the rest in any order. */
@@ -84,12 +90,15 @@ static void run_script(struct rooms *rooms, struct crew_member *member) {
     assert_int_equal(baton_ticket_take(&rooms->set, FUTEX_NO_DEADLINE), BATON_TAKEN);
     rooms->scripts++;
     uint64_t held = crew_random(member, (uint32_t)ALL + 1);
-    if (held) assert_int_equal(baton_set_take(&rooms->set, held, FUTEX_NO_DEADLINE), BATON_TAKEN);
+    if (held)
+        assert_int_equal(baton_set_take(&rooms->set, held, FUTEX_NO_DEADLINE), BATON_TAKEN);
     visit(rooms, held);
-    if (crew_random(member, 4) == 0) crew_sleep_us(30);
+    if (crew_random(member, 4) == 0)
+        crew_sleep_us(30);
     for (int more = 0; more < 3; more++) {
         uint32_t index = crew_random(member, BATONS);
-        if (held >> index & 1) continue;
+        if (held >> index & 1)
+            continue;
         assert_int_equal(baton_ticket_extend(&rooms->set, index), BATON_TAKEN);
         held |= UINT64_C(1) << index;
         visit(rooms, UINT64_C(1) << index);

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <cmocka.h>
 
 #include "plat/futex.h"
@@ -158,10 +159,10 @@ struct fabric {
     struct inbox inbox; /* the consumer's */
     struct baton batons[SOURCES];
     struct stream streams[SOURCES];
-    uint64_t pushed[SOURCES]; /* under the baton */
+    uint64_t pushed[SOURCES];      /* under the baton */
     struct inbox sources[SOURCES]; /* of the sources' own threads */
-    uint64_t popped[SOURCES]; /* consumer only */
-    uint64_t sleeps;          /* consumer only */
+    uint64_t popped[SOURCES];      /* consumer only */
+    uint64_t sleeps;               /* consumer only */
 };
 
 static void sleep_on(struct inbox *inbox) {
@@ -177,7 +178,8 @@ static void drain(struct fabric *fabric, uint32_t source) {
         assert_int_equal(number_of(message), fabric->popped[source]);
         fabric->popped[source]++;
     }
-    if (stream_backed_up(stream)) inbox_wake(&fabric->sources[source]);
+    if (stream_backed_up(stream))
+        inbox_wake(&fabric->sources[source]);
 }
 
 static bool all_popped(const struct fabric *fabric) {
@@ -208,9 +210,11 @@ static enum left produce_turn(struct fabric *fabric, uint32_t source, uint32_t c
     assert_int_equal(baton_take(&fabric->batons[source], FUTEX_NO_DEADLINE), BATON_TAKEN);
     stream_advance(stream);
     for (; count && fabric->pushed[source] < MESSAGES; count--)
-        if (stream_push(stream, message_of(fabric->pushed[source]))) fabric->pushed[source]++;
+        if (stream_push(stream, message_of(fabric->pushed[source])))
+            fabric->pushed[source]++;
     enum left left = stream->backlog_count ? LEFT_BACKLOG : LEFT_NOTHING;
-    if (fabric->pushed[source] < MESSAGES) left = LEFT_MESSAGES;
+    if (fabric->pushed[source] < MESSAGES)
+        left = LEFT_MESSAGES;
     stream_wake(stream);
     baton_drop(&fabric->batons[source]);
     return left;
@@ -222,8 +226,10 @@ static void produce(struct crew_member *member) {
     uint32_t source = member->index;
     enum left left;
     while ((left = produce_turn(fabric, source, 1 + crew_random(member, 4))) != LEFT_NOTHING) {
-        if (crew_random(member, 16) == 0) crew_sleep_us(crew_random(member, 50));
-        if (left == LEFT_BACKLOG) sleep_on(&fabric->sources[source]);
+        if (crew_random(member, 16) == 0)
+            crew_sleep_us(crew_random(member, 50));
+        if (left == LEFT_BACKLOG)
+            sleep_on(&fabric->sources[source]);
     }
 }
 
