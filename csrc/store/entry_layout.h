@@ -18,7 +18,7 @@ enum entry_flags { /* the first two give the offset of the key: see entry_key_of
                    ENTRY_POINTER = 2,
                    ENTRY_RAW = 4,     /* OBJECT ENCODING says raw, whatever the length */
                    ENTRY_OUTSIDE = 8, /* the entry is from mem_alloc, not from the slab */
-                   /* Bits 6 and 7 are for the epoch stamp of snapshots. */
+                                      /* Bits 6 and 7 are for the epoch stamp of snapshots. */
 };
 
 enum { ENTRY_HEADER_BYTES = 8, ENTRY_KEY_LONG = 255 };

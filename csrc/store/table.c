@@ -156,7 +156,7 @@ static void chain_remove(struct table *table, struct bucket *bucket, struct buck
 
 static void prefetch_entries(const struct bucket *bucket) {
     for (uint32_t i = 0; i < bucket_count_used(bucket); i++) {
-        __builtin_prefetch(bucket_slot(bucket, i));
+        prefetch_line(bucket_slot(bucket, i));
     }
 }
 
@@ -233,6 +233,19 @@ static void divide(struct table *table, const struct bucket *from, uint64_t low,
     }
 }
 
+/* Loads what the next split reads, and the overflow bucket that the one after it will need for that. */
+static void prefetch_splits(const struct table *table) {
+    uint64_t count = table->bucket_count;
+    const struct bucket *next = table_bucket_at(table, split_index(table, count));
+    const struct bucket *after = table_bucket_at(table, split_index(table, count + 1));
+    for (; next != NULL; next = bucket_next(next)) {
+        prefetch_entries(next);
+    }
+    if (bucket_next(after) != NULL) {
+        prefetch_line(bucket_next(after));
+    }
+}
+
 /* Splits one bucket, if there is memory for the new one. */
 static void table_split(struct table *table) {
     uint64_t high = table->bucket_count, low = split_index(table, high);
@@ -255,7 +268,7 @@ static void table_split(struct table *table) {
     if (high == table->mask) {
         table->mask = table->mask << 1 | 1;
     }
-    prefetch_entries(table_bucket_at(table, split_index(table, table->bucket_count)));
+    prefetch_splits(table);
 }
 
 /* The spares that a merge of two chains can need on its way; false: no memory, none taken. */

@@ -90,6 +90,13 @@ static inline uint32_t bucket_match_slot(uint64_t match) {
     return ((uint32_t)__builtin_ctzll(match) + 1) >> 3;
 }
 
+/* gcc takes a function that does nothing but prefetch for one without effects, and drops the calls
+ * of it; the empty statement is an effect. */
+static inline void prefetch_line(const void *at) {
+    __builtin_prefetch(at);
+    __asm__ volatile("");
+}
+
 /* ---- Places ---------------------------------------------------------------------------------- */
 
 static inline uint64_t table_index(const struct table *table, uint64_t hash) {
@@ -106,7 +113,7 @@ static inline struct bucket *table_bucket(const struct table *table, uint64_t ha
 }
 
 static inline void table_prefetch_bucket(const struct table *table, uint64_t hash) {
-    __builtin_prefetch(table_bucket(table, hash));
+    prefetch_line(table_bucket(table, hash));
 }
 
 /* An entry of usual size lies on two lines. */
@@ -115,11 +122,11 @@ static inline void table_prefetch_entries(const struct table *table, uint64_t ha
     uint64_t match = bucket_match(bucket, hash_fingerprint(hash));
     for (; match != 0; match &= match - 1) {
         const char *entry = bucket_slot(bucket, bucket_match_slot(match));
-        __builtin_prefetch(entry);
-        __builtin_prefetch(entry + 64);
+        prefetch_line(entry);
+        prefetch_line(entry + 64);
     }
     if (bucket->meta & BUCKET_OVERFLOW) {
-        __builtin_prefetch(bucket_next(bucket));
+        prefetch_line(bucket_next(bucket));
     }
 }
 
