@@ -569,14 +569,12 @@ static void uring_recycle(struct reactor *base) {
 
 /* Takes what is in the ring: the accept that is being cancelled ends here, all else waits for its
  * turn. */
-static bool reap(struct uring *u, struct io_listener *listener) {
+static void reap(struct uring *u, struct io_listener *listener) {
     uint64_t token = io_listeners_token(&u->listeners, listener);
     struct completion c;
-    while (take_from_ring(u, &c)) {
+    while (uring_backlog_reserve(&u->backlog, u->account) && take_from_ring(u, &c)) {
         if (c.token != token) {
-            if (!uring_backlog_keep(&u->backlog, u->account, &c)) {
-                return false;
-            }
+            uring_backlog_keep(&u->backlog, &c);
             continue;
         }
         if (c.result >= 0) {
@@ -586,7 +584,6 @@ static bool reap(struct uring *u, struct io_listener *listener) {
             (void)io_listeners_disarmed(&u->listeners, listener, 0);
         }
     }
-    return true;
 }
 
 static void reap_accept(struct uring *u, struct io_listener *listener) {
@@ -594,7 +591,7 @@ static void reap_accept(struct uring *u, struct io_listener *listener) {
     for (int round = 0; listener->armed && round < REAP_ROUNDS_MAX; round++) {
         cancelled = cancelled || submit_cancel(u, io_listeners_token(&u->listeners, listener));
         (void)enter(u, clock_monotonic_ns() + REAP_ROUND_NS);
-        (void)reap(u, listener);
+        reap(u, listener);
     }
 }
 
