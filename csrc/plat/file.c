@@ -1,0 +1,54 @@
+#include "plat/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+enum { FIRST_CAPACITY = 4096 };
+
+struct gathered {
+    char *at;
+    size_t len, capacity;
+};
+
+static int reserve(struct gathered *text, size_t limit) {
+    if (text->len < text->capacity) return 0;
+    if (text->len > limit) return -EFBIG;
+    size_t capacity = text->capacity ? text->capacity * 2 : FIRST_CAPACITY;
+    char *grown = mem_realloc(NULL, text->at, capacity + 1);
+    if (!grown) return -ENOMEM;
+    text->at = grown;
+    text->capacity = capacity;
+    return 0;
+}
+
+/* 1: there may be more; 0: end of file; or a negative errno value. */
+static int read_some(int fd, struct gathered *text) {
+    ssize_t got = read(fd, text->at + text->len, text->capacity - text->len);
+    if (got < 0) return errno == EINTR ? 1 : -errno;
+    text->len += (size_t)got;
+    return got > 0;
+}
+
+int file_read(const char *path, size_t limit, char **out, size_t *len) {
+    struct gathered text = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    int result = 1;
+    while (result > 0) {
+        result = reserve(&text, limit);
+        if (result == 0) result = read_some(fd, &text);
+    }
+    close(fd);
+    if (result == 0 && text.len > limit) result = -EFBIG;
+    if (result < 0) {
+        mem_free(NULL, text.at);
+        return result;
+    }
+    text.at[text.len] = 0;
+    *out = text.at;
+    *len = text.len;
+    return 0;
+}

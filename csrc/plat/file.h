@@ -1,0 +1,8 @@
+/* Whole files. Any thread; blocks, so never with a baton held. */
+#pragma once
+
+#include <stddef.h>
+
+/* Reads a file of at most `limit` bytes into fresh memory (mem_free with a NULL account), with a zero byte behind
+ * it. 0 or a negative errno value: -EFBIG if there is more. */
+int file_read(const char *path, size_t limit, char **out, size_t *len);

@@ -1,0 +1,205 @@
+/* The configuration: one table of settings, their values, and what the shards get of them. */
+#include "server/config.h"
+
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/glob.h"
+#include "base/mem.h"
+#include "server/value.h"
+
+enum {
+    RING_ENTRIES = 1024,
+    BUFFER_COUNT = 64,
+    BUFFER_BYTES = 16384,
+    STREAM_ENTRIES = 256,
+    INLINE_BYTES = 65536,
+    UNAUTHENTICATED_ARGS = 10,
+    UNAUTHENTICATED_BULK = 16384,
+};
+
+#define INTEGER(low, high) KIND_INTEGER, .least = (low), .most = (high)
+#define MEMORY(low, high) KIND_MEMORY, .least = (low), .most = (high)
+#define MEMORY_OR_PERCENT KIND_MEMORY_OR_PERCENT, .least = 0, .most = LONG_MAX
+#define OCTAL KIND_OCTAL, .least = 0, .most = 0777
+#define PORT KIND_PORT, .least = 0, .most = 65535
+#define ENUM(text) KIND_ENUM, .words = text
+#define FLAGS(text) KIND_FLAGS, .words = text
+#define BOOL KIND_BOOL
+#define STRING KIND_STRING
+#define BIND KIND_BIND
+#define SAVE KIND_SAVE
+#define BUFFER_LIMITS KIND_BUFFER_LIMITS
+#define EVENTS KIND_EVENTS
+#define SCORES KIND_SCORES
+#define PERCENTILES KIND_PERCENTILES
+#define REPLICA KIND_REPLICA
+
+static const struct setting settings[SETTING_COUNT] = {
+#define SETTING(id, name_, alias_, type, initial_, effect_, note_)                          \
+    [SETTING_##id] = {.name = name_, .alias = alias_, .initial = initial_, .note = note_,   \
+                      .effect = EFFECT_##effect_, .kind = type},
+#include "server/settings.def"
+#undef SETTING
+};
+
+/* What Redis's configuration knows besides settings, and we do not do. */
+static const char *const directives_refused[] = {"loadmodule", "rename-command", "user", "sentinel"};
+
+static enum kevyrt_status fail(struct kevyrt_error *error, enum kevyrt_status status,
+                               const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static enum kevyrt_status fail(struct kevyrt_error *error, enum kevyrt_status status,
+                               const char *format, ...) {
+    if (!error) return status;
+    va_list arguments;
+    va_start(arguments, format);
+    error->number = 0;
+    vsnprintf(error->text, sizeof error->text, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+/* ---- Look-up -------------------------------------------------------------------------------------- */
+
+const struct setting *config_setting(enum setting_id id) {
+    KRT_ASSERT(id < SETTING_COUNT);
+    return &settings[id];
+}
+
+enum setting_id config_find(const char *name) {
+    struct bytes wanted = bytes_of(name, strlen(name));
+    enum setting_id id = 0;
+    while (id < SETTING_COUNT && !bytes_is(wanted, settings[id].name) &&
+           !(settings[id].alias && bytes_is(wanted, settings[id].alias)))
+        id++;
+    return id;
+}
+
+void config_match(struct bytes pattern, config_visit *visit, void *context) {
+    for (enum setting_id id = 0; id < SETTING_COUNT; id++) {
+        const char *names[] = {settings[id].name, settings[id].alias};
+        for (int i = 0; i < 2; i++)
+            if (names[i] && glob_match_nocase(pattern, bytes_of(names[i], strlen(names[i]))))
+                visit(context, names[i], id);
+    }
+}
+
+const char *config_text(const struct config *config, enum setting_id id) {
+    return config->texts[id] ? config->texts[id] : settings[id].initial;
+}
+
+bool config_get(const struct config *config, const char *name, char *out, size_t capacity) {
+    enum setting_id id = config_find(name);
+    if (id == SETTING_COUNT) return false;
+    snprintf(out, capacity, "%s", config_text(config, id));
+    return true;
+}
+
+/* ---- Life ----------------------------------------------------------------------------------------- */
+
+void config_init(struct config *config) {
+    *config = (struct config){0};
+    for (enum setting_id id = 0; id < SETTING_COUNT; id++) {
+        struct value value;
+        bool parsed = value_parse(&settings[id], settings[id].initial, &value);
+        KRT_ASSERT(parsed || settings[id].kind == KIND_REPLICA);
+        config->numbers[id] = value.number;
+    }
+}
+
+void config_deinit(struct config *config) {
+    for (enum setting_id id = 0; id < SETTING_COUNT; id++) mem_free(NULL, config->texts[id]);
+    *config = (struct config){0};
+}
+
+/* ---- Setting -------------------------------------------------------------------------------------- */
+
+static enum kevyrt_status refuse_name(const char *name, struct kevyrt_error *error) {
+    struct bytes wanted = bytes_of(name, strlen(name));
+    for (size_t i = 0; i < sizeof directives_refused / sizeof *directives_refused; i++)
+        if (bytes_is(wanted, directives_refused[i]))
+            return fail(error, KEVYRT_BAD_CONFIG, "%s is not supported", directives_refused[i]);
+    return fail(error, KEVYRT_BAD_CONFIG, "unknown setting '%.100s'", name);
+}
+
+static enum kevyrt_status store(struct config *config, enum setting_id id,
+                                const struct value *value, struct kevyrt_error *error) {
+    size_t size = strlen(value->text) + 1;
+    char *text = NULL;
+    if (strcmp(value->text, settings[id].initial) != 0) {
+        text = mem_alloc(NULL, size);
+        if (!text) return fail(error, KEVYRT_NO_MEMORY, "out of memory");
+        memcpy(text, value->text, size);
+    }
+    mem_free(NULL, config->texts[id]);
+    config->texts[id] = text;
+    config->numbers[id] = value->number;
+    return KEVYRT_OK;
+}
+
+enum kevyrt_status config_set(struct config *config, const char *name, const char *given,
+                              struct kevyrt_error *error) {
+    struct value value;
+    enum setting_id id = config_find(name);
+    if (id == SETTING_COUNT) return refuse_name(name, error);
+    const struct setting *setting = &settings[id];
+    if (!value_parse(setting, given, &value))
+        return fail(error, KEVYRT_BAD_CONFIG, "invalid value '%.60s' for '%s': %s", given,
+                    setting->name, value.error);
+    bool changed = strcmp(value.text, setting->initial) != 0;
+    if (changed && setting->effect == EFFECT_REFUSED)
+        return fail(error, KEVYRT_BAD_CONFIG, "%s %.60s is not supported yet: %s", setting->name,
+                    value.text, setting->note);
+    if (changed && setting->effect == EFFECT_IGNORED) {
+        log_line(LOG_WARNING, "Setting '%s %.100s' is ignored%s%s", setting->name, value.text,
+                 *setting->note ? ": " : "", setting->note);
+        return KEVYRT_OK;
+    }
+    return store(config, id, &value, error);
+}
+
+/* ---- For the shards ------------------------------------------------------------------------------- */
+
+static uint32_t number32(const struct config *config, enum setting_id id) {
+    KRT_ASSERT(config->numbers[id] >= 0 && config->numbers[id] <= UINT32_MAX);
+    return (uint32_t)config->numbers[id];
+}
+
+static void parser_settings(const struct config *config, struct fabric_settings *out) {
+    out->parser = (struct parser_limits){
+        .max_bulk_bytes = number32(config, SETTING_PROTO_MAX_BULK_LEN),
+        .max_inline_bytes = INLINE_BYTES,
+        .max_args = INT32_MAX,
+    };
+    out->parser_unauthenticated = (struct parser_limits){
+        .max_bulk_bytes = UNAUTHENTICATED_BULK,
+        .max_inline_bytes = INLINE_BYTES,
+        .max_args = UNAUTHENTICATED_ARGS,
+        .unauthenticated = true,
+    };
+}
+
+static void buffer_settings(const struct config *config, struct fabric_settings *out) {
+    /* The words are 0 and the powers of two: 0, 1, 2, 4 ... */
+    uint32_t position = number32(config, SETTING_DEBUG_RING_ENTRIES);
+    uint32_t forced = position ? 1u << (position - 1) : 0;
+    out->ring_entries = forced ? forced : RING_ENTRIES;
+    out->buffer_count = forced ? forced : BUFFER_COUNT;
+    out->buffer_bytes = BUFFER_BYTES;
+    out->stream_entries = forced ? forced : STREAM_ENTRIES;
+}
+
+void config_fabric_settings(const struct config *config, struct fabric_settings *out) {
+    out->shard_count = number32(config, SETTING_THREADS);
+    out->database_count = number32(config, SETTING_DATABASES);
+    out->borrow = (enum borrow_mode)number32(config, SETTING_DEBUG_BORROW);
+    out->max_clients = number32(config, SETTING_MAXCLIENTS);
+    out->idle_timeout_s = number32(config, SETTING_TIMEOUT);
+    out->tcp_keepalive_s = number32(config, SETTING_TCP_KEEPALIVE);
+    out->password = config_text(config, SETTING_REQUIREPASS);
+    out->protected_mode = config_number(config, SETTING_PROTECTED_MODE);
+    buffer_settings(config, out);
+    parser_settings(config, out);
+}

@@ -1,0 +1,349 @@
+/* Values of settings: one small parser for each kind. */
+#include "server/value.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+
+enum { LIST_WORDS_MAX = 128, SCORE_MAX = 2000 };
+
+static bool refuse(struct value *out, const char *words) {
+    snprintf(out->error, sizeof out->error, "%s", words);
+    return false;
+}
+
+static void set_text(struct value *out, struct bytes text) {
+    KRT_ASSERT(text.len <= CONFIG_VALUE_MAX);
+    memcpy(out->text, text.at, text.len);
+    out->text[text.len] = 0;
+}
+
+static bool set_number(struct value *out, int64_t number, const char *text) {
+    out->number = number;
+    set_text(out, bytes_of(text, strlen(text)));
+    return true;
+}
+
+static bool set_decimal(struct value *out, int64_t number) {
+    out->number = number;
+    out->text[bytes_from_int64(out->text, number)] = 0;
+    return true;
+}
+
+/* ---- Words ---------------------------------------------------------------------------------------- */
+
+struct words {
+    struct bytes at[LIST_WORDS_MAX];
+    uint32_t count;
+};
+
+static bool next_word(const char **text, struct bytes *word) {
+    *text += strspn(*text, " ");
+    *word = bytes_of(*text, strcspn(*text, " "));
+    *text += word->len;
+    return word->len > 0;
+}
+
+static bool split(const char *text, struct words *out) {
+    struct bytes word;
+    out->count = 0;
+    while (next_word(&text, &word)) {
+        if (out->count == LIST_WORDS_MAX) return false;
+        out->at[out->count++] = word;
+    }
+    return true;
+}
+
+/* The words with one blank between them: never longer than the text they were cut from. */
+static void join(struct value *out, const struct words *words) {
+    size_t len = 0;
+    for (uint32_t i = 0; i < words->count; i++) {
+        if (i > 0) out->text[len++] = ' ';
+        memcpy(out->text + len, words->at[i].at, words->at[i].len);
+        len += words->at[i].len;
+    }
+    out->text[len] = 0;
+}
+
+static bool word_equal(struct bytes given, struct bytes known) {
+    char lower[64];
+    if (given.len != known.len || known.len >= sizeof lower) return false;
+    memcpy(lower, known.at, known.len);
+    lower[known.len] = 0;
+    return bytes_is(given, lower);
+}
+
+/* Which of the known words, or -1; *word is the known one. */
+static int word_position(const char *known, struct bytes given, struct bytes *word) {
+    for (int i = 0; next_word(&known, word); i++)
+        if (word_equal(given, *word)) return i;
+    return -1;
+}
+
+static bool refuse_words(struct value *out, const char *known) {
+    struct bytes word;
+    int len = snprintf(out->error, sizeof out->error, "argument(s) must be one of the following: ");
+    for (bool first = true; next_word(&known, &word); first = false)
+        if (len < (int)sizeof out->error)
+            len += snprintf(out->error + len, sizeof out->error - (size_t)len, "%s%.*s",
+                            first ? "" : ", ", (int)word.len, word.at);
+    return false;
+}
+
+static bool parse_enum(const struct setting *setting, struct bytes given, struct value *out) {
+    struct bytes word;
+    out->number = word_position(setting->words, given, &word);
+    if (out->number < 0) return refuse_words(out, setting->words);
+    set_text(out, word);
+    return true;
+}
+
+static bool parse_flags(const struct setting *setting, const char *given, struct value *out) {
+    struct words words;
+    if (!split(given, &words) || words.count == 0) return refuse_words(out, setting->words);
+    for (uint32_t i = 0; i < words.count; i++)
+        if (word_position(setting->words, words.at[i], &words.at[i]) < 0)
+            return refuse_words(out, setting->words);
+    join(out, &words);
+    return true;
+}
+
+static bool parse_bool(struct bytes given, struct value *out) {
+    if (bytes_is(given, "yes")) return set_number(out, 1, "yes");
+    if (bytes_is(given, "no")) return set_number(out, 0, "no");
+    return refuse(out, "argument must be 'yes' or 'no'");
+}
+
+/* ---- Numbers -------------------------------------------------------------------------------------- */
+
+static bool in_range(const struct setting *setting, int64_t number, struct value *out) {
+    const char *form = setting->kind == KIND_OCTAL
+                           ? "argument must be between %" PRIo64 " and %" PRIo64 " inclusive"
+                           : "argument must be between %" PRId64 " and %" PRId64 " inclusive";
+    if (number >= setting->least && number <= setting->most) return true;
+    snprintf(out->error, sizeof out->error, form, setting->least, setting->most);
+    return false;
+}
+
+static bool parse_integer(const struct setting *setting, struct bytes given, struct value *out) {
+    int64_t number;
+    if (!bytes_to_int64(given, &number))
+        return refuse(out, "argument couldn't be parsed into an integer");
+    return in_range(setting, number, out) && set_decimal(out, number);
+}
+
+static bool parse_port(const struct setting *setting, struct bytes given, struct value *out) {
+    if (bytes_is(given, "any")) return set_number(out, -1, "any");
+    return parse_integer(setting, given, out);
+}
+
+static bool parse_octal(const struct setting *setting, struct bytes given, struct value *out) {
+    int64_t number = 0;
+    bool digits = given.len > 0 && given.len <= 20;
+    for (uint32_t i = 0; digits && i < given.len; i++) {
+        digits = given.at[i] >= '0' && given.at[i] <= '7';
+        number = number * 8 + (given.at[i] - '0');
+    }
+    if (!digits) return refuse(out, "argument couldn't be parsed as an octal number");
+    if (!in_range(setting, number, out)) return false;
+    snprintf(out->text, sizeof out->text, "%" PRIo64, number);
+    out->number = number;
+    return true;
+}
+
+static bool unit_factor(struct bytes unit, int64_t *factor) {
+    static const struct {
+        const char *unit;
+        int64_t factor;
+    } known[] = {{"", 1},          {"b", 1},
+                 {"k", 1000},      {"kb", 1024},
+                 {"m", 1000000},   {"mb", 1 << 20},
+                 {"g", 1000000000}, {"gb", 1 << 30}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (!bytes_is(unit, known[i].unit)) continue;
+        *factor = known[i].factor;
+        return true;
+    }
+    return false;
+}
+
+bool value_parse_memory(struct bytes text, int64_t *out) {
+    uint32_t digits = 0;
+    int64_t number = 0, factor;
+    for (; digits < text.len && text.at[digits] >= '0' && text.at[digits] <= '9'; digits++)
+        if (__builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, text.at[digits] - '0', &number))
+            return false;
+    return digits > 0 && unit_factor(bytes_of(text.at + digits, text.len - digits), &factor) &&
+           !__builtin_mul_overflow(number, factor, out);
+}
+
+static bool parse_memory(const struct setting *setting, struct bytes given, struct value *out) {
+    int64_t number;
+    if (!value_parse_memory(given, &number))
+        return refuse(out, setting->kind == KIND_MEMORY ? "argument must be a memory value"
+                                                        : "argument must be a memory or percent value");
+    return in_range(setting, number, out) && set_decimal(out, number);
+}
+
+static bool parse_memory_or_percent(const struct setting *setting, struct bytes given,
+                                    struct value *out) {
+    int64_t percent;
+    if (given.len == 0 || given.at[given.len - 1] != '%')
+        return parse_memory(setting, given, out);
+    if (!bytes_to_int64(bytes_of(given.at, given.len - 1), &percent) || percent < 0)
+        return refuse(out, "argument must be a memory or percent value");
+    if (percent > 100) return refuse(out, "percentage argument must be less or equal to 100");
+    out->number = -percent;
+    snprintf(out->text, sizeof out->text, "%" PRId64 "%%", percent);
+    return true;
+}
+
+/* ---- Lists ---------------------------------------------------------------------------------------- */
+
+static bool parse_bind(const char *given, struct value *out) {
+    struct words words;
+    if (!split(given, &words) || words.count > CONFIG_ADDRESSES_MAX)
+        return refuse(out, "Too many bind addresses specified.");
+    join(out, &words);
+    return true;
+}
+
+static bool parse_save(const char *given, struct value *out) {
+    struct words words;
+    bool good = split(given, &words) && words.count % 2 == 0;
+    for (uint32_t i = 0; good && i < words.count; i++) {
+        int64_t number;
+        good = bytes_to_int64(words.at[i], &number) && number >= (i % 2 == 0) && number <= INT_MAX;
+    }
+    if (!good) return refuse(out, "Invalid save parameters");
+    join(out, &words);
+    return true;
+}
+
+static bool parse_events(const char *given, struct value *out) {
+    if (given[strspn(given, "Ag$lshzxeKEtmdn")] != 0)
+        return refuse(out, "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
+    set_text(out, bytes_of(given, strlen(given)));
+    return true;
+}
+
+static bool parse_scores(const char *given, struct value *out) {
+    struct words words;
+    if (!split(given, &words) || words.count != 3) return refuse(out, "wrong number of arguments");
+    for (uint32_t i = 0; i < words.count; i++) {
+        int64_t number;
+        if (!bytes_to_int64(words.at[i], &number) || number < -SCORE_MAX || number > SCORE_MAX)
+            return refuse(out, "Invalid oom-score-adj-values, elements must be between -2000 and 2000.");
+    }
+    join(out, &words);
+    return true;
+}
+
+/* Digits with at most one point between them, from 0 to 100; the locale has no say. */
+static bool is_percentile(struct bytes text) {
+    unsigned whole = 0;
+    bool point = false, fraction = false;
+    for (uint32_t i = 0; i < text.len; i++) {
+        char c = text.at[i];
+        if (c == '.' && !point && i > 0) point = true;
+        else if (c < '0' || c > '9') return false;
+        else if (point) fraction |= c != '0';
+        else if ((whole = whole * 10 + (unsigned)(c - '0')) > 100) return false;
+    }
+    return text.len > 0 && (whole < 100 || !fraction);
+}
+
+static bool parse_percentiles(const char *given, struct value *out) {
+    struct words words;
+    bool good = split(given, &words);
+    for (uint32_t i = 0; good && i < words.count; i++) good = is_percentile(words.at[i]);
+    if (!good)
+        return refuse(out, "latency-tracking-info-percentiles parameters should sit between "
+                           "[0.0,100.0]");
+    join(out, &words);
+    return true;
+}
+
+static bool parse_replica(const char *given, struct value *out) {
+    struct words words;
+    int64_t port;
+    if (!split(given, &words) || (words.count != 0 && words.count != 2))
+        return refuse(out, "wrong number of arguments");
+    if (words.count == 2 && bytes_is(words.at[0], "no") && bytes_is(words.at[1], "one"))
+        words.count = 0;
+    if (words.count == 2 && (!bytes_to_int64(words.at[1], &port) || port < 0 || port > 65535))
+        return refuse(out, "Invalid master port");
+    join(out, &words);
+    return true;
+}
+
+/* ---- client-output-buffer-limit ------------------------------------------------------------------- */
+
+struct buffer_limit {
+    const char *name;
+    int64_t hard, soft, seconds;
+};
+
+static struct buffer_limit *buffer_limit_find(struct buffer_limit *limits, struct bytes name) {
+    if (bytes_is(name, "replica")) name = BYTES_LITERAL("slave");
+    for (int i = 0; i < 3; i++)
+        if (bytes_is(name, limits[i].name)) return &limits[i];
+    return NULL;
+}
+
+static bool parse_buffer_limit(const struct bytes *words, struct buffer_limit *limits,
+                               struct value *out) {
+    struct buffer_limit *limit = buffer_limit_find(limits, words[0]);
+    if (!limit)
+        return refuse(out, "Invalid client class specified in buffer limit configuration.");
+    if (!value_parse_memory(words[1], &limit->hard) || !value_parse_memory(words[2], &limit->soft) ||
+        !bytes_to_int64(words[3], &limit->seconds) || limit->seconds < 0)
+        return refuse(out, "Error in hard, soft or soft_seconds setting in buffer limit "
+                           "configuration.");
+    return true;
+}
+
+static bool parse_buffer_limits(const char *given, struct value *out) {
+    struct buffer_limit limits[] = {{.name = "normal"},
+                                    {"slave", 256 << 20, 64 << 20, 60},
+                                    {"pubsub", 32 << 20, 8 << 20, 60}};
+    struct words words;
+    size_t len = 0;
+    if (!split(given, &words) || words.count == 0 || words.count % 4 != 0)
+        return refuse(out, "Wrong number of arguments in buffer limit configuration.");
+    for (uint32_t i = 0; i < words.count; i += 4)
+        if (!parse_buffer_limit(&words.at[i], limits, out)) return false;
+    for (int i = 0; i < 3; i++)
+        len += (size_t)snprintf(out->text + len, sizeof out->text - len,
+                                "%s%s %" PRId64 " %" PRId64 " %" PRId64, i ? " " : "",
+                                limits[i].name, limits[i].hard, limits[i].soft, limits[i].seconds);
+    return true;
+}
+
+/* ---- Any kind ------------------------------------------------------------------------------------- */
+
+bool value_parse(const struct setting *setting, const char *given, struct value *out) {
+    struct bytes text = bytes_of(given, strlen(given));
+    out->number = 0;
+    if (text.len > CONFIG_VALUE_MAX) return refuse(out, "the value is too long");
+    switch (setting->kind) {
+    case KIND_INTEGER: return parse_integer(setting, text, out);
+    case KIND_MEMORY: return parse_memory(setting, text, out);
+    case KIND_MEMORY_OR_PERCENT: return parse_memory_or_percent(setting, text, out);
+    case KIND_OCTAL: return parse_octal(setting, text, out);
+    case KIND_BOOL: return parse_bool(text, out);
+    case KIND_ENUM: return parse_enum(setting, text, out);
+    case KIND_FLAGS: return parse_flags(setting, given, out);
+    case KIND_PORT: return parse_port(setting, text, out);
+    case KIND_BIND: return parse_bind(given, out);
+    case KIND_SAVE: return parse_save(given, out);
+    case KIND_BUFFER_LIMITS: return parse_buffer_limits(given, out);
+    case KIND_EVENTS: return parse_events(given, out);
+    case KIND_SCORES: return parse_scores(given, out);
+    case KIND_PERCENTILES: return parse_percentiles(given, out);
+    case KIND_REPLICA: return parse_replica(given, out);
+    case KIND_STRING: set_text(out, text); return true;
+    }
+    return refuse(out, "unknown kind of setting");
+}
