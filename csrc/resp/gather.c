@@ -155,15 +155,16 @@ static enum step gather_length(struct parser *parser) {
 
 static bool grow_blob(struct parser *parser) {
     struct parser_partial *partial = parser->partial;
-    uint64_t room = partial->blob != NULL ? (uint64_t)partial->blob->len * 2 : BLOB_FIRST_BYTES;
+    uint32_t before = partial->blob != NULL ? partial->blob->len : 0;
+    uint64_t room = before > 0 ? (uint64_t)before * 2 : BLOB_FIRST_BYTES;
     uint32_t len =
-        (uint32_t)(room < (uint64_t)partial->bulk_len ? room : (uint64_t)partial->bulk_len);
+        room < (uint64_t)partial->bulk_len ? (uint32_t)room : (uint32_t)partial->bulk_len;
     struct blob *grown =
         partial->blob != NULL ? blob_resize(partial->blob, len) : blob_new(parser->account, len);
     if (grown == NULL) {
         return false;
     }
-    partial->blob_bytes += len - (partial->blob != NULL ? partial->blob->len : 0);
+    partial->blob_bytes += len - before;
     partial->blob = grown;
     return true;
 }
