@@ -7,7 +7,9 @@
  *                                                 last cell handed out -> full, slab_free -> free
  *   full      in no list                                            slab_free -> open
  *
- * A region is in the heap's list `regions` always, and in `open_regions` while it has a free slab.
+ * A region is in the heap's list `regions`, and in `open_regions` while it has a free slab. Once it
+ * is given up it is in the list `leaving` alone, and is unmapped from its end in steps, one whenever
+ * a slab changes hands.
  * Cells are handed out from the slab's own list of returned cells first, then from its untouched
  * end: a page that was never needed is never touched.
  */
@@ -37,6 +39,7 @@ enum {
     SLAB_BYTES = 1 << 14,
     REGION_SLABS = REGION_BYTES / SLAB_BYTES,
     SLAB_CLASSES = SLAB_MAX_BYTES / 8 + 1,
+    UNMAP_STEP_BYTES = 1 << 18, /* a whole region at once takes the kernel some 100 us */
 };
 
 struct slab {
@@ -63,7 +66,9 @@ struct slab_heap {
     uint64_t failing; /* 0: no failure is injected; 1: every allocation fails */
     struct slab *open[SLAB_CLASSES];
     struct region *regions, *open_regions;
-    uint64_t region_count;
+    struct region *leaving;
+    size_t leaving_bytes; /* what is left of the first one; the others are whole */
+    uint64_t held_bytes;
     uint64_t empty_regions; /* 0 or 1 */
     struct mem_account *account;
 };
@@ -72,25 +77,42 @@ struct slab_heap *slab_heap_new(struct mem_account *account) {
     struct slab_heap *heap = mem_calloc(account, sizeof *heap);
     if (heap != NULL) {
         heap->account = account;
+        heap->leaving_bytes = REGION_BYTES;
     }
     return heap;
 }
 
-static void region_unmap(struct slab_heap *heap, struct region *region) {
-    UNPOISON(region, REGION_BYTES);
-    mem_pages_free(heap->account, region, REGION_BYTES);
+static void unmap(struct slab_heap *heap, void *at, size_t size) {
+    UNPOISON(at, size);
+    mem_pages_free(heap->account, at, size);
+    heap->held_bytes -= size;
+}
+
+static void unmap_step(struct slab_heap *heap) {
+    struct region *region = heap->leaving;
+    if (KRT_LIKELY(region == NULL)) {
+        return;
+    }
+    size_t offset = heap->leaving_bytes - UNMAP_STEP_BYTES;
+    if (offset == 0) { /* the step that takes the descriptors */
+        heap->leaving = region->next;
+    }
+    heap->leaving_bytes = offset > 0 ? offset : REGION_BYTES;
+    unmap(heap, (char *)region + offset, UNMAP_STEP_BYTES);
 }
 
 void slab_heap_free(struct slab_heap *heap) {
     if (heap == NULL) {
         return;
     }
-    struct region *region = heap->regions;
-    while (region != NULL) {
-        struct region *next = region->next;
-        region_unmap(heap, region);
-        region = next;
+    while (heap->leaving != NULL) {
+        unmap_step(heap);
     }
+    for (struct region *region = heap->regions, *next; region != NULL; region = next) {
+        next = region->next;
+        unmap(heap, region, REGION_BYTES);
+    }
+    KRT_ASSERT(heap->held_bytes == 0);
     mem_free(heap->account, heap);
 }
 
@@ -159,13 +181,13 @@ static struct region *region_new(struct slab_heap *heap) {
         heap->regions->prev = region;
     }
     heap->regions = region;
-    heap->region_count++;
+    heap->held_bytes += REGION_BYTES;
     heap->empty_regions++;
     open_region_push(heap, region);
     return region;
 }
 
-static void region_free(struct slab_heap *heap, struct region *region) {
+static void region_leave(struct slab_heap *heap, struct region *region) {
     open_region_unlink(heap, region);
     if (region->prev != NULL) {
         region->prev->next = region->next;
@@ -175,8 +197,9 @@ static void region_free(struct slab_heap *heap, struct region *region) {
     if (region->next != NULL) {
         region->next->prev = region->prev;
     }
-    heap->region_count--;
-    region_unmap(heap, region);
+    struct region **place = heap->leaving == NULL ? &heap->leaving : &heap->leaving->next;
+    region->next = *place;
+    *place = region;
 }
 
 /* ---- Slabs ----------------------------------------------------------------------------------- */
@@ -197,6 +220,7 @@ static void slab_open(struct slab *slab, struct region *region, size_t index, si
 
 /* Takes a free slab for a class, from the lowest address of the first open region. */
 static struct slab *slab_claim(struct slab_heap *heap, size_t cell_bytes) {
+    unmap_step(heap);
     struct region *region = heap->open_regions;
     if (region == NULL) {
         region = region_new(heap);
@@ -218,6 +242,7 @@ static struct slab *slab_claim(struct slab_heap *heap, size_t cell_bytes) {
 }
 
 static void slab_release(struct slab_heap *heap, struct slab *slab) {
+    unmap_step(heap);
     struct region *region = region_of(slab);
     if (region->free_slabs == 0) {
         open_region_push(heap, region);
@@ -228,7 +253,7 @@ static void slab_release(struct slab_heap *heap, struct slab *slab) {
         return;
     }
     if (heap->empty_regions > 0) {
-        region_free(heap, region);
+        region_leave(heap, region);
     } else {
         heap->empty_regions = 1;
     }
@@ -297,7 +322,7 @@ uint64_t slab_used_bytes(const struct slab_heap *heap) {
 }
 
 uint64_t slab_held_bytes(const struct slab_heap *heap) {
-    return heap->region_count * REGION_BYTES;
+    return heap->held_bytes;
 }
 
 void slab_fail_after(struct slab_heap *heap, uint64_t count) {
@@ -334,13 +359,16 @@ static uint64_t region_check(const struct slab_heap *heap, const struct region *
 }
 
 void slab_heap_check(const struct slab_heap *heap) {
-    uint64_t used_bytes = 0, regions = 0, empty = 0;
+    uint64_t used_bytes = 0, held_bytes = 0, empty = 0;
     for (const struct region *at = heap->regions; at != NULL; at = at->next) {
         used_bytes += region_check(heap, at);
-        regions++;
+        held_bytes += REGION_BYTES;
         empty += at->free_slabs == UINT64_MAX;
     }
     KRT_ASSERT(used_bytes == heap->used_bytes);
-    KRT_ASSERT(regions == heap->region_count);
+    for (const struct region *at = heap->leaving; at != NULL; at = at->next) {
+        held_bytes += at == heap->leaving ? heap->leaving_bytes : REGION_BYTES;
+    }
+    KRT_ASSERT(held_bytes == heap->held_bytes);
     KRT_ASSERT(empty == heap->empty_regions && empty <= 1);
 }

@@ -5,8 +5,8 @@
  * Layout: regions of 1 MiB from mem_pages_alloc, cut into slabs of 16 KiB. A region's first page
  * describes its slabs, found by masking a cell's address, so a free needs the address only and a
  * slab has no header that would spoil its alignment: 64-byte cells lie on cache lines. Empty slabs
- * serve any class again; an empty region goes back to the kernel (one is kept). The pages of a
- * region are resident once they are first used, in order.
+ * serve any class again; an empty region goes back to the kernel, in steps of 256 KiB (one is
+ * kept). The pages of a region are resident once they are first used, in order.
  * Errors: NULL when memory is refused. Bounds: waste per slab under one cell; 4 KiB per region.
  */
 #pragma once
