@@ -33,10 +33,16 @@ static inline bool must_fail(void) {
 }
 
 static void *charge(struct mem_account *account, void *at) {
-    if (KRT_LIKELY(at != NULL)) {
+    if (account != NULL && at != NULL) {
         atomic_add_relaxed(&account->used_bytes, malloc_usable_size(at));
     }
     return at;
+}
+
+static void uncharge(struct mem_account *account, uint64_t size) {
+    if (account != NULL) {
+        atomic_sub_relaxed(&account->used_bytes, size);
+    }
 }
 
 void *mem_alloc(struct mem_account *account, size_t size) {
@@ -57,13 +63,13 @@ void *mem_realloc(struct mem_account *account, void *at, size_t size) {
     if (moved == NULL) {
         return NULL;
     }
-    atomic_sub_relaxed(&account->used_bytes, before);
+    uncharge(account, before);
     return charge(account, moved);
 }
 
 void mem_free(struct mem_account *account, void *at) {
     if (at != NULL) {
-        atomic_sub_relaxed(&account->used_bytes, malloc_usable_size(at));
+        uncharge(account, malloc_usable_size(at));
         free(at);
     }
 }
@@ -98,7 +104,9 @@ void *mem_pages_alloc(struct mem_account *account, size_t size, size_t align) {
     if (at != NULL) {
         /* Refused by kernels without transparent huge pages, which is what is wanted anyway. */
         (void)madvise(at, size, MADV_NOHUGEPAGE);
-        atomic_add_relaxed(&account->used_bytes, size);
+        if (account != NULL) {
+            atomic_add_relaxed(&account->used_bytes, size);
+        }
     }
     return at;
 }
@@ -107,6 +115,6 @@ void mem_pages_free(struct mem_account *account, void *at, size_t size) {
     if (at != NULL) {
         size = round_to_pages(size);
         (void)munmap(at, size);
-        atomic_sub_relaxed(&account->used_bytes, size);
+        uncharge(account, size);
     }
 }

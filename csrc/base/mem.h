@@ -5,6 +5,7 @@
  * really spent. Accounts are shared by threads (a value may be freed by whoever drops the last
  * reference), hence atomic; slab cells (store/slab.h) are counted without atomics.
  *
+ * A NULL account is not counted: structures of the runtime that are no part of the data.
  * Errors: NULL when memory is refused; nothing here aborts. `mem_fail_after` makes the n-th following
  * allocation and all after it fail, for tests of the out-of-memory paths (0 switches it off).
  */

@@ -1,6 +1,8 @@
-/* Shortest digits by trial: 15 always suffice for a decimal of 15 digits, 17 for every double. */
+/* Shortest digits by trial: a decimal of up to 15 digits reads back from its 15 digits, every
+ * double from 17. Subnormal doubles have fewer bits, so there fewer digits are tried too. */
 #include "resp/double.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +38,7 @@ static void read_scientific(const char *text, struct decimal *out) {
 
 static struct decimal shortest(double value) {
     char text[DOUBLE_TEXT_MAX];
-    for (int digits = DIGITS_MIN; digits <= DIGITS_MAX; digits++) {
+    for (int digits = value < DBL_MIN ? 1 : DIGITS_MIN; digits <= DIGITS_MAX; digits++) {
         (void)snprintf(text, sizeof text, "%.*e", digits - 1, value);
         if (strtod(text, NULL) == value) {
             break;

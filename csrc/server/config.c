@@ -182,9 +182,9 @@ static void parser_settings(const struct config *config, struct fabric_settings 
 }
 
 static void buffer_settings(const struct config *config, struct fabric_settings *out) {
-    /* The words are 0 and the powers of two: 0, 1, 2, 4 ... */
+    /* Its words are 0 and the powers of two from 2 on. */
     uint32_t position = number32(config, SETTING_DEBUG_RING_ENTRIES);
-    uint32_t forced = position ? 1u << (position - 1) : 0;
+    uint32_t forced = position ? 1u << position : 0;
     out->ring_entries = forced ? forced : RING_ENTRIES;
     out->buffer_count = forced ? forced : BUFFER_COUNT;
     out->buffer_bytes = BUFFER_BYTES;

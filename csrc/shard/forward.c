@@ -210,6 +210,8 @@ static void receive(struct shard *shard, struct message *message) {
 static void drain_stream(struct shard *shard, uint32_t source) {
     struct stream *stream = &shard->fabric->shards[source]->data.streams[shard->index];
     for (struct message *message; (message = stream_pop(stream));) receive(shard, message);
+    /* What did not fit into the ring is with its producer, whose thread must come round for it. */
+    if (stream_backed_up(stream)) inbox_wake(&shard->fabric->shards[source]->inbox);
 }
 
 void forward_drain(struct shard *shard) {

@@ -23,7 +23,7 @@ enum {
 };
 
 static bool has_work(struct shard *shard) {
-    return shard->io.input_first || shard->data.backlogged || shard->io.accepted_count;
+    return shard->io.input_first || shard->io.accepted_count;
 }
 
 static void phase_sleep(struct shard *shard) {

@@ -244,6 +244,11 @@ static void test_a_value_may_be_the_entry_itself(void **state) {
         assert_int_equal(entry_deadline(entry), 6);
         keyspace_check(&fixture.keyspace);
     }
+    struct entry *entry = set(&fixture, 0, bytes_of(noise, 16), bytes_of(noise, 56), 6);
+    struct bytes value = entry_string(entry);
+    struct bytes overlapping = bytes_of(value.at + 1, value.len - 1);
+    assert_ptr_equal(set(&fixture, 0, entry_key(entry), overlapping, 6), entry);
+    assert_true(bytes_equal(entry_string(entry), bytes_of(noise + 1, 55)));
     fixture_deinit(&fixture);
 }
 
