@@ -1,0 +1,6 @@
+/* The server's own commands: CONFIG, INFO, SHUTDOWN, DEBUG.
+ *
+ * Threads: handlers run with the batons that the table says; binding before the first start. */
+#pragma once
+
+void server_commands_bind(void);
