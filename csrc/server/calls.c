@@ -64,9 +64,11 @@ enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_sessi
                                uint32_t db, const struct bytes *argv, uint32_t argc,
                                enum kevyrt_wait wait, struct kevyrt_reply *out) {
     struct reply reply;
+    struct reply_pool pool;
     struct client *client = session ? &session->client : NULL;
     if (db >= server->fabric.domain.database_count) return KEVYRT_BAD_CONFIG;
-    reply_init(&reply, NULL, 3);
+    reply_pool_init(&pool, NULL, 0);
+    reply_init(&reply, &pool, 3);
     enum kevyrt_status status = status_of(
         caller_run(&server->fabric, client, db, argv, argc, wait == KEVYRT_WAIT, &reply));
     if (status == KEVYRT_OK && !gather(&reply, out)) status = KEVYRT_NO_MEMORY;

@@ -108,9 +108,9 @@ enum caller_result caller_set(struct fabric *fabric, uint32_t db, struct bytes k
     enum caller_result result = enter(fabric, hash, may_wait, &shard);
     if (KRT_UNLIKELY(result != CALLER_DONE)) return result;
     reply_init(&reply, NULL, 3);
+    reply.failed = true; /* nobody reads it: what is appended is dropped */
     struct call call = fast_call(shard, fabric->set_command, db, argv, 3, hash, &reply);
     fabric->set_command->handler(&call);
     leave(shard);
-    reply_clear(&reply);
     return call.failed ? CALLER_NO_MEMORY : CALLER_DONE;
 }
