@@ -231,10 +231,16 @@ static void incr_command(struct call *call) {
     incr_by(call, 1);
 }
 
+static void incrby_command(struct call *call) {
+    int64_t step;
+    if (call_integer(call, 2, &step)) incr_by(call, step);
+}
+
 void strings_bind(void) {
     command_bind("get", get_command);
     command_bind("mget", mget_command);
     command_bind("set", set_command);
     command_bind("mset", mset_command);
     command_bind("incr", incr_command);
+    command_bind("incrby", incrby_command);
 }
