@@ -196,12 +196,15 @@ static bool belongs_apart(const struct parser *parser) {
     return bulk_len >= PARSER_BIG_BULK && present > 0 && present < bulk_len;
 }
 
-/* What is there of the body, in query buffer and window, moves into the blob. */
+/* What is there of the body moves into the blob: first what lies in the query buffer (the beginning of
+ * the body, or a feed that was kept before anybody asked for a run), then the window. */
 static bool fill_apart(struct parser *parser) {
-    size_t taken, present = parser->partial->blob == NULL ? available(parser) : 0;
-    if (!fill_blob(parser, parser->query + parser->query_len - present, present, &taken)) {
+    size_t taken, present = available(parser);
+    char *at = parser->query + parser->query_len - present;
+    if (!fill_blob(parser, at, present, &taken)) {
         return false;
     }
+    memmove(at, at + taken, present - taken);
     parser->query_len -= taken;
     if (!fill_blob(parser, parser->window, parser->window_len, &taken)) {
         return false;

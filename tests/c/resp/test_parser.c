@@ -437,6 +437,26 @@ static void a_backlog_grows_while_nothing_is_executed(void **state) {
 
 /* ---- Large values ---------------------------------------------------------------------------- */
 
+static void a_large_bulk_is_whole_when_pieces_come_before_a_run(void **state) {
+    (void)state;
+    struct transcript input = {0};
+    add_multibulk(&input, 2, 300000);
+    struct fixture *f = fixture_new(&redis_limits);
+    for (size_t at = 0, piece = 0; at < input.len; at += 16384, piece++) {
+        size_t step = input.len - at < 16384 ? input.len - at : 16384;
+        assert_true(parser_feed(&f->parser, input.text + at, step));
+        if (piece % 3 == 0 || at + step == input.len) {
+            assert_int_equal(parser_run(&f->parser, &f->run), PARSE_MORE);
+        }
+    }
+    assert_int_equal(f->run.count, 1);
+    struct bytes value = f->run.requests[0].argv[1];
+    assert_int_equal(value.len, 300000);
+    assert_memory_equal(value.at, input.text + input.len - 2 - value.len, value.len);
+    transcript_free(&input);
+    fixture_free(f);
+}
+
 static void a_large_bulk_in_pieces_becomes_a_blob_that_stays(void **state) {
     (void)state;
     struct transcript input = {0};
@@ -605,6 +625,7 @@ int main(void) {
         PARSER_TEST(unauthenticated_requests_are_bounded),
         PARSER_TEST(rewound_requests_and_their_error_come_again),
         PARSER_TEST(a_backlog_grows_while_nothing_is_executed),
+        PARSER_TEST(a_large_bulk_is_whole_when_pieces_come_before_a_run),
         PARSER_TEST(a_large_bulk_in_pieces_becomes_a_blob_that_stays),
         PARSER_TEST(a_large_bulk_in_one_piece_is_borrowed),
         PARSER_TEST(announced_lengths_allocate_nothing_large),
