@@ -118,41 +118,53 @@ static bool set_store(struct call *call, const struct key_place *place, struct e
         return false;
     }
     set_log(call, options);
+    if (KRT_UNLIKELY(!entry)) effect_notify(call, place, NOTIFY_NEW, "new");
     effect_change(call, place, NOTIFY_STRING, "set");
     if (options->flags & SET_EXPIRES) effect_notify(call, place, NOTIFY_GENERIC, "expire");
-    if (KRT_UNLIKELY(!entry)) effect_notify(call, place, NOTIFY_NEW, "new");
     return true;
 }
 
-/* A deadline in the past: the key is deleted, as if it had been set and had expired at once. */
-static void set_expired(struct call *call, const struct key_place *place, struct entry *entry) {
-    if (entry) call_delete(call, place, entry, NOTIFY_GENERIC, "del");
+/* A value that outlives its entry: counted, or so short that it fits a cell. */
+struct set_old {
+    struct blob *blob;
+    struct bytes value;
+    char copy[SLAB_MAX_BYTES];
+};
+
+static void set_old_keep(struct set_old *old, struct bytes value) {
+    old->blob = value.flags & BYTES_BLOB ? blob_get(blob_of(value)) : NULL;
+    old->value = value;
+    if (old->blob) return;
+    KRT_ASSERT(value.len <= sizeof old->copy);
+    memcpy(old->copy, value.at, value.len);
+    old->value.at = old->copy;
 }
 
-static void set_reply_old(struct call *call, struct entry *entry) {
-    if (entry) reply_bulk(call->reply, entry_string(entry));
-    else reply_null(call->reply);
+static bool set_blocked(unsigned flags, const struct entry *entry) {
+    return (flags & SET_NX && entry) || (flags & SET_XX && !entry);
 }
 
-static void set_general(struct call *call, const struct key_place *place,
-                        struct set_options *options) {
+static void set_plain(struct call *call, const struct key_place *place,
+                      const struct set_options *options) {
     struct entry *entry = call_find(call, place);
-    bool get = options->flags & SET_GET;
-    if (get && entry && entry_type(entry) != VALUE_STRING) {
+    if (set_blocked(options->flags, entry)) reply_null(call->reply);
+    else if (set_store(call, place, entry, options)) reply_ok(call->reply);
+}
+
+/* With GET. The old value is replied only when the new one is in place: until then it may become an error. */
+static void set_get(struct call *call, const struct key_place *place,
+                    const struct set_options *options) {
+    struct set_old old;
+    struct entry *entry = call_read(call, place);
+    if (entry && entry_type(entry) != VALUE_STRING) {
         call_error_type(call);
         return;
     }
-    if (get) set_reply_old(call, entry);
-    bool blocked = (options->flags & SET_NX && entry) || (options->flags & SET_XX && !entry);
-    if (blocked) {
-        if (!get) reply_null(call->reply);
-        return;
-    }
-    if (options->deadline_ms && options->deadline_ms <= call_now(call))
-        set_expired(call, place, entry);
-    else if (!set_store(call, place, entry, options))
-        return;
-    if (!get) reply_ok(call->reply);
+    if (entry) set_old_keep(&old, entry_string(entry));
+    bool done = set_blocked(options->flags, entry) || set_store(call, place, entry, options);
+    if (done && entry) reply_bulk(call->reply, old.value);
+    else if (done) reply_null(call->reply);
+    if (entry && old.blob) blob_put(old.blob);
 }
 
 static void set_command(struct call *call) {
@@ -162,31 +174,84 @@ static void set_command(struct call *call) {
         struct entry *entry = call_find(call, &place);
         if (set_store(call, &place, entry, &options)) reply_ok(call->reply);
     } else if (set_parse(call, &options) && set_deadline(call, &options)) {
-        set_general(call, &place, &options);
+        if (options.flags & SET_GET) set_get(call, &place, &options);
+        else set_plain(call, &place, &options);
     }
 }
 
 /* ---- MSET --------------------------------------------------------------------------------------- */
 
+/* All pairs or none: new keys are inserted and the others' new values made first, which may fail; what
+ * then puts the values in their places cannot. A key that comes twice is new the first time only. */
+
+enum { MSET_FEW = 32 };
+
+struct mset {
+    struct call *call;
+    struct entry **prepared; /* per pair; NULL: its key was inserted */
+    uint32_t pairs;
+};
+
+static bool mset_prepare(struct mset *mset, uint32_t pair) {
+    struct call *call = mset->call;
+    struct key_place place = keyspace_for(call, 1 + 2 * pair);
+    struct bytes value = call->argv[2 + 2 * pair];
+    if (!call_find(call, &place)) {
+        mset->prepared[pair] = NULL;
+        return keyspace_set_string(place.keyspace, place.db, place.hash, place.key, value, 0, NULL);
+    }
+    mset->prepared[pair] = keyspace_prepare_string(place.keyspace, place.db, place.key, value);
+    return mset->prepared[pair];
+}
+
+static struct entry *mset_found(const struct key_place *place) {
+    return keyspace_find(place->keyspace, place->db, place->hash, place->key);
+}
+
+static void mset_abandon(struct mset *mset, uint32_t pairs) {
+    for (uint32_t pair = 0; pair < pairs; pair++) {
+        struct key_place place = keyspace_for(mset->call, 1 + 2 * pair);
+        struct entry *prepared = mset->prepared[pair];
+        if (prepared) keyspace_abandon(place.keyspace, place.db, prepared);
+        else keyspace_delete(place.keyspace, place.db, place.hash, mset_found(&place));
+    }
+}
+
+static void mset_commit(struct mset *mset) {
+    struct call *call = mset->call;
+    for (uint32_t pair = 0; pair < mset->pairs; pair++) {
+        struct key_place place = keyspace_for(call, 1 + 2 * pair);
+        struct entry *prepared = mset->prepared[pair];
+        if (prepared)
+            keyspace_commit(place.keyspace, place.db, place.hash, mset_found(&place), prepared);
+        else
+            effect_notify(call, &place, NOTIFY_NEW, "new");
+        effect_change(call, &place, NOTIFY_STRING, "set");
+    }
+    effect_log_verbatim(call);
+}
+
+static bool mset_all(struct mset *mset) {
+    for (uint32_t pair = 0; pair < mset->pairs; pair++) {
+        if (mset_prepare(mset, pair)) continue;
+        mset_abandon(mset, pair);
+        return false;
+    }
+    mset_commit(mset);
+    return true;
+}
+
 static void mset_command(struct call *call) {
-    static const struct set_options plain = {0};
+    struct entry *few[MSET_FEW];
+    struct mset mset = {.call = call, .prepared = few, .pairs = call->argc / 2};
     if (call->argc % 2 == 0) {
         call_error_arity(call);
         return;
     }
-    for (uint32_t i = 1; i < call->argc; i += 2) {
-        struct key_place place = keyspace_for(call, i);
-        struct entry *entry = call_find(call, &place);
-        if (!keyspace_set_string(place.keyspace, place.db, place.hash, place.key, call->argv[i + 1],
-                                 plain.deadline_ms, entry)) {
-            call_error_memory(call);
-            return;
-        }
-        effect_change(call, &place, NOTIFY_STRING, "set");
-        if (!entry) effect_notify(call, &place, NOTIFY_NEW, "new");
-    }
-    effect_log_verbatim(call);
-    reply_ok(call->reply);
+    if (mset.pairs > MSET_FEW) mset.prepared = mem_alloc(NULL, mset.pairs * sizeof *few);
+    if (mset.prepared && mset_all(&mset)) reply_ok(call->reply);
+    else call_error_memory(call);
+    if (mset.prepared != few) mem_free(NULL, mset.prepared);
 }
 
 /* ---- INCR --------------------------------------------------------------------------------------- */
@@ -222,8 +287,8 @@ static void incr_by(struct call *call, int64_t step) {
         return;
     }
     effect_log_verbatim(call);
-    effect_change(call, &place, NOTIFY_STRING, "incrby");
     if (!entry) effect_notify(call, &place, NOTIFY_NEW, "new");
+    effect_change(call, &place, NOTIFY_STRING, "incrby");
     reply_integer(call->reply, value);
 }
 

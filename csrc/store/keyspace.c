@@ -125,6 +125,17 @@ static bool exchange(struct keyspace *keyspace, struct database *database, uint6
     return true;
 }
 
+/* The same for a new value of the key, of which the old entry is freed. */
+static bool supersede(struct keyspace *keyspace, struct database *database, uint64_t hash,
+                      struct entry *old, struct entry *entry) {
+    if (!exchange(keyspace, database, hash, old, entry)) {
+        return false;
+    }
+    memcpy(entry->access, old->access, sizeof entry->access);
+    entry_free(old, &database->store);
+    return true;
+}
+
 static struct entry *add_string(struct keyspace *keyspace, uint32_t db, uint64_t hash,
                                 struct bytes key, struct bytes value, int64_t deadline_ms) {
     struct database *database = database_at(keyspace, db);
@@ -155,15 +166,10 @@ struct entry *keyspace_set_string(struct keyspace *keyspace, uint32_t db, uint64
         return assigned > 0 ? found : NULL;
     }
     struct entry *entry = entry_new_string(&database->store, key, value, deadline_ms);
-    if (entry == NULL) {
-        return NULL;
-    }
-    if (!exchange(keyspace, database, hash, found, entry)) {
+    if (entry != NULL && !supersede(keyspace, database, hash, found, entry)) {
         entry_free(entry, &database->store);
         return NULL;
     }
-    memcpy(entry->access, found->access, sizeof entry->access);
-    entry_free(found, &database->store);
     return entry;
 }
 
@@ -195,6 +201,24 @@ void keyspace_delete(struct keyspace *keyspace, uint32_t db, uint64_t hash, stru
     }
     table_remove(&database->keys, hash, entry);
     entry_free(entry, &database->store);
+}
+
+/* ---- Several keys or none -------------------------------------------------------------------- */
+
+struct entry *keyspace_prepare_string(struct keyspace *keyspace, uint32_t db, struct bytes key,
+                                      struct bytes value) {
+    return entry_new_string(&database_at(keyspace, db)->store, key, value, 0);
+}
+
+void keyspace_commit(struct keyspace *keyspace, uint32_t db, uint64_t hash, struct entry *found,
+                     struct entry *prepared) {
+    KRT_DCHECK(!has_deadline(prepared)); /* one would need a place in the deadline table */
+    bool done = supersede(keyspace, database_at(keyspace, db), hash, found, prepared);
+    KRT_ASSERT(done);
+}
+
+void keyspace_abandon(struct keyspace *keyspace, uint32_t db, struct entry *prepared) {
+    entry_free(prepared, &database_at(keyspace, db)->store);
 }
 
 /* ---- Whole databases ------------------------------------------------------------------------- */

@@ -78,6 +78,16 @@ struct entry *keyspace_set_deadline(struct keyspace *keyspace, uint32_t db, uint
                                     struct entry *entry, int64_t deadline_ms);
 void keyspace_delete(struct keyspace *keyspace, uint32_t db, uint64_t hash, struct entry *entry);
 
+/* ---- Several keys or none: what can fail comes first ----------------------------------------- */
+/* A string without a deadline that can take the place of a key of this database, which has one.
+ * NULL: no memory. */
+struct entry *keyspace_prepare_string(struct keyspace *keyspace, uint32_t db, struct bytes key,
+                                      struct bytes value);
+/* Puts it in the place of `found`, which has the same key and is freed. Cannot fail. */
+void keyspace_commit(struct keyspace *keyspace, uint32_t db, uint64_t hash, struct entry *found,
+                     struct entry *prepared);
+void keyspace_abandon(struct keyspace *keyspace, uint32_t db, struct entry *prepared);
+
 /* ---- Whole databases ------------------------------------------------------------------------- */
 uint64_t keyspace_count(const struct keyspace *keyspace, uint32_t db);
 uint64_t keyspace_count_deadlines(const struct keyspace *keyspace, uint32_t db);

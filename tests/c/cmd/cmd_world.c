@@ -1,0 +1,395 @@
+#include "cmd/cmd_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/expire.h"
+#include "server/kevyrt.h"
+#include "store/database.h"
+
+enum { LINE_MAX = 4096, WORDS_MAX = 512, SHOWN_BYTES_MAX = 40, LONG_BUDGET_NS = 1000000000 };
+
+/* ---- Text --------------------------------------------------------------------------------------- */
+
+static void text_clear(struct world_text *text) {
+    text->len = 0;
+    text->at[0] = '\0';
+}
+
+__attribute__((format(printf, 2, 3))) static void text_add(struct world_text *text,
+                                                           const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    int len = vsnprintf(text->at + text->len, sizeof text->at - text->len, format, arguments);
+    va_end(arguments);
+    assert_true(len >= 0 && (size_t)len < sizeof text->at - text->len);
+    text->len += (size_t)len;
+}
+
+static void text_begin_item(struct world_text *text) {
+    if (text->len > 0)
+        text_add(text, "; ");
+}
+
+static void text_add_bytes(struct world_text *text, struct bytes bytes) {
+    if (bytes.len > SHOWN_BYTES_MAX)
+        text_add(text, "%%%u", bytes.len);
+    else
+        text_add(text, "%.*s", (int)bytes.len, bytes.at);
+}
+
+/* ---- The recording sink ------------------------------------------------------------------------- */
+
+static void sink_log(void *context, struct call *call, uint32_t db, const struct bytes *argv,
+                     uint32_t argc) {
+    struct world_text *text = &((struct world *)context)->recorded;
+    (void)call;
+    text_begin_item(text);
+    text_add(text, db == 0 ? "log:" : "log/%u:", db);
+    for (uint32_t i = 0; i < argc; i++) {
+        text_add(text, i == 0 ? "" : " ");
+        text_add_bytes(text, argv[i]);
+    }
+}
+
+static void sink_place(struct world_text *text, const char *what, const struct key_place *place) {
+    text_begin_item(text);
+    text_add(text, "%s", what);
+    text_add_bytes(text, place->key);
+    if (place->db > 0)
+        text_add(text, " in %u", place->db);
+}
+
+static void sink_touch(void *context, const struct key_place *place) {
+    sink_place(&((struct world *)context)->recorded, "touch:", place);
+}
+
+static void sink_touch_all(void *context, uint32_t db) {
+    struct world_text *text = &((struct world *)context)->recorded;
+    text_begin_item(text);
+    text_add(text, db == UINT32_MAX ? "touch-all:*" : "touch-all:%u", db);
+}
+
+static void sink_ready(void *context, const struct key_place *place, enum value_type type) {
+    (void)type;
+    sink_place(&((struct world *)context)->recorded, "ready:", place);
+}
+
+static char letter_of(enum notify_class class) {
+    switch (class) {
+    case NOTIFY_GENERIC:
+        return 'g';
+    case NOTIFY_STRING:
+        return '$';
+    case NOTIFY_LIST:
+        return 'l';
+    case NOTIFY_SET:
+        return 's';
+    case NOTIFY_HASH:
+        return 'h';
+    case NOTIFY_ZSET:
+        return 'z';
+    case NOTIFY_EXPIRED:
+        return 'x';
+    case NOTIFY_EVICTED:
+        return 'e';
+    case NOTIFY_STREAM:
+        return 't';
+    case NOTIFY_KEY_MISS:
+        return 'm';
+    case NOTIFY_NEW:
+        return 'n';
+    }
+    return '?';
+}
+
+static void sink_notify(void *context, enum notify_class class, const char *event,
+                        const struct key_place *place) {
+    char what[64];
+    (void)snprintf(what, sizeof what, "%c:%s ", letter_of(class), event);
+    sink_place(&((struct world *)context)->recorded, what, place);
+}
+
+/* ---- Life --------------------------------------------------------------------------------------- */
+
+int world_bind(void **state) {
+    struct kevyrt_server *server;
+    struct kevyrt_error error;
+    (void)state;
+    enum kevyrt_status status = kevyrt_server_new(NULL, 0, &server, &error);
+    if (status == KEVYRT_OK)
+        kevyrt_server_put(server);
+    return status == KEVYRT_OK ? 0 : -1;
+}
+
+static int64_t clock_read(void *world) {
+    return ((struct world *)world)->now_ms;
+}
+
+static void discard(void *context, struct keyspace_garbage *garbage) {
+    ((struct world *)context)->discarded++;
+    keyspace_garbage_free(garbage);
+}
+
+/* With a spare chunk: small replies need no memory, as on a connection that has replied before. */
+static void pool_init(struct reply_pool *pool) {
+    struct reply reply;
+    reply_pool_init(pool, NULL, 8);
+    reply_init(&reply, pool, 2);
+    reply_ok(&reply);
+    reply_clear(&reply);
+}
+
+struct world *world_new(uint32_t shard_count) {
+    struct world *world = calloc(1, sizeof *world);
+    assert_non_null(world);
+    assert_true(shard_count <= WORLD_SHARDS_MAX);
+    world->now_ms = WORLD_START_MS;
+    world->route = true;
+    world->domain = (struct domain){
+        .hash_seed = {.a = 0x1234567, .b = 0x89abcdef},
+        .keyspaces = world->by_shard,
+        .shard_count = shard_count,
+        .database_count = WORLD_DATABASES,
+        .clock_ms = clock_read,
+        .clock_context = world,
+        .discard = discard,
+        .discard_context = world,
+    };
+    world->sink = (struct effect_sink){
+        .wanted = EFFECT_LOG | EFFECT_TOUCH | EFFECT_READY | EFFECT_NOTIFY,
+        .context = world,
+        .log = sink_log,
+        .touch = sink_touch,
+        .touch_all = sink_touch_all,
+        .ready = sink_ready,
+        .notify = sink_notify,
+    };
+    world->effects.sink = &world->sink;
+    pool_init(&world->pool);
+    for (uint32_t i = 0; i < shard_count; i++) {
+        world->by_shard[i] = &world->keyspaces[i];
+        assert_true(keyspace_init(&world->keyspaces[i], i, WORLD_DATABASES, i + 1,
+                                  &world->domain.hash_seed));
+    }
+    return world;
+}
+
+void world_free(struct world *world) {
+    for (uint32_t i = 0; i < world->domain.shard_count; i++) {
+        struct keyspace *keyspace = &world->keyspaces[i];
+        keyspace_check(keyspace);
+        keyspace_deinit(keyspace);
+        assert_int_equal(keyspace->account.used_bytes, 0);
+        assert_int_equal(keyspace->page_account.used_bytes, 0);
+    }
+    reply_pool_deinit(&world->pool);
+    free(world);
+}
+
+/* ---- Running ------------------------------------------------------------------------------------ */
+
+struct line {
+    struct bytes argv[WORDS_MAX];
+    uint32_t argc, db;
+    char text[LINE_MAX];
+    void *made[WORDS_MAX]; /* long words */
+    struct blob *blobs[WORDS_MAX];
+};
+
+static void line_add(struct line *line, const char *word) {
+    uint32_t i = line->argc++;
+    assert_true(i < WORDS_MAX);
+    line->argv[i] = bytes_of(word, strlen(word));
+    if ((*word != '%' && *word != '&') || word[1] == '\0')
+        return;
+    uint32_t len = (uint32_t)atoi(word + 1);
+    char *bytes = malloc(len);
+    assert_non_null(bytes);
+    memset(bytes, 'x', len);
+    line->made[i] = bytes;
+    line->argv[i] = bytes_of(bytes, len);
+    if (*word == '&') {
+        line->blobs[i] = blob_copy(NULL, line->argv[i]);
+        line->argv[i] = blob_bytes(line->blobs[i]);
+    }
+}
+
+static struct line *line_new(const char *text) {
+    struct line *line = calloc(1, sizeof *line);
+    char *rest;
+    assert_non_null(line);
+    assert_true(strlen(text) < sizeof line->text);
+    strcpy(line->text, text);
+    for (char *word = strtok_r(line->text, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+        size_t len = strlen(word);
+        if (line->argc == 0 && word[len - 1] == '>')
+            line->db = (uint32_t)atoi(word);
+        else
+            line_add(line, word);
+    }
+    return line;
+}
+
+static void line_free(struct line *line) {
+    for (uint32_t i = 0; i < line->argc; i++) {
+        free(line->made[i]);
+        if (line->blobs[i])
+            blob_put(line->blobs[i]);
+    }
+    free(line);
+}
+
+static void reply_to_text(struct reply *reply, struct world_text *text) {
+    struct iovec iov[16];
+    for (int count; (count = reply_iovecs(reply, iov, 16)) > 0;) {
+        uint64_t bytes = 0;
+        for (int i = 0; i < count; i++) {
+            text_add(text, "%.*s", (int)iov[i].iov_len, (const char *)iov[i].iov_base);
+            bytes += iov[i].iov_len;
+        }
+        reply_consume(reply, bytes);
+    }
+    for (char *end = text->at; (end = strstr(end, "\r\n")) != NULL; text->len--) {
+        *end = ' ';
+        memmove(end + 1, end + 2, strlen(end + 2) + 1);
+    }
+    if (text->len > 0)
+        text->at[--text->len] = '\0';
+}
+
+/* The handler alone runs short of memory, not what the test does around it. */
+static void fail_memory(struct world *world, long count) {
+    if (!world->fail_slabs) {
+        mem_fail_after(count);
+        return;
+    }
+    for (uint32_t shard = 0; shard < world->domain.shard_count; shard++)
+        for (uint32_t db = 0; db < WORLD_DATABASES; db++) {
+            struct database *database = world->keyspaces[shard].databases[db];
+            if (database)
+                slab_fail_after(database->store.heap, (uint64_t)count);
+        }
+}
+
+static void call_line(struct world *world, struct line *line, struct reply *reply) {
+    struct call call = {
+        .command = command_find(line->argv, line->argc),
+        .argv = line->argv,
+        .argc = line->argc,
+        .db = line->db,
+        .reply = reply,
+        .domain = &world->domain,
+        .effects = &world->effects,
+    };
+    assert_non_null(call.command);
+    assert_non_null(call.command->handler);
+    assert_true(command_arity_ok(call.command, line->argc));
+    if (world->route && call.command->first_key > 0) {
+        call.first_hash = call_hash(&call, (uint32_t)call.command->first_key);
+        call.first_hash_index = (uint32_t)call.command->first_key;
+    }
+    fail_memory(world, world->fail_after);
+    call.command->handler(&call);
+    fail_memory(world, 0);
+    world->failed = call.failed;
+}
+
+void world_run(struct world *world, const char *text) {
+    text_clear(&world->reply);
+    text_clear(&world->recorded);
+    if (*text == '~') {
+        world->now_ms += atoi(text + 1);
+        return;
+    }
+    struct line *line = line_new(text);
+    struct reply reply;
+    reply_init(&reply, &world->pool, 2);
+    call_line(world, line, &reply);
+    world->lost = reply.failed;
+    reply_to_text(&reply, &world->reply);
+    reply_clear(&reply);
+    line_free(line);
+}
+
+void world_run_all(struct world *world, const char *lines) {
+    char one[LINE_MAX];
+    for (const char *end; *lines; lines = *end ? end + 2 : end) {
+        end = strstr(lines, "; ");
+        if (!end)
+            end = lines + strlen(lines);
+        assert_true((size_t)(end - lines) < sizeof one);
+        memcpy(one, lines, (size_t)(end - lines));
+        one[end - lines] = '\0';
+        world_run(world, one);
+        assert_false(world->failed || world->lost);
+    }
+}
+
+void world_expire(struct world *world) {
+    text_clear(&world->recorded);
+    for (uint32_t i = 0; i < world->domain.shard_count; i++)
+        expire_cycle(&world->domain, &world->keyspaces[i], &world->effects, LONG_BUDGET_NS);
+}
+
+/* ---- Looking ------------------------------------------------------------------------------------ */
+
+struct dump {
+    struct world_text *out;
+    uint32_t shard, db;
+};
+
+static void dump_entry(void *context, struct entry *entry) {
+    struct dump *dump = context;
+    text_add(dump->out, "%u/%u ", dump->shard, dump->db);
+    text_add_bytes(dump->out, entry_key(entry));
+    text_add(dump->out, "=");
+    text_add_bytes(dump->out, entry_string(entry));
+    text_add(dump->out, " %lld\n", (long long)entry_deadline(entry));
+}
+
+static int compare_lines(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The order of a walk follows the growth of the tables, which a failed command may have begun. */
+static void sort_lines(struct world_text *text) {
+    static char copy[WORLD_TEXT_MAX];
+    char *lines[4096], *rest;
+    size_t count = 0;
+    memcpy(copy, text->at, text->len + 1);
+    for (char *line = strtok_r(copy, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        assert_true(count < 4096);
+        lines[count++] = line;
+    }
+    qsort(lines, count, sizeof *lines, compare_lines);
+    text_clear(text);
+    for (size_t i = 0; i < count; i++)
+        text_add(text, "%s\n", lines[i]);
+}
+
+void world_dump(const struct world *world, struct world_text *out) {
+    text_clear(out);
+    for (uint32_t shard = 0; shard < world->domain.shard_count; shard++)
+        for (uint32_t db = 0; db < WORLD_DATABASES; db++) {
+            struct dump dump = {out, shard, db};
+            uint64_t cursor = 0;
+            do
+                cursor = keyspace_scan(world->by_shard[shard], db, cursor, dump_entry, &dump);
+            while (cursor != 0);
+        }
+    sort_lines(out);
+}
+
+uint64_t world_count(const struct world *world, uint32_t db) {
+    uint64_t count = 0;
+    for (uint32_t shard = 0; shard < world->domain.shard_count; shard++)
+        count += keyspace_count(world->by_shard[shard], db);
+    return count;
+}
+
+void world_check(const struct world *world) {
+    for (uint32_t shard = 0; shard < world->domain.shard_count; shard++)
+        keyspace_check(world->by_shard[shard]);
+}

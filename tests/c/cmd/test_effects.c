@@ -1,0 +1,404 @@
+/* What every handler declares: to the log, to watchers, to notifications. Event names, classes and their
+ * order are Redis's. */
+#include "cmd/cmd_world.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct effect_case {
+    const char *given; /* lines that run before */
+    const char *line;
+    const char *reply;    /* NULL: of no interest here */
+    const char *recorded; /* of `line` alone */
+};
+
+/* ---- Writes ------------------------------------------------------------------------------------- */
+
+/* The clock stands at 1000000 when a world begins. */
+static const struct effect_case writes[] = {
+    /* SET: relative expiries become points in time, conditions and GET leave no trace. */
+    {"", "SET k v", "+OK", "log:SET k v; n:new k; touch:k; $:set k"},
+    {"SET k 1", "set k v", "+OK", "log:SET k v; touch:k; $:set k"},
+    {"", "3> SET k v", "+OK", "log/3:SET k v; n:new k in 3; touch:k in 3; $:set k in 3"},
+    {"", "SET k %5000", "+OK", "log:SET k %5000; n:new k; touch:k; $:set k"},
+    {"", "SET k &5000", "+OK", "log:SET k %5000; n:new k; touch:k; $:set k"},
+    {"", "SET %600 v", "+OK", "log:SET %600 v; n:new %600; touch:%600; $:set %600"},
+    {"", "SET k v EX 100", "+OK",
+     "log:SET k v PXAT 1100000; n:new k; touch:k; $:set k; g:expire k"},
+    {"", "SET k v PX 100", "+OK",
+     "log:SET k v PXAT 1000100; n:new k; touch:k; $:set k; g:expire k"},
+    {"", "SET k v EXAT 2000", "+OK",
+     "log:SET k v PXAT 2000000; n:new k; touch:k; $:set k; g:expire k"},
+    {"", "SET k v pxat 1000001", "+OK",
+     "log:SET k v PXAT 1000001; n:new k; touch:k; $:set k; g:expire k"},
+    {"", "SET k v PXAT 1", "+OK", "log:SET k v PXAT 1; n:new k; touch:k; $:set k; g:expire k"},
+    {"SET k 1", "SET k v EXAT 1", "+OK", "log:SET k v PXAT 1000; touch:k; $:set k; g:expire k"},
+    {"SET k 1 PX 50", "SET k v", "+OK", "log:SET k v; touch:k; $:set k"},
+    {"SET k 1 PX 50", "SET k v KEEPTTL", "+OK", "log:SET k v KEEPTTL; touch:k; $:set k"},
+    {"", "SET k v KEEPTTL", "+OK", "log:SET k v KEEPTTL; n:new k; touch:k; $:set k"},
+    {"", "SET k v NX", "+OK", "log:SET k v; n:new k; touch:k; $:set k"},
+    {"SET k 1", "SET k v XX", "+OK", "log:SET k v; touch:k; $:set k"},
+    {"SET k 1", "SET k v GET", "$1 1", "log:SET k v; touch:k; $:set k"},
+    {"", "SET k v GET", "$-1", "m:keymiss k; log:SET k v; n:new k; touch:k; $:set k"},
+    {"", "SET k v NX GET", "$-1", "m:keymiss k; log:SET k v; n:new k; touch:k; $:set k"},
+    {"SET k 1", "SET k v XX GET PX 100", "$1 1",
+     "log:SET k v PXAT 1000100; touch:k; $:set k; g:expire k"},
+    /* A key whose time has come is deleted first, by whatever finds it. */
+    {"SET k 1 PX 50; ~50", "SET k v", "+OK",
+     "log:DEL k; touch:k; x:expired k; log:SET k v; n:new k; touch:k; $:set k"},
+    {"SET k 1 PX 50; ~50", "SET k v KEEPTTL", "+OK",
+     "log:DEL k; touch:k; x:expired k; log:SET k v KEEPTTL; n:new k; touch:k; $:set k"},
+    {"SET k 1 PX 50; ~50", "SET k v XX", "$-1", "log:DEL k; touch:k; x:expired k"},
+    {"SET k 1 PX 50; ~50", "SET k v GET", "$-1",
+     "log:DEL k; touch:k; x:expired k; m:keymiss k; log:SET k v; n:new k; touch:k; $:set k"},
+    /* MSET */
+    {"", "MSET a 1 b 2", "+OK",
+     "n:new a; touch:a; $:set a; n:new b; touch:b; $:set b; log:MSET a 1 b 2"},
+    {"SET a 0 PX 50", "MSET a 1 b 2 a 3", "+OK",
+     "touch:a; $:set a; n:new b; touch:b; $:set b; touch:a; $:set a; log:MSET a 1 b 2 a 3"},
+    {"", "MSET a 1 a 2", "+OK", "n:new a; touch:a; $:set a; touch:a; $:set a; log:MSET a 1 a 2"},
+    {"", "2> MSET a &5000", "+OK", "n:new a in 2; touch:a in 2; $:set a in 2; log/2:MSET a %5000"},
+    {"SET a 0 PX 50; ~50", "MSET a 1", "+OK",
+     "log:DEL a; touch:a; x:expired a; n:new a; touch:a; $:set a; log:MSET a 1"},
+    /* INCR */
+    {"", "INCR k", ":1", "log:INCR k; n:new k; touch:k; $:incrby k"},
+    {"SET k 5 PX 100", "INCR k", ":6", "log:INCR k; touch:k; $:incrby k"},
+    {"SET k 5 PX 50; ~50", "INCR k", ":1",
+     "log:DEL k; touch:k; x:expired k; log:INCR k; n:new k; touch:k; $:incrby k"},
+    {"", "INCRBY k -5", ":-5", "log:INCRBY k -5; n:new k; touch:k; $:incrby k"},
+    {"SET k 5", "INCRBY k 37", ":42", "log:INCRBY k 37; touch:k; $:incrby k"},
+    {"SET k 5", "INCRBY k 0", ":5", "log:INCRBY k 0; touch:k; $:incrby k"},
+    /* DEL */
+    {"SET k 1", "DEL k", ":1", "touch:k; g:del k; log:DEL k"},
+    {"SET k 1; SET j &9000", "DEL k i j k", ":2",
+     "touch:k; g:del k; touch:j; g:del j; log:DEL k i j k"},
+    {"SET k 1 PX 50; SET j 1; ~50", "DEL k j", ":1",
+     "log:DEL k; touch:k; x:expired k; touch:j; g:del j; log:DEL k j"},
+    {"SET k 1 PX 50; ~50", "DEL k", ":0", "log:DEL k; touch:k; x:expired k"},
+    /* EXPIRE: the log gets the point in time, and no condition. */
+    {"SET k 1", "EXPIRE k 100", ":1", "log:PEXPIREAT k 1100000; touch:k; g:expire k"},
+    {"SET k 1", "PEXPIRE k 100", ":1", "log:PEXPIREAT k 1000100; touch:k; g:expire k"},
+    {"SET k 1 EX 5", "EXPIRE k 100 XX GT", ":1", "log:PEXPIREAT k 1100000; touch:k; g:expire k"},
+    {"SET k 1", "PEXPIRE k 100 NX", ":1", "log:PEXPIREAT k 1000100; touch:k; g:expire k"},
+    {"SET k &5000", "PEXPIRE k 100 LT", ":1", "log:PEXPIREAT k 1000100; touch:k; g:expire k"},
+    {"SET k 1", "EXPIRE k 0", ":1", "log:DEL k; touch:k; g:del k"},
+    {"SET k 1 EX 5", "PEXPIRE k -1000000", ":1", "log:DEL k; touch:k; g:del k"},
+    {"SET k 1 PX 50; ~50", "EXPIRE k 100", ":0", "log:DEL k; touch:k; x:expired k"},
+    /* Whole databases: one entry in the log, whatever was in them. */
+    {"SET k 1; 1> SET j 1", "FLUSHDB", "+OK", "touch-all:0; log:FLUSHDB"},
+    {"", "FLUSHDB ASYNC", "+OK", "touch-all:0; log:FLUSHDB ASYNC"},
+    {"1> SET j 1", "1> FLUSHDB SYNC", "+OK", "touch-all:1; log/1:FLUSHDB SYNC"},
+    {"SET k 1; 1> SET j 1", "FLUSHALL", "+OK", "touch-all:*; log:FLUSHALL"},
+};
+
+/* ---- What changes nothing ----------------------------------------------------------------------- */
+
+static const struct effect_case refused[] = {
+    {"", "SET k v XX", "$-1", ""},
+    {"SET k 1", "SET k v NX", "$-1", ""},
+    {"SET k 1", "SET k v NX GET", "$1 1", ""},
+    {"", "SET k v NX XX", NULL, ""},
+    {"", "SET k v EX", NULL, ""},
+    {"", "SET k v EX 0", NULL, ""},
+    {"", "SET k v EX x", NULL, ""},
+    {"", "SET k v EX 9223372036854775807", NULL, ""},
+    {"", "SET k v PX 9223372036854775807", NULL, ""},
+    {"SET k 1", "SET k v EX 1 KEEPTTL", NULL, ""},
+    {"", "MSET a 1 b", "-ERR wrong number of arguments for 'mset' command", ""},
+    {"SET k x", "INCR k", "-ERR value is not an integer or out of range", ""},
+    {"SET k 9223372036854775807", "INCR k", "-ERR increment or decrement would overflow", ""},
+    {"SET k 1", "INCRBY k x", "-ERR value is not an integer or out of range", ""},
+    {"", "INCRBY k x", "-ERR value is not an integer or out of range", ""},
+    {"SET k -5", "INCRBY k -9223372036854775808", "-ERR increment or decrement would overflow", ""},
+    {"", "DEL k j", ":0", ""},
+    {"", "EXPIRE k 100", ":0", ""},
+    {"SET k 1", "EXPIRE k x", "-ERR value is not an integer or out of range", ""},
+    {"SET k 1", "EXPIRE k 9223372036854775807", "-ERR invalid expire time in 'expire' command", ""},
+    {"SET k 1", "EXPIRE k 1 NX XX", NULL, ""},
+    {"SET k 1", "EXPIRE k 1 SOON", "-ERR Unsupported option SOON", ""},
+    {"SET k 1", "PEXPIRE k 100 XX", ":0", ""},
+    {"SET k 1 EX 5", "PEXPIRE k 100 NX", ":0", ""},
+    {"SET k 1 EX 5", "PEXPIRE k 100 GT", ":0", ""},
+    {"SET k 1", "PEXPIRE k 100 GT", ":0", ""},
+    {"SET k 1 PX 100", "PEXPIRE k 100 LT", ":0", ""},
+    {"SET k 1", "FLUSHDB NOW", "-ERR syntax error", ""},
+    {"SET k 1", "FLUSHALL ASYNC SYNC", "-ERR syntax error", ""},
+};
+
+static const struct effect_case reads[] = {
+    {"SET k 1", "GET k", "$1 1", ""},
+    {"", "GET k", "$-1", "m:keymiss k"},
+    {"SET k 1; SET j 2", "MGET k j k", "*3 $1 1 $1 2 $1 1", ""},
+    {"SET k 1", "MGET k j", "*2 $1 1 $-1", "m:keymiss j"},
+    {"SET k 1", "EXISTS k k", ":2", ""},
+    {"", "EXISTS k", ":0", "m:keymiss k"},
+    {"SET k 1 EX 5", "TTL k", ":5", ""},
+    {"", "TTL k", ":-2", "m:keymiss k"},
+    {"SET k 1 EX 5", "PTTL k", ":5000", ""},
+    {"SET k 1", "PTTL k", ":-1", ""},
+    {"SET k 1; 1> SET j 1", "DBSIZE", ":1", ""},
+    {"", "PING", "+PONG", ""},
+    {"", "PING hello", "$5 hello", ""},
+    {"", "ECHO hello", "$5 hello", ""},
+    {"", "COMMAND COUNT", NULL, ""},
+    /* A reader is who finds that a key's time has come. */
+    {"SET k 1 PX 50; ~49", "GET k", "$1 1", ""},
+    {"SET k 1 PX 50; ~50", "GET k", "$-1", "log:DEL k; touch:k; x:expired k; m:keymiss k"},
+    {"3> SET k 1 PX 50; ~50", "3> MGET k", "*1 $-1",
+     "log/3:DEL k; touch:k in 3; x:expired k in 3; m:keymiss k in 3"},
+    {"SET k 1 PX 50; ~50", "EXISTS k", ":0", "log:DEL k; touch:k; x:expired k; m:keymiss k"},
+    {"SET k 1 PX 50; ~50", "TTL k", ":-2", "log:DEL k; touch:k; x:expired k; m:keymiss k"},
+};
+
+/* ---- Running the cases -------------------------------------------------------------------------- */
+
+#define COUNT(cases) (sizeof(cases) / sizeof(cases)[0])
+
+static void check_case(const struct effect_case *c, uint32_t shards, bool route) {
+    struct world *world = world_new(shards);
+    world->route = route;
+    world_run_all(world, c->given);
+    world_run(world, c->line);
+    if (strcmp(world->recorded.at, c->recorded) != 0 ||
+        (c->reply && strcmp(world->reply.at, c->reply) != 0))
+        print_message("given \"%s\", \"%s\" on %u shards\n", c->given, c->line, shards);
+    assert_string_equal(world->recorded.at, c->recorded);
+    if (c->reply)
+        assert_string_equal(world->reply.at, c->reply);
+    world_free(world);
+}
+
+static void check_cases(const struct effect_case *cases, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        check_case(&cases[i], 1, true);
+        check_case(&cases[i], 3, true);
+        check_case(&cases[i], 4, false);
+    }
+}
+
+static void test_writes(void **state) {
+    (void)state;
+    check_cases(writes, COUNT(writes));
+}
+
+static void test_refused_commands_declare_nothing(void **state) {
+    (void)state;
+    check_cases(refused, COUNT(refused));
+}
+
+static void test_reads_declare_no_change(void **state) {
+    (void)state;
+    check_cases(reads, COUNT(reads));
+}
+
+/* Refused commands, errors and reads leave everything as it was. */
+static void test_what_declares_nothing_changes_nothing(void **state) {
+    static struct world_text before, after;
+    (void)state;
+    for (size_t i = 0; i < COUNT(refused) + COUNT(reads); i++) {
+        const struct effect_case *c = i < COUNT(refused) ? &refused[i] : &reads[i - COUNT(refused)];
+        if (strstr(c->recorded, "expired"))
+            continue;
+        struct world *world = world_new(2);
+        world_run_all(world, c->given);
+        uint64_t dirty = world->effects.dirty;
+        world_dump(world, &before);
+        world_run(world, c->line);
+        world_dump(world, &after);
+        assert_string_equal(before.at, after.at);
+        assert_int_equal(world->effects.dirty, dirty);
+        world_free(world);
+    }
+}
+
+/* What PEXPIREAT means, for a world where no handler is bound to it. */
+static void apply_deadline(struct world *world, uint32_t db, const char *key, int64_t deadline_ms) {
+    struct call call = {.domain = &world->domain, .db = db};
+    struct key_place place = keyspace_for_bytes(&call, bytes_of(key, strlen(key)), db);
+    struct entry *entry = keyspace_find(place.keyspace, db, place.hash, place.key);
+    assert_non_null(entry);
+    assert_non_null(keyspace_set_deadline(place.keyspace, db, place.hash, entry, deadline_ms));
+}
+
+static void replay_item(struct world *world, const char *item) {
+    char line[512], key[64];
+    unsigned db = 0;
+    long long deadline_ms;
+    (void)sscanf(item, "log/%u:", &db);
+    item = strchr(item, ':') + 1;
+    if (sscanf(item, "PEXPIREAT %63s %lld", key, &deadline_ms) == 2) {
+        apply_deadline(world, db, key, deadline_ms);
+        return;
+    }
+    (void)snprintf(line, sizeof line, "%u> %s", db, item);
+    world_run(world, line);
+    assert_false(world->failed);
+}
+
+static void replay(struct world *world, const struct world_text *recorded) {
+    char items[2048], *rest = items, *end;
+    assert_true(recorded->len < sizeof items);
+    memcpy(items, recorded->at, recorded->len + 1);
+    for (char *item = items; item; item = end ? rest : NULL) {
+        end = strstr(item, "; ");
+        if (end) {
+            *end = '\0';
+            rest = end + 2;
+        }
+        if (strncmp(item, "log", 3) == 0)
+            replay_item(world, item);
+    }
+}
+
+/* What the log got, run on the data of before, makes the data of after, deadlines included: also a day
+ * later, when a relative expiry would mean something else. */
+static void test_replaying_the_log_gives_the_same_data(void **state) {
+    enum { DAY_MS = 86400000 };
+    static struct world_text original, replayed;
+    (void)state;
+    for (size_t i = 0; i < COUNT(writes); i++) {
+        struct world *world = world_new(3), *copy = world_new(3);
+        world_run_all(world, writes[i].given);
+        world_run_all(copy, writes[i].given);
+        world_run(world, writes[i].line);
+        /* Without deadlines of before nothing expires while the clock jumps. */
+        if (!strstr(writes[i].given, "X "))
+            copy->now_ms += DAY_MS;
+        replay(copy, &world->recorded);
+        world_dump(world, &original);
+        world_dump(copy, &replayed);
+        assert_string_equal(original.at, replayed.at);
+        world_free(world);
+        world_free(copy);
+    }
+}
+
+/* With a sink that wants nothing a handler does the same, and the changes are counted all the same. */
+static void test_effects_that_nobody_wants(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT(writes); i++) {
+        static struct world_text heard, unheard;
+        struct world *world = world_new(2), *deaf = world_new(2);
+        deaf->effects.sink = &effect_sink_none;
+        world_run_all(world, writes[i].given);
+        world_run_all(deaf, writes[i].given);
+        world_run(world, writes[i].line);
+        world_run(deaf, writes[i].line);
+        world_dump(world, &heard);
+        world_dump(deaf, &unheard);
+        assert_string_equal(heard.at, unheard.at);
+        assert_string_equal(world->reply.at, deaf->reply.at);
+        assert_string_equal(deaf->recorded.at, "");
+        assert_int_equal(world->effects.dirty, deaf->effects.dirty);
+        world_free(world);
+        world_free(deaf);
+    }
+}
+
+/* ---- Expiry that nobody asked for --------------------------------------------------------------- */
+
+static void test_active_expiry(void **state) {
+    (void)state;
+    struct world *world = world_new(1);
+    world_run_all(world, "SET k 1 PX 50; 2> SET j &5000 PX 60; SET i 1 PX 70; SET h 1");
+    world_expire(world);
+    assert_string_equal(world->recorded.at, "");
+    world_run_all(world, "~50");
+    world_expire(world);
+    assert_string_equal(world->recorded.at, "log:DEL k; touch:k; x:expired k");
+    world_run_all(world, "~10");
+    world_expire(world);
+    assert_string_equal(world->recorded.at, "log/2:DEL j; touch:j in 2; x:expired j in 2");
+    assert_int_equal(world_count(world, 0), 2);
+    assert_int_equal(world_count(world, 2), 0);
+    assert_int_equal(world->keyspaces[0].stats.expired, 2);
+    world_free(world);
+}
+
+static void test_active_expiry_of_many(void **state) {
+    enum { MANY = 300 };
+    char line[64];
+    (void)state;
+    struct world *world = world_new(3);
+    for (int i = 0; i < MANY; i++) {
+        (void)snprintf(line, sizeof line, "SET key:%d 1 PX %d", i, i % 2 ? 10 : 1000);
+        world_run(world, line);
+    }
+    world_run_all(world, "~10");
+    world_expire(world);
+    assert_int_equal(world_count(world, 0), MANY / 2);
+    size_t deletions = 0;
+    for (const char *at = world->recorded.at; (at = strstr(at, "log:DEL ")) != NULL; at++)
+        deletions++;
+    assert_int_equal(deletions, MANY / 2);
+    world_check(world);
+    world_free(world);
+}
+
+/* ---- Nothing is forgotten ----------------------------------------------------------------------- */
+
+static bool logs(const struct effect_case *c) {
+    return strstr(c->recorded, "log") != NULL;
+}
+
+static bool has_case(const struct command *command, const struct effect_case *cases, size_t count,
+                     bool logged) {
+    for (size_t i = 0; i < count; i++) {
+        char text[256], *words[2] = {NULL, NULL}, *rest;
+        (void)snprintf(text, sizeof text, "%s", cases[i].line);
+        char *word = strtok_r(text, " ", &rest);
+        if (word[strlen(word) - 1] == '>')
+            word = strtok_r(NULL, " ", &rest);
+        words[0] = word;
+        words[1] = strtok_r(NULL, " ", &rest);
+        struct bytes argv[2] = {bytes_of(word, strlen(word))};
+        if (words[1])
+            argv[1] = bytes_of(words[1], strlen(words[1]));
+        if (command_find(argv, words[1] ? 2 : 1) == command && logs(&cases[i]) == logged)
+            return true;
+    }
+    return false;
+}
+
+/* A new write command without a case here is a failure, and so is one that can only succeed. */
+static void test_every_write_command_has_cases(void **state) {
+    size_t checked = 0;
+    (void)state;
+    for (size_t id = 0; id < command_count(); id++) {
+        const struct command *command = command_at(id);
+        if (!command->handler || !(command->flags & CMD_WRITE))
+            continue;
+        if (!has_case(command, writes, COUNT(writes), true))
+            fail_msg("no effects are checked of %s", command->full_name);
+        if (!has_case(command, refused, COUNT(refused), false))
+            fail_msg("no failure is checked of %s", command->full_name);
+        checked++;
+    }
+    assert_true(checked >= 9);
+}
+
+static void test_every_read_command_has_a_case(void **state) {
+    (void)state;
+    for (size_t id = 0; id < command_count(); id++) {
+        const struct command *command = command_at(id);
+        bool reads_data = command->flags & CMD_READONLY && command->spec_count > 0;
+        if (command->handler && reads_data && !has_case(command, reads, COUNT(reads), false))
+            fail_msg("no case for %s", command->full_name);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_write_command_has_cases),
+        cmocka_unit_test(test_every_read_command_has_a_case),
+        cmocka_unit_test(test_writes),
+        cmocka_unit_test(test_refused_commands_declare_nothing),
+        cmocka_unit_test(test_reads_declare_no_change),
+        cmocka_unit_test(test_what_declares_nothing_changes_nothing),
+        cmocka_unit_test(test_replaying_the_log_gives_the_same_data),
+        cmocka_unit_test(test_effects_that_nobody_wants),
+        cmocka_unit_test(test_active_expiry),
+        cmocka_unit_test(test_active_expiry_of_many),
+    };
+    return cmocka_run_group_tests(tests, world_bind, NULL);
+}
