@@ -34,35 +34,39 @@ static const struct error_class {
     {"TRYAGAIN", "TryAgainError", "The slot's keys are being moved (TRYAGAIN)."},
     {"CLUSTERDOWN", "ClusterDownError", "The cluster is down (CLUSTERDOWN)."},
     {"INPROG", "InProgressError", "An operation of this kind is already running (INPROG)."},
-    {"IOERR", "IOErrorReply", "A transfer failed (IOERR)."},
+    {"IOERR", "TransferError", "A transfer failed (IOERR)."},
     {"DENIED", "DeniedError", "The connection is not allowed (DENIED)."},
 };
 
 enum { CLASS_COUNT = sizeof error_classes / sizeof *error_classes };
 _Static_assert((int)CLASS_COUNT <= (int)ERROR_CLASSES_MAX, "module_state.classes is too small");
 
-static PyObject *make_class(PyObject *module, const char *name, PyObject *base, const char *doc) {
+/* `code` may be NULL: only error replies have one. */
+static PyObject *make_class(PyObject *module, const char *name, PyObject *base, const char *code,
+                            const char *doc) {
     char full[64];
     PyOS_snprintf(full, sizeof full, "kevyrt.%s", name);
-    PyObject *class = PyErr_NewExceptionWithDoc(full, doc, base, NULL);
+    PyObject *members = code ? Py_BuildValue("{s:s}", "code", code) : PyDict_New();
+    PyObject *class = members ? PyErr_NewExceptionWithDoc(full, doc, base, members) : NULL;
+    Py_XDECREF(members);
     if (class && PyModule_AddObjectRef(module, name, class) < 0) Py_CLEAR(class);
     return class;
 }
 
 int errors_init(PyObject *module, struct module_state *state) {
-    state->error = make_class(module, "Error", PyExc_Exception, "Base of kevyrt's exceptions.");
+    state->error = make_class(module, "Error", PyExc_Exception, NULL, "Base of kevyrt's exceptions.");
     if (!state->error) return -1;
     state->response_error =
-        make_class(module, "ResponseError", state->error,
+        make_class(module, "ResponseError", state->error, "ERR",
                    "An error reply. `code` is its first word, such as ERR or WRONGTYPE.");
-    state->server_stopped = make_class(module, "ServerStopped", state->error,
+    state->server_stopped = make_class(module, "ServerStopped", state->error, NULL,
                                        "The server is not running.");
-    state->forked_error = make_class(module, "ForkedError", state->error,
+    state->forked_error = make_class(module, "ForkedError", state->error, NULL,
                                      "The object belongs to the parent of this forked process.");
     if (!state->response_error || !state->server_stopped || !state->forked_error) return -1;
     for (int i = 0; i < CLASS_COUNT; i++) {
         state->classes[i] = make_class(module, error_classes[i].name, state->response_error,
-                                       error_classes[i].doc);
+                                       error_classes[i].code, error_classes[i].doc);
         if (!state->classes[i]) return -1;
     }
     return 0;
@@ -110,6 +114,7 @@ PyObject *errors_from_reply(struct module_state *state, const char *text, size_t
     return exception;
 }
 
+/* OSError itself picks the subclass, such as PermissionError. */
 static PyObject *raise_system(const struct kevyrt_error *error) {
     PyObject *arguments = Py_BuildValue("(is)", error->number, error->text);
     if (!arguments) return NULL;

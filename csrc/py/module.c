@@ -1,4 +1,4 @@
-/* The module: types, exceptions, and what belongs to the process: the log queue, options, fork. */
+/* The module: types, exceptions, and what belongs to the process: the log queue and the command line. */
 #include "py/module.h"
 
 #include <string.h>
@@ -20,16 +20,9 @@ static PyObject *core_log_next(PyObject *module, PyObject *unused) {
                                               "backslashreplace"));
 }
 
-static PyObject *core_log_interrupt(PyObject *module, PyObject *unused) {
+static PyObject *core_log_wanted(PyObject *module, PyObject *unused) {
     (void)module, (void)unused;
-    kevyrt_log_interrupt();
-    Py_RETURN_NONE;
-}
-
-static PyObject *core_mark_forked(PyObject *module, PyObject *unused) {
-    (void)unused;
-    state_of(module)->forked = 1;
-    Py_RETURN_NONE;
+    return PyBool_FromLong(kevyrt_log_wanted());
 }
 
 /* ---- Options -------------------------------------------------------------------------------------- */
@@ -108,13 +101,15 @@ static int core_clear(PyObject *module) {
 
 static PyMethodDef core_methods[] = {
     {"log_next", core_log_next, METH_NOARGS,
-     "log_next() -> tuple[int, str] | None\n\nThe next line of the log queue; sleeps. None: interrupted."},
-    {"log_interrupt", core_log_interrupt, METH_NOARGS, "log_interrupt()\n\nEnds one log_next()."},
-    {"mark_forked", core_mark_forked, METH_NOARGS,
-     "mark_forked()\n\nTells the module that this process is a forked child."},
+     "log_next($module, /)\n--\n\n"
+     "The next line of the log queue as level and text; sleeps until there is one.\n"
+     "None when no server runs and no line is left."},
+    {"log_wanted", core_log_wanted, METH_NOARGS,
+     "log_wanted($module, /)\n--\n\nMay log_next() give another line?"},
     {"parse_options", core_parse_options, METH_VARARGS,
-     "parse_options(words, standard_input=None) -> list[tuple[str, str]]\n\nredis-server's command line as\n"
-     "settings. ValueError: nonsense; OSError: the file cannot be read."},
+     "parse_options($module, words, standard_input=None, /)\n--\n\n"
+     "redis-server's command line as a list of settings: (name, value). ValueError:\n"
+     "nonsense; OSError: the file cannot be read."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -18,14 +18,9 @@ struct module_state {
     PyTypeObject *server_type, *session_type;
     PyObject *error, *response_error, *server_stopped, *forked_error;
     PyObject *classes[ERROR_CLASSES_MAX]; /* parallel to the table in errors.c */
-    int forked;                           /* set in a forked child */
 };
 
 extern struct PyModuleDef core_module;
-
-static inline struct module_state *module_state_of(PyTypeObject *type) {
-    return PyModule_GetState(PyType_GetModule(type));
-}
 
 /* ---- errors.c ------------------------------------------------------------------------------------- */
 int errors_init(PyObject *module, struct module_state *state);
@@ -58,21 +53,31 @@ int argument_bytes(PyObject *object, struct bytes *out, PyObject **owned);
 /* The object for RESP3 bytes; an error reply at the top is raised. */
 PyObject *replies_decode(struct module_state *state, const char *at, size_t len);
 
-/* ---- server.c, session.c, stats.c ------------------------------------------------------------------ */
-extern PyType_Spec server_type_spec, session_type_spec;
-
+/* ---- server.c ------------------------------------------------------------------------------------- */
 struct server_object {
     PyObject_HEAD
-    struct kevyrt_server *server;
-    struct module_state *state;
-    PyObject *weak_references;
+    struct kevyrt_server *server; /* NULL until __init__ has run */
+    struct module_state *state;   /* the type holds the module */
 };
 
+extern PyType_Spec server_type_spec;
+/* May the object be used at all? Raises ForkedError in a child, RuntimeError before __init__. */
+int server_check_usable(struct server_object *self);
+
+/* ---- calls.c -------------------------------------------------------------------------------------- */
 /* Runs a call, first without waiting, then with the GIL released. 0, or -1 with an exception. */
 int server_call(struct server_object *self, struct kevyrt_session *session, uint32_t db,
                 const struct arguments *arguments, struct kevyrt_reply *reply);
-int server_check_usable(struct server_object *self);
+PyObject *server_execute(struct server_object *self, PyObject *const *values, Py_ssize_t count,
+                         PyObject *names);
+PyObject *server_get(struct server_object *self, PyObject *const *values, Py_ssize_t count,
+                     PyObject *names);
+PyObject *server_set(struct server_object *self, PyObject *const *values, Py_ssize_t count,
+                     PyObject *names);
+PyObject *server_delete(struct server_object *self, PyObject *const *values, Py_ssize_t count,
+                        PyObject *names);
+
+/* ---- session.c, stats.c --------------------------------------------------------------------------- */
+extern PyType_Spec session_type_spec;
 PyObject *session_new(struct server_object *server);
 PyObject *stats_object(struct server_object *self);
-/* Parses a `db=` argument. */
-int parse_db(PyObject *value, uint32_t *db);

@@ -19,24 +19,40 @@ PyObject *session_new(struct server_object *server) {
     return PyErr_NoMemory();
 }
 
+static int session_traverse(struct session_object *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->server);
+    return 0;
+}
+
+/* A server may hold its own session. The server's object outlives the C session, which is a reference too. */
+static int session_clear(struct session_object *self) {
+    if (self->session) kevyrt_session_put(self->session);
+    self->session = NULL;
+    Py_CLEAR(self->server);
+    return 0;
+}
+
 static void session_dealloc(struct session_object *self) {
     PyTypeObject *type = Py_TYPE(self);
-    if (self->session) kevyrt_session_put(self->session);
-    Py_XDECREF(self->server);
+    PyObject_GC_UnTrack(self);
+    session_clear(self);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
-static bool session_is_open(struct session_object *self) {
-    if (self->session && !self->busy) return true;
-    PyErr_SetString(PyExc_RuntimeError, self->busy
-                                            ? "another thread is inside this session"
-                                            : "the session is closed");
-    return false;
+/* Raises why the session cannot be used now. Asked when the arguments are converted, which may run Python code. */
+static int session_check(struct session_object *self) {
+    if (self->server && server_check_usable(self->server) < 0) return -1;
+    if (self->session && !self->busy) return 0;
+    PyErr_SetString(PyExc_RuntimeError, self->session ? "another thread is inside this session"
+                                                      : "the session is closed");
+    return -1;
 }
 
 static PyObject *session_run(struct session_object *self, const struct arguments *arguments) {
     struct kevyrt_reply reply;
+    if (session_check(self) < 0) return NULL;
     self->busy = true;
     int result = server_call(self->server, self->session, 0, arguments, &reply);
     self->busy = false;
@@ -51,7 +67,6 @@ static PyObject *session_execute(struct session_object *self, PyObject *const *v
     struct arguments arguments;
     PyObject *object = NULL;
     int result = 0;
-    if (!session_is_open(self) || server_check_usable(self->server) < 0) return NULL;
     if (count == 0) {
         PyErr_SetString(PyExc_TypeError, "execute() needs a command");
         return NULL;
@@ -66,7 +81,7 @@ static PyObject *session_execute(struct session_object *self, PyObject *const *v
 
 static PyObject *session_close(struct session_object *self, PyObject *unused) {
     (void)unused;
-    if (self->session && !session_is_open(self)) return NULL;
+    if (self->session && session_check(self) < 0) return NULL;
     if (self->session) kevyrt_session_put(self->session);
     self->session = NULL;
     Py_RETURN_NONE;
@@ -85,9 +100,13 @@ static PyObject *session_exit(struct session_object *self, PyObject *const *valu
 
 static PyMethodDef session_methods[] = {
     {"execute", (PyCFunction)(void *)session_execute, METH_FASTCALL,
-     "execute(*args)\n\nRuns one command in the session's database, as Server.execute does."},
+     "execute($self, /, *args)\n--\n\n"
+     "Runs one command with the session's state, such as the database that SELECT chose.\n\n"
+     "Arguments, replies and errors are those of Server.execute; RuntimeError if the session\n"
+     "is closed, or another thread is inside it.\n\n"
+     ">>> session.execute(\"SELECT\", 3)\n'OK'"},
     {"close", (PyCFunction)(void *)session_close, METH_NOARGS,
-     "close()\n\nEnds the session. Does nothing if it is closed."},
+     "close($self, /)\n--\n\nEnds the session. Does nothing if it is closed."},
     {"__enter__", (PyCFunction)(void *)session_enter, METH_NOARGS, "The session."},
     {"__exit__", (PyCFunction)(void *)session_exit, METH_FASTCALL, "Closes the session."},
     {NULL, NULL, 0, NULL},
@@ -95,14 +114,18 @@ static PyMethodDef session_methods[] = {
 
 static PyType_Slot session_slots[] = {
     {Py_tp_dealloc, session_dealloc},
+    {Py_tp_traverse, session_traverse},
+    {Py_tp_clear, session_clear},
     {Py_tp_methods, session_methods},
-    {Py_tp_doc, "An in-process client with connection state of its own: its database, name and protocol."},
+    {Py_tp_doc, "An in-process client with connection state of its own: its database, its name.\n\n"
+     "Made by Server.session(); closed by close(), at the end of a `with` block, or when it is\n"
+     "collected. One thread at a time."},
     {0, NULL},
 };
 
 PyType_Spec session_type_spec = {
     .name = "kevyrt.Session",
     .basicsize = sizeof(struct session_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = session_slots,
 };

@@ -1,4 +1,4 @@
-/* Statistics as plain dicts; kevyrt/stats.py makes the dataclasses. */
+/* Statistics as plain dicts; kevyrt/_stats.py makes the dataclasses. */
 #include "py/module.h"
 
 static PyObject *shard_dict(const struct kevyrt_shard_stats *stats) {
@@ -26,9 +26,9 @@ static PyObject *shard_list(const struct kevyrt_stats *stats) {
 static PyObject *make_object(const struct kevyrt_stats *stats) {
     PyObject *shards = shard_list(stats);
     if (!shards) return NULL;
-    return Py_BuildValue("{s:s,s:s,s:K,s:K,s:K,s:N}", "io_backend", stats->io_backend, "io_reason",
+    return Py_BuildValue("{s:s,s:s,s:K,s:K,s:K,s:N}", "backend", stats->io_backend, "backend_reason",
                          stats->io_reason, "uptime_ms", stats->uptime_ms, "connections_received",
-                         stats->connections_received, "rejected_connections",
+                         stats->connections_received, "connections_rejected",
                          stats->rejected_connections, "shards", shards);
 }
 

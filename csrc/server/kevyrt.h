@@ -15,7 +15,6 @@
 #include "base/bytes.h"
 #include "base/version.h"
 
-
 enum { KEVYRT_SHARDS_MAX = 64 };
 
 enum kevyrt_status {
@@ -61,12 +60,13 @@ bool kevyrt_server_running(const struct kevyrt_server *server);
 bool kevyrt_server_usable(const struct kevyrt_server *server);
 /* The monotonic clock that deadlines are read on. */
 uint64_t kevyrt_now_ns(void);
-/* Waits until SHUTDOWN asked for a stop (KEVYRT_OK), the server stopped (KEVYRT_STOPPED) or the absolute
- * monotonic deadline passed (KEVYRT_TIMEOUT). The caller then calls kevyrt_server_stop. */
+/* Waits until the server has stopped (KEVYRT_STOPPED) or the absolute monotonic deadline has passed
+ * (KEVYRT_TIMEOUT). KEVYRT_OK: woken for another reason, such as a signal; look around and wait again. */
 enum kevyrt_status kevyrt_server_wait(struct kevyrt_server *server, uint64_t deadline_ns);
 
-/* The bound TCP port, or 0. */
+/* What the last start bound first: the TCP port, or 0; the address as `bind` names it, or "". */
 uint16_t kevyrt_server_port(const struct kevyrt_server *server);
+const char *kevyrt_server_host(const struct kevyrt_server *server);
 /* The value in force of a setting, as CONFIG GET shows it; false if there is no such setting. */
 bool kevyrt_server_setting(struct kevyrt_server *server, const char *name, char *out,
                            size_t capacity);
@@ -145,11 +145,12 @@ struct kevyrt_log_line {
     int level; /* enum log_level of base/assert.h */
     char text[500];
 };
-/* Takes the oldest line of the process-wide log queue; sleeps until there is one, until
- * kevyrt_log_interrupt, or until the absolute monotonic deadline. False: none. Bounded: when the queue
- * is full lines are counted and the count is reported. */
+/* Takes the oldest line of the process-wide log queue; sleeps until there is one. False: none until the absolute
+ * monotonic deadline, or none while no server of this process runs. Bounded: when the queue is full lines are
+ * counted and the count is reported. */
 bool kevyrt_log_next(struct kevyrt_log_line *out, uint64_t deadline_ns);
-void kevyrt_log_interrupt(void);
+/* May another line come? True while a server runs or a line is left. */
+bool kevyrt_log_wanted(void);
 
 /* ---- Command line ----------------------------------------------------------------------------------- */
 
@@ -162,8 +163,8 @@ void kevyrt_options_free(struct kevyrt_setting *settings, size_t count);
 
 /* ---- fork() ------------------------------------------------------------------------------------------ */
 
-/* Called by pthread_atfork or its equivalent; see DESIGN in docs/ARCHITECTURE.md, fork. In the child every server
- * answers KEVYRT_STOPPED and owns nothing. */
+/* Installed with pthread_atfork by the first kevyrt_server_new. In the child every server of the parent answers
+ * KEVYRT_STOPPED and owns nothing; putting it or a session of it frees nothing. */
 void kevyrt_fork_prepare(void);
 void kevyrt_fork_parent(void);
 void kevyrt_fork_child(void);

@@ -7,12 +7,10 @@
 #include "plat/errors.h"
 #include "server/server.h"
 
-enum { BIND_ADDRESS_MAX = 256 };
-
 /* One address of `bind`: "*" and "-::*" are every IPv4 and every IPv6 address; with a leading "-" an address that
  * this machine has not is skipped. */
 struct bind_address {
-    char host[BIND_ADDRESS_MAX];
+    char host[HOST_MAX];
     bool optional;
 };
 
@@ -37,6 +35,7 @@ static enum kevyrt_status listen_on(struct kevyrt_server *server, const struct b
     if (fd >= 0) {
         /* Further addresses share the port that the kernel chose for the first. */
         server->port = bound;
+        if (!*server->host) memcpy(server->host, address->host, sizeof server->host);
         out[(*count)++] = fd;
         return KEVYRT_OK;
     }
@@ -49,6 +48,7 @@ static enum kevyrt_status listen_tcp(struct kevyrt_server *server, int *out, uin
                                      struct kevyrt_error *error) {
     int port = config_port(&server->config);
     server->port = port > 0 ? (uint16_t)port : 0;
+    server->host[0] = 0;
     if (port == 0) return KEVYRT_OK;
     for (const char *at = config_bind(&server->config); *at;) {
         struct bind_address address;

@@ -4,6 +4,7 @@
  * under a leaf lock. When the ring is full the line is dropped and counted, and the count is a line of its own as soon
  * as there is room.
  */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,8 +20,8 @@ static struct {
     struct kevyrt_log_line lines[LOG_LINES];
     uint32_t first, count;
     uint64_t dropped;
-    atomic_u32 bell; /* futex: rung for every line and interrupt */
-    bool interrupted;
+    uint32_t servers; /* lock: how many run; while there is one, lines may come */
+    atomic_u32 bell;  /* futex: rung for every line and when the last server ends; seq_cst */
 } queue = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void append(int level, const char *text) {
@@ -29,26 +30,43 @@ static void append(int level, const char *text) {
     snprintf(line->text, sizeof line->text, "%s", text);
 }
 
+static void ring(int waiters) {
+    atomic_add_seq_cst(&queue.bell, 1);
+    futex_wake(&queue.bell, waiters);
+}
+
 static void enqueue(void *context, enum log_level level, const char *text) {
     (void)context;
     pthread_mutex_lock(&queue.lock);
     if (queue.count == LOG_LINES) queue.dropped++;
     else append((int)level, text);
     pthread_mutex_unlock(&queue.lock);
-    atomic_add_seq_cst(&queue.bell, 1);
-    futex_wake(&queue.bell, 1);
+    ring(1);
 }
 
 void log_queue_install(void) {
     log_hook_set(enqueue, NULL);
 }
 
-/* 1: a line; 0: none; -1: interrupted. */
-static int dequeue(struct kevyrt_log_line *out) {
+void log_queue_server_started(void) {
+    pthread_mutex_lock(&queue.lock);
+    queue.servers++;
+    pthread_mutex_unlock(&queue.lock);
+}
+
+void log_queue_server_stopped(void) {
+    pthread_mutex_lock(&queue.lock);
+    KRT_ASSERT(queue.servers > 0);
+    queue.servers--;
+    pthread_mutex_unlock(&queue.lock);
+    ring(INT_MAX);
+}
+
+enum dequeued { DEQUEUED_LINE, DEQUEUED_NONE, DEQUEUED_LAST };
+
+static enum dequeued dequeue(struct kevyrt_log_line *out) {
     char text[64];
-    int result = queue.count ? 1 : queue.interrupted ? -1 : 0;
-    if (result == -1) queue.interrupted = false;
-    if (result != 1) return result;
+    if (queue.count == 0) return queue.servers ? DEQUEUED_NONE : DEQUEUED_LAST;
     *out = queue.lines[queue.first];
     queue.first = (queue.first + 1) % LOG_LINES;
     queue.count--;
@@ -58,32 +76,38 @@ static int dequeue(struct kevyrt_log_line *out) {
         queue.dropped = 0;
         append(LOG_WARNING, text);
     }
-    return result;
+    return DEQUEUED_LINE;
 }
 
 bool kevyrt_log_next(struct kevyrt_log_line *out, uint64_t deadline_ns) {
     for (;;) {
         uint32_t seen = atomic_load_seq_cst(&queue.bell);
         pthread_mutex_lock(&queue.lock);
-        int result = dequeue(out);
+        enum dequeued result = dequeue(out);
         pthread_mutex_unlock(&queue.lock);
-        if (result) return result > 0;
+        if (result != DEQUEUED_NONE) return result == DEQUEUED_LINE;
         if (!futex_wait(&queue.bell, seen, deadline_ns)) return false;
     }
 }
 
-void kevyrt_log_interrupt(void) {
+bool kevyrt_log_wanted(void) {
     pthread_mutex_lock(&queue.lock);
-    queue.interrupted = true;
+    bool wanted = queue.servers || queue.count;
     pthread_mutex_unlock(&queue.lock);
-    atomic_add_seq_cst(&queue.bell, 1);
-    futex_wake(&queue.bell, INT32_MAX);
+    return wanted;
 }
 
 void log_queue_fork_prepare(void) {
     pthread_mutex_lock(&queue.lock);
 }
 
-void log_queue_fork_done(void) {
+void log_queue_fork_parent(void) {
+    pthread_mutex_unlock(&queue.lock);
+}
+
+void log_queue_fork_child(void) {
+    queue.servers = 0;
+    queue.count = 0;
+    queue.dropped = 0;
     pthread_mutex_unlock(&queue.lock);
 }

@@ -1,6 +1,6 @@
 /* The life of a server.
  *
- *   new ──▶ STOPPED ──start──▶ RUNNING ──stop, SHUTDOWN──▶ STOPPED ──last put──▶ gone
+ *   new ──▶ STOPPED ──start──▶ RUNNING ──stop, SHUTDOWN──▶ STOPPING ──▶ STOPPED ──last put──▶ gone
  *
  * Locks, in this order: `control` serializes start and stop of the outside; `life` guards the fabric's
  * start and stop, and is the only one that the keeper takes (SHUTDOWN), so that joining the keeper under
@@ -124,6 +124,7 @@ void kevyrt_server_get(struct kevyrt_server *server) {
 }
 
 void kevyrt_server_put(struct kevyrt_server *server) {
+    if (server->forked) return; /* what another thread was changing at the fork stays as it was */
     if (atomic_sub_acq_rel(&server->references, 1) != 1) return;
     kevyrt_server_stop(server);
     list_remove(server);
@@ -166,20 +167,66 @@ static enum kevyrt_status start_fabric(struct kevyrt_server *server, struct kevy
                        system_error_text(result));
 }
 
+static void log_start(const struct kevyrt_server *server) {
+    bool uring = server->fabric.settings.reactor == REACTOR_URING;
+    log_line(LOG_NOTICE, "Server started: port %u, %u shards, %s (%s)", server->port,
+             server->fabric.settings.shard_count, uring ? "io_uring" : "epoll", server->io_reason);
+}
+
+/* ---- Who may sleep on a baton ---------------------------------------------------------------------- */
+
+bool server_enter(struct kevyrt_server *server) {
+    atomic_add_seq_cst(&server->waiters, 1);
+    if (atomic_load_seq_cst(&server->state) == SERVER_RUNNING) return true;
+    server_leave(server);
+    return false;
+}
+
+void server_leave(struct kevyrt_server *server) {
+    if (atomic_sub_acq_rel(&server->waiters, 1) == 1) futex_wake(&server->waiters, INT32_MAX);
+}
+
+/* The batons are CLOSED, so everybody is on the way out, and nobody new goes to sleep. */
+static void await_waiters(struct kevyrt_server *server) {
+    uint32_t count;
+    while ((count = atomic_load_seq_cst(&server->waiters)))
+        futex_wait(&server->waiters, count, FUTEX_NO_DEADLINE);
+}
+
+/* ---- Stop ----------------------------------------------------------------------------------------- */
+
+static void stop_running(struct kevyrt_server *server) {
+    atomic_store_seq_cst(&server->state, SERVER_STOPPING);
+    fabric_stop(&server->fabric);
+    listeners_remove_files(server);
+    await_waiters(server);
+    log_line(LOG_NOTICE, "Server stopped");
+    atomic_store_seq_cst(&server->state, SERVER_STOPPED);
+    atomic_add_seq_cst(&server->ends, 1);
+    futex_wake(&server->ends, INT32_MAX);
+    log_queue_server_stopped();
+}
+
 static void stop_locked(struct kevyrt_server *server) {
     pthread_mutex_lock(&server->life);
-    if (atomic_load_acquire(&server->state) == SERVER_RUNNING) {
-        atomic_store_release(&server->state, SERVER_STOPPED);
-        fabric_stop(&server->fabric);
-        listeners_remove_files(server);
-    }
+    if (atomic_load_acquire(&server->state) == SERVER_RUNNING) stop_running(server);
     pthread_mutex_unlock(&server->life);
-    atomic_add_seq_cst(&server->shutdown, 1);
-    futex_wake(&server->shutdown, INT32_MAX);
 }
 
 static void stop_on_keeper(void *context) {
     stop_locked(context);
+}
+
+static enum kevyrt_status start_locked(struct kevyrt_server *server, struct kevyrt_error *error) {
+    pthread_mutex_lock(&server->life);
+    enum kevyrt_status status = start_fabric(server, error);
+    if (status == KEVYRT_OK) {
+        log_queue_server_started();
+        atomic_store_seq_cst(&server->state, SERVER_RUNNING);
+        log_start(server);
+    }
+    pthread_mutex_unlock(&server->life);
+    return status;
 }
 
 static enum kevyrt_status start_controlled(struct kevyrt_server *server,
@@ -194,10 +241,7 @@ static enum kevyrt_status start_controlled(struct kevyrt_server *server,
                            system_error_text(result));
     server->keeper_running = true;
     server->started_ms = clock_wall_ms();
-    pthread_mutex_lock(&server->life);
-    enum kevyrt_status status = start_fabric(server, error);
-    if (status == KEVYRT_OK) atomic_store_release(&server->state, SERVER_RUNNING);
-    pthread_mutex_unlock(&server->life);
+    enum kevyrt_status status = start_locked(server, error);
     if (status != KEVYRT_OK) {
         keeper_stop(&server->keeper);
         server->keeper_running = false;
@@ -211,8 +255,6 @@ enum kevyrt_status kevyrt_server_start(struct kevyrt_server *server, struct kevy
     pthread_mutex_unlock(&server->control);
     return status;
 }
-
-/* ---- Stop ----------------------------------------------------------------------------------------- */
 
 void kevyrt_server_stop(struct kevyrt_server *server) {
     if (server->forked) return;
@@ -240,15 +282,17 @@ uint64_t kevyrt_now_ns(void) {
 }
 
 enum kevyrt_status kevyrt_server_wait(struct kevyrt_server *server, uint64_t deadline_ns) {
-    for (;;) {
-        uint32_t seen = atomic_load_seq_cst(&server->shutdown);
-        if (!kevyrt_server_running(server)) return KEVYRT_STOPPED;
-        if (!futex_wait(&server->shutdown, seen, deadline_ns)) return KEVYRT_TIMEOUT;
-    }
+    uint32_t seen = atomic_load_seq_cst(&server->ends);
+    if (atomic_load_seq_cst(&server->state) == SERVER_STOPPED) return KEVYRT_STOPPED;
+    return futex_wait(&server->ends, seen, deadline_ns) ? KEVYRT_OK : KEVYRT_TIMEOUT;
 }
 
 uint16_t kevyrt_server_port(const struct kevyrt_server *server) {
     return server->port;
+}
+
+const char *kevyrt_server_host(const struct kevyrt_server *server) {
+    return server->host;
 }
 
 bool kevyrt_server_setting(struct kevyrt_server *server, const char *name, char *out,
@@ -262,7 +306,11 @@ enum kevyrt_status kevyrt_server_adopt(struct kevyrt_server *server, int fd,
     if (result < 0)
         return server_fail(error, KEVYRT_SYSTEM, result, "cannot adopt descriptor %d: %s", fd,
                            system_error_text(result));
-    result = fabric_adopt(&server->fabric, fd);
+    result = -ESHUTDOWN;
+    if (server_enter(server)) {
+        result = fabric_adopt(&server->fabric, fd);
+        server_leave(server);
+    }
     if (result == 0) return KEVYRT_OK;
     if (result == -ESHUTDOWN) return server_fail(error, KEVYRT_STOPPED, 0, "the server is stopped");
     return server_fail(error, KEVYRT_SYSTEM, result, "cannot adopt descriptor %d: %s", fd,
@@ -279,7 +327,7 @@ void kevyrt_fork_prepare(void) {
 }
 
 void kevyrt_fork_parent(void) {
-    log_queue_fork_done();
+    log_queue_fork_parent();
     pthread_mutex_unlock(&list_lock);
 }
 
@@ -290,6 +338,6 @@ void kevyrt_fork_child(void) {
         fabric_close_in_child(&server->fabric);
     }
     descriptors_close_all();
-    log_queue_fork_done();
+    log_queue_fork_child();
     pthread_mutex_unlock(&list_lock);
 }
