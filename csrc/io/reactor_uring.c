@@ -9,6 +9,7 @@
  *      paused                                 RECEIVE           cancel of the receive
  *      paused, not ended                      no WATCH          poll for errors and hang-ups
  *      a send was asked for                   no SEND           send (one iovec) or sendmsg
+ *      a send found no room                   no SEND           poll for room
  *      closing                                anything          cancels
  *      closing                                nothing           close, EVENT_CLOSED
  *
@@ -116,13 +117,17 @@ static void prepare_message(struct uring *u, struct io_uring_sqe *sqe, const str
     io_uring_prep_sendmsg(sqe, s->fd, message, MSG_NOSIGNAL | MSG_WAITALL);
 }
 
-/* MSG_WAITALL: the kernel goes on after a short send by itself, and completes once. */
+/* MSG_WAITALL: the kernel goes on after a short send by itself, and completes once. It gives up with
+ * EAGAIN when its poll wakes too often without room, as it does once the peer has ended its own
+ * direction; then the room alone is polled for. */
 static bool submit_send(struct uring *u, struct io_socket *s) {
     struct io_uring_sqe *sqe = submission(u);
     if (sqe == NULL) {
         return false;
     }
-    if (s->send_count == 1) {
+    if (KRT_UNLIKELY(s->blocked)) {
+        io_uring_prep_poll_add(sqe, s->fd, POLLOUT);
+    } else if (s->send_count == 1) {
         size_t len = s->send_at->iov_len < SEND_BYTES_MAX ? s->send_at->iov_len : SEND_BYTES_MAX;
         io_uring_prep_send(sqe, s->fd, s->send_at->iov_base, len, MSG_NOSIGNAL | MSG_WAITALL);
     } else {
@@ -405,6 +410,12 @@ static bool on_receive(struct uring *u, const struct completion *c, struct react
 static bool on_send(struct uring *u, const struct completion *c, struct reactor_event *event) {
     struct io_socket *s = io_table_find(&u->table, c->token);
     if (s == NULL || !operation_over(u, s, ARMED_SEND)) {
+        return false;
+    }
+    bool had_room = !s->blocked;
+    s->blocked = c->result == -EAGAIN;
+    if (KRT_UNLIKELY(!had_room || s->blocked)) {
+        enrol(u, s); /* to wait for room, or to send now that there is */
         return false;
     }
     s->sending = false;

@@ -35,6 +35,7 @@ struct client {
     uint8_t proto;          /* 2 or 3 */
     bool authenticated;
     bool close_after_reply; /* QUIT and protocol errors: answer what is there, then close */
+    bool close_unanswered;  /* with close_after_reply: what is not sent yet is not sent either */
     bool session;           /* in process: there is no connection behind it */
 };
 

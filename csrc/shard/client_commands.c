@@ -66,12 +66,12 @@ static bool is_plain_text(struct bytes text) {
     return true;
 }
 
-static bool set_text(struct call *call, enum client_text which, struct bytes text) {
+/* `what` is how the error calls it. */
+static bool set_text(struct call *call, enum client_text which, struct bytes what,
+                     struct bytes text) {
     if (!is_plain_text(text)) {
-        call_error_format(call, "ERR %s cannot contain spaces, newlines or special characters.",
-                          which == CLIENT_NAME       ? "Client names"
-                          : which == CLIENT_LIB_NAME ? "lib-name"
-                                                     : "lib-ver");
+        call_error_format(call, "ERR %.*s cannot contain spaces, newlines or special characters.",
+                          (int)what.len, what.at);
         return false;
     }
     if (client_set_text(call->client, which, text)) return true;
@@ -79,8 +79,12 @@ static bool set_text(struct call *call, enum client_text which, struct bytes tex
     return false;
 }
 
+static bool set_name(struct call *call, struct bytes name) {
+    return set_text(call, CLIENT_NAME, BYTES_LITERAL("Client names"), name);
+}
+
 static void client_setname_command(struct call *call) {
-    if (client_of(call) && set_text(call, CLIENT_NAME, call->argv[2])) reply_ok(call->reply);
+    if (client_of(call) && set_name(call, call->argv[2])) reply_ok(call->reply);
 }
 
 static void client_getname_command(struct call *call) {
@@ -98,7 +102,7 @@ static void client_setinfo_command(struct call *call) {
         call_error_format(call, "ERR Unrecognized option '%.*s'", (int)attribute.len, attribute.at);
         return;
     }
-    if (set_text(call, which, call->argv[3])) reply_ok(call->reply);
+    if (set_text(call, which, attribute, call->argv[3])) reply_ok(call->reply);
 }
 
 static void client_id_command(struct call *call) {
@@ -150,10 +154,7 @@ static bool hello_parse(struct call *call, struct hello *hello) {
 /* Checks everything before it changes anything. */
 static bool hello_apply(struct call *call, const struct hello *hello) {
     struct client *client = call->client;
-    if (hello->has_name && !is_plain_text(hello->name)) {
-        call_error(call, "ERR Client names cannot contain spaces, newlines or special characters.");
-        return false;
-    }
+    if (hello->has_name && !is_plain_text(hello->name)) return set_name(call, hello->name);
     if (hello->has_auth && !authenticate(call, hello->user, hello->password)) return false;
     if (!client->authenticated) {
         call_error(call, "NOAUTH HELLO must be called with the client already authenticated, "
@@ -162,7 +163,7 @@ static bool hello_apply(struct call *call, const struct hello *hello) {
                          "same time");
         return false;
     }
-    if (hello->has_name && !set_text(call, CLIENT_NAME, hello->name)) return false;
+    if (hello->has_name && !set_name(call, hello->name)) return false;
     client->proto = call->reply->proto = (uint8_t)hello->proto;
     atomic_store_relaxed(&client->card->proto, client->proto);
     return true;
@@ -196,8 +197,10 @@ static void select_command(struct call *call) {
     int64_t db;
     struct client *client = client_of(call);
     if (!client) return;
-    if (!bytes_to_int64(call->argv[1], &db) || db < INT32_MIN || db > INT32_MAX) {
-        call_error(call, "ERR value is not an integer or out of range");
+    if (!call_integer(call, 1, &db)) return;
+    if (db < INT32_MIN || db > INT32_MAX) {
+        call_error(call, "ERR value is out of range, value must between -2147483648 and "
+                         "2147483647");
     } else if (db < 0 || (uint64_t)db >= call->domain->database_count) {
         call_error(call, "ERR DB index is out of range");
     } else {

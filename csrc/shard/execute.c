@@ -5,15 +5,36 @@ static bool lacks_authentication(const struct client *client, const struct comma
     return KRT_UNLIKELY(!client->authenticated) && !(command->flags & CMD_NO_AUTH);
 }
 
+/* A web page can make a browser send us an HTTP request whose body holds commands: as Redis does, its
+ * first line ends the connection without an answer. */
+static bool is_http(const struct request *request) {
+    return bytes_is(request->argv[0], "post") || bytes_is(request->argv[0], "host:");
+}
+
+static void refuse_unknown(struct client *client, struct reply *reply,
+                           const struct request *request) {
+    if (client && is_http(request)) client->close_after_reply = client->close_unanswered = true;
+    else call_reply_unknown(reply, request->argv, request->argc);
+}
+
+/* A container runs nothing by itself, but a call of it alone is a known command too short. */
+static bool is_known(const struct command *command) {
+    return command && (command->handler || command->subcommand_count);
+}
+
 bool execute_refused(struct client *client, struct reply *reply, const struct request *request,
                      const struct plan *plan) {
-    if (KRT_UNLIKELY(!plan->command || !plan->command->handler)) {
-        call_reply_unknown(reply, request->argv, request->argc);
+    if (KRT_UNLIKELY(!is_known(plan->command))) {
+        refuse_unknown(client, reply, request);
         return true;
     }
     if (KRT_UNLIKELY(!plan->arity_ok)) {
         reply_error_format(reply, "ERR wrong number of arguments for '%s' command",
                            plan->command->full_name);
+        return true;
+    }
+    if (KRT_UNLIKELY(!plan->command->handler)) { /* a container whose subcommands have one */
+        refuse_unknown(client, reply, request);
         return true;
     }
     if (client && lacks_authentication(client, plan->command)) {

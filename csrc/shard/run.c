@@ -189,6 +189,10 @@ bool run_connection(struct shard *shard, struct connection *connection) {
     shard->io.slice_commands += state.run->count;
     enum run_outcome outcome = run_requests(&state);
     if (outcome == RUN_STOPPING) return false;
+    if (KRT_UNLIKELY(connection->client.close_unanswered)) {
+        connection_end(shard, connection);
+        return false;
+    }
     connection_want_ready(shard, connection);
     connection->suspended = outcome == RUN_SUSPENDED;
     if (connection->suspended || connection->client.close_after_reply) return false;

@@ -38,8 +38,6 @@ MALFORMED = {
     "count-int64-max": b"*9223372036854775807\r\n",
     "count-float": b"*1.0\r\n",
     "count-leading-zero": b"*01\r\n$4\r\nPING\r\n",
-    "count-string-too-big": b"*" + b"1" * 70_000,
-    "bulk-string-too-big": b"*1\r\n$" + b"1" * 70_000,
     "inline-quotes-open": b'SET a "b\r\n',
     "inline-single-quotes-open": b"SET a 'b\r\n",
     "inline-text-after-quotes": b'SET a "b"c\r\n',
@@ -47,8 +45,13 @@ MALFORMED = {
     "inline-quote-at-end": b'GET "\r\n',
 }
 
-# The limit is on a line that has not ended, so nothing may come behind it.
-ENDLESS_LINE = b"a" * 70_000
+# The limit is on a line that has not ended: whether Redis refuses one that ends behind the limit
+# depends on how its reads cut the line, so nothing may come behind these.
+ENDLESS = {
+    "inline-too-big": b"a" * 70_000,
+    "count-string-too-big": b"*" + b"1" * 70_000,
+    "bulk-string-too-big": b"*1\r\n$" + b"1" * 70_000,
+}
 
 # Each leaves the connection in order: a PING behind it is answered.
 TOLERATED = {
@@ -115,6 +118,11 @@ def _cases() -> list[Case]:
                 Do("GET before", on=1),
             )
         )
+    for name, data in ENDLESS.items():
+        cases.append(case(f"malformed-{name}", Send(data), END))
+        cases.append(
+            case(f"malformed-behind-{name}", Send(SET_BEFORE + data), END, Do("GET before", on=1))
+        )
     for name, data in TOLERATED.items():
         replies = Send(data + encode("ECHO", "the end") + encode("QUIT"))
         cases.append(case(f"tolerated-{name}", replies, END))
@@ -126,16 +134,6 @@ def _cases() -> list[Case]:
 
 CASES = [
     *_cases(),
-    case("malformed-inline-too-big", Send(ENDLESS_LINE), END),
-    case(
-        "malformed-behind-inline-too-big",
-        Send(SET_BEFORE + ENDLESS_LINE),
-        END,
-        Do("GET before", on=1),
-    ),
-    case(
-        "inline-longer-than-the-limit-but-ended", Send(ENDLESS_LINE + b"\r\n" + encode("QUIT")), END
-    ),
     case("split-bytewise", Send(SPLIT, piece=1), Read(SPLIT_REPLIES)),
     case("split-in-threes", Send(SPLIT * 20, piece=3), Read(SPLIT_REPLIES * 20)),
     case("split-in-hundreds", Send(SPLIT * 50, piece=101), Read(SPLIT_REPLIES * 50)),

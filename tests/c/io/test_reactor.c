@@ -409,6 +409,34 @@ static void test_half_close(void **state) {
     close(fds[1]);
 }
 
+/* More than the socket buffers take, for a peer that has said its last word and reads late. */
+static void test_half_close_with_a_late_reader(void **state) {
+    enum { BYTES = 8 << 20 };
+    struct world *world = world_of(state);
+    static char bytes[BYTES];
+    int fds[2];
+    size_t received = 0;
+    tcp_pair_open(fds);
+    struct conn *conn = conn_new(world, fds[0]);
+    world->keep_open = true;
+    shutdown(fds[1], SHUT_WR);
+    world_until(world, &world->ended, 1);
+    conn_queue(conn, bytes, BYTES);
+    for (int i = 0; i < 20; i++) {
+        world_turn(world, MS);
+    }
+    for (int i = 0; i < 20000 && received < BYTES; i++) {
+        ssize_t n = recv(fds[1], bytes, 1 << 16, MSG_DONTWAIT);
+        received += n > 0 ? (size_t)n : 0;
+        assert_int_not_equal(n, 0);
+        world_turn(world, n > 0 ? 0 : MS);
+    }
+    assert_int_equal(received, BYTES);
+    assert_int_equal(conn->sent_error, 0);
+    remove_and_free(world, conn);
+    close(fds[1]);
+}
+
 static void test_vanishing_peers(void **state) {
     struct world *world = world_of(state);
     static char flood[200000];
@@ -731,6 +759,7 @@ static const struct named_test tests[] = {
     TEST(test_reset_while_paused),
     TEST(test_hang_up_while_paused),
     TEST(test_half_close),
+    TEST(test_half_close_with_a_late_reader),
     TEST(test_vanishing_peers),
     TEST(test_remove_in_flight),
     TEST(test_reuse),
