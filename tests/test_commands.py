@@ -4,67 +4,13 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from harness.definitions import DEFINITIONS, Row, parse_definitions
 
 ROOT = Path(__file__).resolve().parent.parent
-DEFINITIONS = ROOT / "csrc" / "cmd" / "commands.def"
 REFERENCE = ROOT.parent / "shared" / "compat" / "commands.tsv"
-
-ROW_START = re.compile(r"^(SUBCOMMAND|COMMAND)\(", re.MULTILINE)
-DERIVED_FLAGS = {"MOVABLE_KEYS"}  # computed from the key specs in Redis, absent from its sources
-
-
-@dataclass(frozen=True)
-class Row:
-    name: str
-    arity: int
-    since: str
-    owner: str
-    group: str
-    flags: frozenset[str]
-
-
-def arguments_of(text: str, start: int) -> list[str]:
-    """The top-level arguments of the macro call whose first argument begins at `start`."""
-    arguments = [""]
-    depth = 0
-    quoted = False
-    for character in text[start:]:
-        quoted ^= character == '"'
-        if not quoted and character == ")" and depth == 0:
-            return [" ".join(argument.split()) for argument in arguments]
-        if not quoted and character == "," and depth == 0:
-            arguments.append("")
-            continue
-        if not quoted:
-            depth += {"(": 1, ")": -1}.get(character, 0)
-        arguments[-1] += character
-    raise AssertionError("a row of commands.def does not end")
-
-
-def parse_row(kind: str, arguments: list[str]) -> Row:
-    name = arguments.pop(0).strip('"')
-    if kind == "SUBCOMMAND":
-        name += " " + arguments.pop(0).strip('"')
-    arity, since, owner, group, flags = arguments[:5]
-    return Row(
-        name=name.upper(),
-        arity=int(arity),
-        since=since.strip('"'),
-        owner=owner.lower(),
-        group=group.lower(),
-        flags=frozenset(re.findall(r"CMD_(\w+)", flags)) - {"NONE"} - DERIVED_FLAGS,
-    )
-
-
-def parse_definitions() -> Iterator[Row]:
-    text = re.sub(r"/\*.*?\*/", "", DEFINITIONS.read_text(), flags=re.DOTALL)
-    for match in ROW_START.finditer(text):
-        yield parse_row(match[1], arguments_of(text, match.end()))
 
 
 def reference_row(fields: dict[str, str]) -> Row:
@@ -96,9 +42,7 @@ def reference() -> dict[str, Row]:
     return {row.name: row for row in rows}
 
 
-def test_every_known_command_has_its_row(
-    table: dict[str, Row], reference: dict[str, Row]
-) -> None:
+def test_every_known_command_has_its_row(table: dict[str, Row], reference: dict[str, Row]) -> None:
     known = {name: row for name, row in reference.items() if row.owner != "absent"}
     missing = sorted(known.keys() - table.keys())
     assert not missing

@@ -37,7 +37,10 @@
     { .type = KEY_FIND_UNKNOWN }
 #define SPEC(begin_, find_, flags_) \
     { .flags = (flags_), .begin = begin_, .find = find_ }
+#define SPEC_NOTED(begin_, find_, flags_, note_) \
+    { .flags = (flags_), .begin = begin_, .find = find_, .note = (note_) }
 #define KEY(at, flags_) SPEC(INDEX(at), RANGE(0, 1, 0), flags_)
+#define KEY_NOTED(at, flags_, note_) SPEC_NOTED(INDEX(at), RANGE(0, 1, 0), flags_, note_)
 
 #define SPEC_LIST(...)          \
     (const struct key_spec[]) { \

@@ -115,6 +115,8 @@ enum command_flag_bit { COMMAND_FLAGS(X) CMD_BIT_COUNT };
 #define X(name, text) COMMAND_BIT(CMD_, name),
 enum command_flags { CMD_NONE = 0, COMMAND_FLAGS(X) };
 #undef X
+/* Those without a name. */
+#define CMD_UNLISTED (CMD_MAY_REPLICATE | CMD_SENTINEL | CMD_PROTECTED | CMD_TOUCHES_ARBITRARY_KEYS)
 
 #define X(name, text) ACL_BIT_##name,
 enum command_acl_bit { COMMAND_ACL(X) ACL_BIT_COUNT };
@@ -165,6 +167,7 @@ struct key_spec {
         int16_t first; /* KEYNUM: position of the first key, relative to begin */
         int16_t step;
     } find;
+    const char *note; /* for people; NULL if there is none */
 };
 
 struct command {

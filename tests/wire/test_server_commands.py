@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import pytest
-from harness.cases import Case, Do, Pipe, Until, case, unordered_flags, unordered_pairs
+from harness.cases import (
+    MASKED,
+    Case,
+    Do,
+    Pipe,
+    Until,
+    case,
+    mask_field,
+    unordered_flags,
+    unordered_pairs,
+)
 from harness.compare import Oracle
+from harness.definitions import parse_definitions
 from harness.process import Server
 from harness.resp import Reply, integer, text_of
+
+COMMANDS = [row.name.lower().replace(" ", "|") for row in parse_definitions()]
 
 CORE_COMMANDS = [
     *(
@@ -25,6 +38,27 @@ CORE_COMMANDS = [
     *("get", "incr", "mget", "mset", "set", "auth"),
 ]
 
+SUBCOMMANDS_AT = 9  # in a row of COMMAND INFO
+
+
+def _unordered_sets(reply: Reply) -> Reply:
+    """Sets as multisets, at any depth: RESP3 says which collections have no order."""
+    if reply.kind == "map":
+        return Reply("map", tuple((key, _unordered_sets(value)) for key, value in reply.value))
+    if not isinstance(reply.value, tuple):
+        return reply
+    items = [_unordered_sets(item) for item in reply.value]
+    return Reply(reply.kind, tuple(sorted(items, key=repr) if reply.kind == "set" else items))
+
+
+def _own_row(reply: Reply) -> Reply:
+    """COMMAND INFO of one command without the rows of its subcommands."""
+    (row,) = _unordered_sets(reply).value
+    if row.kind == "array" and row.value[SUBCOMMANDS_AT].value:
+        row = Reply("array", (*row.value[:SUBCOMMANDS_AT], MASKED))
+    return Reply("array", (row,))
+
+
 CASES = [
     *(
         case(
@@ -37,6 +71,11 @@ CASES = [
         "command-info-unknown",
         "COMMAND INFO nosuch",
         Do("COMMAND INFO nosuch get nosuch", mask=unordered_flags),
+    ),
+    case(
+        "command-info-every",
+        Do("HELLO 3", mask=mask_field(b"id")),
+        *(Do(f"COMMAND INFO {name}", mask=_own_row) for name in COMMANDS),
     ),
     case("command-info-upper-case", Do("command info GET", mask=unordered_flags)),
     case("command-info-subcommand-unknown", "COMMAND INFO client|nope", "COMMAND INFO get|x"),
@@ -154,6 +193,18 @@ def test_command_count_is_the_length_of_command(subject: Server) -> None:
         names = [row.value[0].value for row in rows.value]
         assert len(set(names)) == len(names)
         assert {b"get", b"set", b"client", b"config", b"hello"} <= set(names)
+        assert connection.do("COMMAND", "INFO").value == rows.value
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_containers_hold_the_rows_of_their_subcommands(subject: Server, protocol: int) -> None:
+    with subject.connect() as connection:
+        connection.do("HELLO", protocol)
+        rows = connection.do("COMMAND").value
+        nested = [sub for row in rows for sub in row.value[SUBCOMMANDS_AT].value]
+        alone = connection.do("COMMAND", "INFO", *(sub.value[0].value for sub in nested))
+    assert len(nested) > 50
+    assert list(alone.value) == nested
 
 
 INFO_FIELDS = {
