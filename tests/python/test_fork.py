@@ -1,0 +1,334 @@
+"""fork(): the child's copies raise ForkedError and own nothing; the parent does not notice."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from programs import Program
+
+import kevyrt
+
+CHILD_TIMEOUT_S = 20
+
+
+@pytest.fixture(autouse=True)
+def _no_warning() -> Iterator[None]:
+    """From 3.12 on Python warns about any fork of a process with threads."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+def in_child(work: Callable[[], None]) -> None:
+    """Runs it in a forked child, which must end soon and well."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.close(reading)
+            work()
+            code = 0
+        except BaseException:
+            os.write(writing, traceback.format_exc().encode()[-4000:])
+        finally:
+            os._exit(code)
+    os.close(writing)
+    deadline = time.monotonic() + CHILD_TIMEOUT_S
+    with open(reading) as pipe:
+        while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0):
+            if time.monotonic() > deadline:
+                os.kill(pid, 9)
+                os.waitpid(pid, 0)
+                raise AssertionError("the child hangs")
+            time.sleep(0.002)
+        assert ended[1] == 0, pipe.read() or f"status {ended[1]}"
+
+
+def all_calls(server: kevyrt.Server) -> list[Callable[[], Any]]:
+    return [
+        lambda: server.get("k"),
+        lambda: server.get("k", db=99),
+        lambda: server.set("k", "child"),
+        lambda: server.set("k", "child", nx=True),
+        lambda: server.delete("k"),
+        lambda: server.delete(),
+        lambda: server.execute("PING"),
+        lambda: server.execute("NOSUCH"),
+        lambda: server.adopt(0),
+        lambda: server.wait(0),
+        lambda: server.port,
+        lambda: server.url,
+        server.session,
+        server.stats,
+        server.start,
+        server.stop,
+    ]
+
+
+def check_forked(server: kevyrt.Server) -> None:
+    for number, call in enumerate(all_calls(server)):
+        try:
+            call()
+        except kevyrt.ForkedError:
+            continue
+        raise AssertionError(f"call {number} raises nothing")
+    assert not server.running
+
+
+def check_own(threads: int = 2) -> None:
+    """A server of the child's own works."""
+    with kevyrt.Server(threads=threads) as own:
+        own.set("k", "own")
+        assert own.get("k") == b"own"
+        with socket.create_connection(("127.0.0.1", own.port), timeout=10) as client:
+            client.sendall(b"GET k\r\n")
+            assert client.recv(100) == b"$3\r\nown\r\n"
+
+
+def test_before_the_start() -> None:
+    server = kevyrt.Server()
+    in_child(lambda: check_forked(server))
+    with server:
+        assert server.execute("PING") == "PONG"
+
+
+@pytest.mark.parametrize("io", ["io_uring", "epoll"])
+def test_running(io: Any) -> None:
+    try:
+        server = kevyrt.Server(threads=3, io=io).start()
+    except OSError as error:
+        pytest.skip(str(error))
+    with server, socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        server.set("k", "parent")
+
+        def work() -> None:
+            check_forked(server)
+            check_own()
+            check_forked(server)
+
+        in_child(work)
+        assert server.get("k") == b"parent"
+        client.sendall(b"GET k\r\n")
+        assert client.recv(100) == b"$6\r\nparent\r\n"
+
+
+def test_stopped() -> None:
+    server = kevyrt.Server().start()
+    server.stop()
+    in_child(lambda: check_forked(server))
+    with server:
+        pass
+
+
+def test_sessions() -> None:
+    with kevyrt.Server() as server, server.session() as session:
+
+        def work() -> None:
+            with pytest.raises(kevyrt.ForkedError):
+                session.execute("PING")
+
+        in_child(work)
+        assert session.execute("PING") == "PONG"
+
+
+def test_the_child_drops_its_copies() -> None:
+    servers = [kevyrt.Server().start(), kevyrt.Server()]
+    sessions = [servers[0].session()]
+
+    def work() -> None:
+        sessions.clear()
+        servers.clear()
+        check_own()
+
+    in_child(work)
+    assert servers[0].execute("PING") == "PONG"
+    servers[0].stop()
+
+
+def test_the_child_leaves_the_with_block() -> None:
+    with kevyrt.Server() as server:
+
+        def work() -> None:
+            server.__exit__(None, None, None)
+
+        in_child(work)
+        assert server.execute("PING") == "PONG"
+
+
+@pytest.mark.parametrize("io", ["io_uring", "epoll"])
+def test_the_child_holds_neither_port_nor_connections(io: Any) -> None:
+    """Of sockets a child inherits nothing: a stop of the parent's is whole while it lives."""
+    try:
+        server = kevyrt.Server(io=io).start()
+    except OSError as error:
+        pytest.skip(str(error))
+    port = server.port
+    client = socket.create_connection(("127.0.0.1", port), timeout=10)
+    client.sendall(b"PING\r\n")
+    assert client.recv(100) == b"+PONG\r\n"
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(writing)
+        os.read(reading, 1)
+        os._exit(0)
+    os.close(reading)
+    try:
+        server.stop()
+        assert client.recv(1) == b""
+        with kevyrt.Server(port=port):
+            pass
+    finally:
+        client.close()
+        os.close(writing)
+        assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_while_other_threads_are_in_calls() -> None:
+    with kevyrt.Server(threads=3) as server:
+        end = threading.Event()
+
+        def call() -> None:
+            while not end.is_set():
+                server.set("k", "v" * 3000)
+                server.execute("MSET", "a", 1, "b", 2, "c", 3)
+                server.stats()
+                with server.session() as session:
+                    session.execute("CLIENT", "SETNAME", "x")
+
+        callers = [threading.Thread(target=call) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+
+        def work() -> None:
+            check_forked(server)
+            check_own()
+
+        try:
+            for _ in range(15):
+                in_child(work)
+        finally:
+            end.set()
+            for caller in callers:
+                caller.join(10)
+        assert server.get("a") == b"1"
+
+
+def test_while_other_threads_start_and_stop() -> None:
+    end = threading.Event()
+
+    def turn() -> None:
+        server = kevyrt.Server(threads=2)
+        while not end.is_set():
+            with server:
+                server.set("k", "v")
+
+    workers = [threading.Thread(target=turn) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    try:
+        for _ in range(15):
+            in_child(check_own)
+    finally:
+        end.set()
+        for worker in workers:
+            worker.join(20)
+
+
+def test_a_grandchild() -> None:
+    with kevyrt.Server() as server:
+
+        def child() -> None:
+            with kevyrt.Server() as own:
+
+                def grandchild() -> None:
+                    check_forked(server)
+                    check_forked(own)
+                    check_own()
+
+                in_child(grandchild)
+                assert own.execute("PING") == "PONG"
+
+        in_child(child)
+        assert server.execute("PING") == "PONG"
+
+
+def _in_process(server: kevyrt.Server) -> str:
+    try:
+        server.get("k")
+    except kevyrt.ForkedError:
+        check_own()
+        return "forked"
+    return "not forked"
+
+
+def test_multiprocessing() -> None:
+    context = multiprocessing.get_context("fork")
+    with kevyrt.Server() as server:
+        global _inherited
+        _inherited = server
+        with context.Pool(2) as pool:
+            assert pool.map(_of_inherited, range(4)) == ["forked"] * 4
+        assert server.execute("PING") == "PONG"
+
+
+_inherited: kevyrt.Server
+
+
+def _of_inherited(number: int) -> str:
+    return _in_process(_inherited)
+
+
+def test_a_child_that_exits_in_earnest(program: Program) -> None:
+    """Exit handlers, finalizers and all."""
+    output = program("""
+        import os, sys, threading, warnings
+        import kevyrt
+
+        warnings.simplefilter("ignore")
+        server = kevyrt.Server(threads=2).start()
+        session = server.session()
+        pid = os.fork()
+        if pid == 0:
+            with kevyrt.Server() as own:
+                own.set("k", "v")
+            other = kevyrt.Server().start()
+            sys.exit(3)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), server.execute("PING"))
+    """)
+    assert output == "3 PONG\n"
+
+
+def test_a_child_logs_its_own_lines_only(program: Program) -> None:
+    output = program("""
+        import logging, os, sys, warnings
+        import kevyrt
+
+        warnings.simplefilter("ignore")
+        logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(process)d %(message)s")
+        server = kevyrt.Server().start()
+        pid = os.fork()
+        if pid == 0:
+            with kevyrt.Server():
+                pass
+            sys.exit(0)
+        os.waitpid(pid, 0)
+        server.stop()
+        print(os.getpid(), "parent")
+    """)
+    lines = [line.split(" ", 1) for line in output.splitlines()]
+    (parent,) = {pid for pid, text in lines if text == "parent"}
+    for own in (True, False):
+        texts = [text for pid, text in lines if (pid == parent) is own and text != "parent"]
+        assert len(texts) == 2
+        assert texts[0].startswith("Server started") and texts[1] == "Server stopped"
