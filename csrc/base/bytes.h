@@ -27,6 +27,22 @@ static inline struct bytes bytes_of(const char *at, size_t len) {
     return (struct bytes){.at = at, .len = (uint32_t)len};
 }
 
+enum { BYTES_COPY_SHORT = 128 };
+
+/* memcpy for keys and values, most of which are short: gcc writes memcpy of a length that it knows
+ * to be moderate as `rep movs`, which starts at the price of a whole command. */
+static inline void bytes_copy(char *to, const char *from, size_t len) {
+    if (len < 16) {
+        for (size_t i = 0; i < (len & 7); i++) to[i] = from[i];
+        if (len >= 8) memcpy(to + (len & 7), from + (len & 7), 8);
+    } else if (len <= BYTES_COPY_SHORT) {
+        for (size_t i = 0; i < len - 16; i += 16) memcpy(to + i, from + i, 16);
+        memcpy(to + len - 16, from + len - 16, 16); /* overlaps what is there already */
+    } else {
+        memcpy(to, from, len);
+    }
+}
+
 static inline bool bytes_equal(struct bytes a, struct bytes b) {
     return a.len == b.len && memcmp(a.at, b.at, a.len) == 0;
 }

@@ -25,6 +25,18 @@ struct key_place keyspace_for(struct call *call, uint32_t index) {
     };
 }
 
+uint32_t keyspace_for_group(struct call *call, uint32_t index, uint32_t step,
+                            struct key_place places[KEY_GROUP]) {
+    uint32_t count = 0;
+    for (; count < KEY_GROUP && index < call->argc; index += step, count++) {
+        places[count] = keyspace_for(call, index);
+        keyspace_prefetch_bucket(places[count].keyspace, call->db, places[count].hash);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        keyspace_prefetch_entry(places[i].keyspace, call->db, places[i].hash);
+    return count;
+}
+
 struct key_place keyspace_for_bytes(struct call *call, struct bytes key, uint32_t db) {
     uint64_t hash = hash_bytes(&call->domain->hash_seed, key.at, key.len);
     return (struct key_place){

@@ -70,6 +70,11 @@ static inline uint64_t call_hash(const struct call *call, uint32_t index) {
 
 /* Where the key in argv[index] lives, in the call's database. */
 struct key_place keyspace_for(struct call *call, uint32_t index);
+/* The same for argv[index], argv[index + step] and so on, up to KEY_GROUP of them, with their memory fetched
+ * ahead: two dependent cache misses are longer than what most commands do to a key. Returns how many. */
+enum { KEY_GROUP = 16 };
+uint32_t keyspace_for_group(struct call *call, uint32_t index, uint32_t step,
+                            struct key_place places[KEY_GROUP]);
 /* The same for a key that is not an argument, or in another database. */
 struct key_place keyspace_for_bytes(struct call *call, struct bytes key, uint32_t db);
 

@@ -3,25 +3,31 @@
 
 /* ---- DEL, EXISTS -------------------------------------------------------------------------------- */
 
+static bool del_one(struct call *call, const struct key_place *place) {
+    struct entry *entry = call_find(call, place);
+    if (!entry) return false;
+    keyspace_delete(place->keyspace, place->db, place->hash, entry);
+    effect_change(call, place, NOTIFY_GENERIC, "del");
+    return true;
+}
+
 static void del_command(struct call *call) {
+    struct key_place places[KEY_GROUP];
     int64_t deleted = 0;
-    for (uint32_t i = 1; i < call->argc; i++) {
-        struct key_place place = keyspace_for(call, i);
-        struct entry *entry = call_find(call, &place);
-        if (!entry) continue;
-        keyspace_delete(place.keyspace, place.db, place.hash, entry);
-        effect_change(call, &place, NOTIFY_GENERIC, "del");
-        deleted++;
+    for (uint32_t i = 1, count; i < call->argc; i += count) {
+        count = keyspace_for_group(call, i, 1, places);
+        for (uint32_t k = 0; k < count; k++) deleted += del_one(call, &places[k]);
     }
     if (deleted) effect_log_verbatim(call);
     reply_integer(call->reply, deleted);
 }
 
 static void exists_command(struct call *call) {
+    struct key_place places[KEY_GROUP];
     int64_t found = 0;
-    for (uint32_t i = 1; i < call->argc; i++) {
-        struct key_place place = keyspace_for(call, i);
-        if (call_read(call, &place)) found++;
+    for (uint32_t i = 1, count; i < call->argc; i += count) {
+        count = keyspace_for_group(call, i, 1, places);
+        for (uint32_t k = 0; k < count; k++) found += call_read(call, &places[k]) != NULL;
     }
     reply_integer(call->reply, found);
 }

@@ -11,15 +11,18 @@ static void get_command(struct call *call) {
     else reply_bulk(call->reply, entry_string(entry));
 }
 
+static void mget_one(struct call *call, const struct key_place *place) {
+    struct entry *entry = call_read(call, place);
+    if (entry && entry_type(entry) == VALUE_STRING) reply_bulk(call->reply, entry_string(entry));
+    else reply_null(call->reply);
+}
+
 static void mget_command(struct call *call) {
+    struct key_place places[KEY_GROUP];
     reply_array(call->reply, call->argc - 1);
-    for (uint32_t i = 1; i < call->argc; i++) {
-        struct key_place place = keyspace_for(call, i);
-        struct entry *entry = call_read(call, &place);
-        if (entry && entry_type(entry) == VALUE_STRING)
-            reply_bulk(call->reply, entry_string(entry));
-        else
-            reply_null(call->reply);
+    for (uint32_t i = 1, count; i < call->argc; i += count) {
+        count = keyspace_for_group(call, i, 1, places);
+        for (uint32_t k = 0; k < count; k++) mget_one(call, &places[k]);
     }
 }
 
@@ -192,16 +195,26 @@ struct mset {
     uint32_t pairs;
 };
 
-static bool mset_prepare(struct mset *mset, uint32_t pair) {
-    struct call *call = mset->call;
-    struct key_place place = keyspace_for(call, 1 + 2 * pair);
-    struct bytes value = call->argv[2 + 2 * pair];
-    if (!call_find(call, &place)) {
+static bool mset_prepare(struct mset *mset, uint32_t pair, const struct key_place *place) {
+    struct bytes value = mset->call->argv[2 + 2 * pair];
+    if (!call_find(mset->call, place)) {
         mset->prepared[pair] = NULL;
-        return keyspace_set_string(place.keyspace, place.db, place.hash, place.key, value, 0, NULL);
+        return keyspace_set_string(place->keyspace, place->db, place->hash, place->key, value, 0,
+                                   NULL);
     }
-    mset->prepared[pair] = keyspace_prepare_string(place.keyspace, place.db, place.key, value);
+    mset->prepared[pair] = keyspace_prepare_string(place->keyspace, place->db, place->key, value);
     return mset->prepared[pair];
+}
+
+/* Returns how many could be prepared. */
+static uint32_t mset_prepare_all(struct mset *mset) {
+    struct key_place places[KEY_GROUP];
+    for (uint32_t pair = 0, count; pair < mset->pairs; pair += count) {
+        count = keyspace_for_group(mset->call, 1 + 2 * pair, 2, places);
+        for (uint32_t i = 0; i < count; i++)
+            if (!mset_prepare(mset, pair + i, &places[i])) return pair + i;
+    }
+    return mset->pairs;
 }
 
 static struct entry *mset_found(const struct key_place *place) {
@@ -232,13 +245,10 @@ static void mset_commit(struct mset *mset) {
 }
 
 static bool mset_all(struct mset *mset) {
-    for (uint32_t pair = 0; pair < mset->pairs; pair++) {
-        if (mset_prepare(mset, pair)) continue;
-        mset_abandon(mset, pair);
-        return false;
-    }
-    mset_commit(mset);
-    return true;
+    uint32_t prepared = mset_prepare_all(mset);
+    if (prepared == mset->pairs) mset_commit(mset);
+    else mset_abandon(mset, prepared);
+    return prepared == mset->pairs;
 }
 
 static void mset_command(struct call *call) {

@@ -159,7 +159,7 @@ void reply_raw(struct reply *reply, const char *at, size_t len) {
         }
         size_t room = (size_t)(reply->limit - reply->at);
         size_t step = len < room ? len : room;
-        memcpy(reply->at, at, step);
+        bytes_copy(reply->at, at, step);
         reply->at += step;
         at += step;
         len -= step;

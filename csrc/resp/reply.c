@@ -140,7 +140,7 @@ void reply_bulk(struct reply *reply, struct bytes value) {
         return;
     }
     char *at = put_header(reply->at, '$', value.len);
-    memcpy(at, value.at, value.len);
+    bytes_copy(at, value.at, value.len);
     reply->at = put_line_end(at + value.len);
 }
 

@@ -72,7 +72,7 @@ static enum caller_result copy_out(struct bytes value, char *small, uint32_t cap
                                    uint32_t *len, struct blob **large, enum caller_found *found) {
     *len = value.len;
     if (value.len <= capacity) {
-        memcpy(small, value.at, value.len);
+        bytes_copy(small, value.at, value.len);
         *found = CALLER_SMALL;
         return CALLER_DONE;
     }

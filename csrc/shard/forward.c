@@ -63,7 +63,7 @@ static bool copy_argument(struct arena *arena, struct bytes from, struct bytes *
     }
     char *at = arena_alloc(arena, from.len);
     if (!at) return false;
-    memcpy(at, from.at, from.len);
+    bytes_copy(at, from.at, from.len);
     *to = bytes_of(at, from.len);
     return true;
 }

@@ -16,8 +16,8 @@
 #include "plat/clock.h"
 #include "shard/shard.h"
 
-/* Two dependent cache misses are longer than a command: buckets of a whole group are fetched, then
- * the entries they point to, then the commands run. */
+/* Two dependent cache misses are longer than a command: the buckets of a whole run are fetched, then
+ * group by group the entries they point to, while the commands of the group before run. */
 enum { GROUP_COMMANDS = 16 };
 
 enum run_outcome { RUN_DONE, RUN_SUSPENDED, RUN_STOPPING };
@@ -33,14 +33,22 @@ static struct keyspace *place_of(struct shard *shard, uint64_t hash) {
     return shard->fabric->keyspaces[hash_shard(hash, shard->fabric->settings.shard_count)];
 }
 
-static void prefetch_group(struct shard *shard, uint32_t db, const struct plan *plans,
-                           uint32_t count) {
-    for (uint32_t i = 0; i < count; i++)
-        if (plans[i].hash_index)
-            keyspace_prefetch_bucket(place_of(shard, plans[i].hash), db, plans[i].hash);
-    for (uint32_t i = 0; i < count; i++)
-        if (plans[i].hash_index)
-            keyspace_prefetch_entry(place_of(shard, plans[i].hash), db, plans[i].hash);
+static void prefetch_buckets(struct run_state *state, uint32_t from, uint32_t to) {
+    uint32_t db = state->connection->client.db;
+    for (const struct plan *plan = state->plans + from; plan < state->plans + to; plan++)
+        if (plan->hash_index)
+            keyspace_prefetch_bucket(place_of(state->shard, plan->hash), db, plan->hash);
+}
+
+static void prefetch_entries(struct run_state *state, uint32_t from, uint32_t to) {
+    uint32_t db = state->connection->client.db;
+    for (const struct plan *plan = state->plans + from; plan < state->plans + to; plan++)
+        if (plan->hash_index)
+            keyspace_prefetch_entry(place_of(state->shard, plan->hash), db, plan->hash);
+}
+
+static uint32_t group_end(uint32_t from, uint32_t to) {
+    return to - from > GROUP_COMMANDS ? from + GROUP_COMMANDS : to;
 }
 
 static void run_one(struct run_state *state, uint32_t i) {
@@ -53,17 +61,22 @@ static void run_one(struct run_state *state, uint32_t i) {
                     request, plan, &state->shard->now_ms);
 }
 
-/* Executes requests [from, to), all of whose batons are held. Returns where it ended: behind QUIT nothing runs. */
+/* Executes requests [from, to), all of whose batons are held. Returns where it ended: at QUIT, behind
+ * which nothing runs, or early because somebody waits. */
 static uint32_t run_in_place(struct run_state *state, uint32_t from, uint32_t to) {
     struct connection *connection = state->connection;
     connection->output.proto = connection->client.proto;
-    for (uint32_t group = from; group < to; group += GROUP_COMMANDS) {
-        uint32_t end = group + GROUP_COMMANDS < to ? group + GROUP_COMMANDS : to;
-        if (end - group > 1)
-            prefetch_group(state->shard, connection->client.db, &state->plans[group], end - group);
-        for (uint32_t i = group; i < end; i++) {
-            run_one(state, i);
+    if (to - from > 1) {
+        prefetch_buckets(state, from, to);
+        prefetch_entries(state, from, group_end(from, to));
+    }
+    for (uint32_t i = from; i < to;) {
+        uint32_t end = group_end(i, to);
+        prefetch_entries(state, end, group_end(end, to));
+        while (i < end) {
+            run_one(state, i++);
             if (KRT_UNLIKELY(connection->client.close_after_reply)) return to;
+            if (KRT_UNLIKELY(turn_is_wanted(state->shard))) return i;
         }
     }
     return to;
@@ -151,14 +164,16 @@ static enum run_outcome run_requests(struct run_state *state) {
     while (i < count && !connection->client.close_after_reply) {
         if (KRT_LIKELY((run_mask(state, i) & ~state->shard->held) == 0)) {
             i = run_in_place(state, i, count);
-            break;
+        } else {
+            enum run_outcome outcome = run_across(state, &i);
+            if (outcome == RUN_STOPPING) return outcome;
+            if (outcome == RUN_SUSPENDED && i < count) {
+                parser_rewind(&connection->parser, state->run, i);
+                return outcome;
+            }
         }
-        enum run_outcome outcome = run_across(state, &i);
-        if (outcome == RUN_STOPPING) return outcome;
-        if (outcome == RUN_SUSPENDED && i < count) {
-            parser_rewind(&connection->parser, state->run, i);
-            return outcome;
-        }
+        if (i < count && turn_is_wanted(state->shard) && !turn_pause(state->shard))
+            return RUN_STOPPING;
     }
     turn_return(state->shard);
     return RUN_DONE;

@@ -108,6 +108,12 @@ void turn_return(struct shard *shard);
 bool turn_pause(struct shard *shard);
 /* Is the slice used up? Asked between runs. */
 bool turn_slice_is_over(struct shard *shard);
+/* Does somebody wait for what is held, and has for a slice? Asked between commands, as one may be slow. */
+bool turn_is_overdue(const struct shard *shard);
+static inline bool turn_is_wanted(const struct shard *shard) {
+    bool calm = shard->held == shard->own && !baton_wanted(shard->baton);
+    return KRT_UNLIKELY(!calm) && turn_is_overdue(shard);
+}
 /* Ends the turn: seals, then drops everything. */
 void turn_end(struct shard *shard);
 /* What must precede a drop of shard data (B6): its log chunk, its messages. Also for borrowers and callers. */

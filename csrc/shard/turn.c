@@ -100,9 +100,15 @@ void turn_return(struct shard *shard) {
     if (borrowed) turn_drop(shard, borrowed);
 }
 
+bool turn_is_overdue(const struct shard *shard) {
+    bool wanted = false;
+    for (uint64_t left = shard->held; left && !wanted; left &= left - 1)
+        wanted = baton_wanted(shard_of(shard->fabric, (uint32_t)__builtin_ctzll(left))->baton);
+    return wanted && clock_monotonic_ns() - shard->io.slice_ns >= SLICE_NS;
+}
+
 bool turn_slice_is_over(struct shard *shard) {
-    if (shard->io.slice_commands >= SLICE_COMMANDS) return true;
-    return baton_wanted(shard->baton) && clock_monotonic_ns() - shard->io.slice_ns >= SLICE_NS;
+    return shard->io.slice_commands >= SLICE_COMMANDS || turn_is_wanted(shard);
 }
 
 bool turn_pause(struct shard *shard) {

@@ -58,7 +58,7 @@ static struct entry *allocate(struct entry_store *store, const struct shape *sha
         memcpy(at - sizeof shape->key.len, &shape->key.len, sizeof shape->key.len);
     }
     if (shape->key.len > 0) {
-        memcpy(at, shape->key.at, shape->key.len);
+        bytes_copy(at, shape->key.at, shape->key.len);
     }
     store->outside_count += has_outside(entry);
     return entry;
