@@ -274,6 +274,42 @@ static void test_sessions_have_databases_of_their_own(void **state) {
     for_each_variant(use_sessions);
 }
 
+/* ---- Time ---------------------------------------------------------------------------------------- */
+
+static void await_empty(struct kevyrt_server *server) {
+    struct timespec pause = {.tv_nsec = 5000000};
+    char reply[REPLY_MAX];
+    for (int i = 0; i < 2000; i++) {
+        assert_int_equal(call(server, "DBSIZE", reply), KEVYRT_OK);
+        if (strcmp(reply, ":0\r\n") == 0)
+            return;
+        (void)nanosleep(&pause, NULL);
+    }
+    fail_msg("keys whose time has come are still there: %s", reply);
+}
+
+/* The shard threads sleep and have no connection: callers alone make and unmake deadlines, so fast that a
+ * thread that is woken for one may find it gone. The next one must wake it again. */
+static void expire_untouched(struct kevyrt_server *server) {
+    char line[64], reply[REPLY_MAX];
+    for (int i = 0; i < 64; i++) {
+        (void)snprintf(line, sizeof line, "SET k:%d v PX 100000", i);
+        assert_call(server, line, "+OK\r\n");
+        (void)snprintf(line, sizeof line, "DEL k:%d", i);
+        assert_call(server, line, ":1\r\n");
+    }
+    for (int i = 0; i < 64; i++) {
+        (void)snprintf(line, sizeof line, "SET k:%d v PX 20", i);
+        assert_int_equal(call(server, line, reply), KEVYRT_OK);
+    }
+    await_empty(server);
+}
+
+static void test_deadlines_wake_who_sleeps(void **state) {
+    (void)state;
+    for_each_variant(expire_untouched);
+}
+
 /* ---- Callers and the end ------------------------------------------------------------------------ */
 
 static void *call_until_stopped(void *argument) {
@@ -316,6 +352,7 @@ int main(void) {
         cmocka_unit_test(test_a_value_outlives_its_key),
         cmocka_unit_test(test_mset_is_seen_whole),
         cmocka_unit_test(test_sessions_have_databases_of_their_own),
+        cmocka_unit_test(test_deadlines_wake_who_sleeps),
         cmocka_unit_test(test_stop_ends_every_caller),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
