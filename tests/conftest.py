@@ -117,16 +117,3 @@ def own(request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
             return stack.enter_context(Server(request.param, extra, **options))
 
         yield start
-
-
-def _not_yet() -> list[list[str]]:
-    lines = (Path(__file__).parent / "not_yet.txt").read_text().splitlines()
-    return [line.split(" ", 1) for line in lines if line and not line.startswith("#")]
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """What the server does not do yet is named in not_yet.txt, and its failure is expected."""
-    for part, reason in _not_yet():
-        if part in item.nodeid:
-            item.add_marker(pytest.mark.xfail(reason=reason, strict=False))

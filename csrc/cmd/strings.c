@@ -33,9 +33,13 @@ enum set_flags {
     SET_XX = 2,
     SET_GET = 4,
     SET_KEEPTTL = 8,
-    SET_SECONDS = 16,  /* the expiry is in seconds */
-    SET_ABSOLUTE = 32, /* and a point in time */
-    SET_EXPIRES = 64,
+    SET_EX = 16,
+    SET_PX = 32,
+    SET_EXAT = 64,
+    SET_PXAT = 128,
+    SET_EXPIRES = SET_EX | SET_PX | SET_EXAT | SET_PXAT,
+    SET_SECONDS = SET_EX | SET_EXAT,
+    SET_ABSOLUTE = SET_EXAT | SET_PXAT,
 };
 
 struct set_options {
@@ -44,6 +48,7 @@ struct set_options {
     int64_t deadline_ms;   /* 0: none */
 };
 
+/* An option given twice counts once, with its last number; two kinds of expiry exclude each other. */
 struct set_option {
     const char *name;
     unsigned adds, excludes;
@@ -54,10 +59,10 @@ static const struct set_option set_options_known[] = {
     {"xx", SET_XX, SET_NX},
     {"get", SET_GET, 0},
     {"keepttl", SET_KEEPTTL, SET_EXPIRES},
-    {"ex", SET_EXPIRES | SET_SECONDS, SET_KEEPTTL | SET_EXPIRES},
-    {"px", SET_EXPIRES, SET_KEEPTTL | SET_EXPIRES},
-    {"exat", SET_EXPIRES | SET_SECONDS | SET_ABSOLUTE, SET_KEEPTTL | SET_EXPIRES},
-    {"pxat", SET_EXPIRES | SET_ABSOLUTE, SET_KEEPTTL | SET_EXPIRES},
+    {"ex", SET_EX, SET_KEEPTTL | (SET_EXPIRES & ~SET_EX)},
+    {"px", SET_PX, SET_KEEPTTL | (SET_EXPIRES & ~SET_PX)},
+    {"exat", SET_EXAT, SET_KEEPTTL | (SET_EXPIRES & ~SET_EXAT)},
+    {"pxat", SET_PXAT, SET_KEEPTTL | (SET_EXPIRES & ~SET_PXAT)},
 };
 
 static const struct set_option *set_option_find(struct bytes word) {

@@ -4,3 +4,5 @@
 #pragma once
 
 void server_commands_bind(void);
+/* info.c; part of server_commands_bind. */
+void info_bind(void);

@@ -5,7 +5,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "base/glob.h"
 #include "base/mem.h"
 #include "server/value.h"
 
@@ -77,13 +76,9 @@ enum setting_id config_find(const char *name) {
     return id;
 }
 
-void config_match(struct bytes pattern, config_visit *visit, void *context) {
-    for (enum setting_id id = 0; id < SETTING_COUNT; id++) {
-        const char *names[] = {settings[id].name, settings[id].alias};
-        for (int i = 0; i < 2; i++)
-            if (names[i] && glob_match_nocase(pattern, bytes_of(names[i], strlen(names[i]))))
-                visit(context, names[i], id);
-    }
+const char *config_name(uint32_t index) {
+    const struct setting *setting = config_setting(config_name_setting(index));
+    return index % 2 ? setting->alias : setting->name;
 }
 
 const char *config_text(const struct config *config, enum setting_id id) {

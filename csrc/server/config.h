@@ -75,9 +75,12 @@ bool config_get(const struct config *config, const char *name, char *out, size_t
 /* The same, whole. */
 const char *config_text(const struct config *config, enum setting_id id);
 
-/* Calls `visit` for every name (aliases too) that matches a glob pattern, regardless of case. */
-typedef void config_visit(void *context, const char *name, enum setting_id id);
-void config_match(struct bytes pattern, config_visit *visit, void *context);
+/* Every name and alias, numbered; NULL: the setting has no alias. */
+enum { CONFIG_NAMES = 2 * SETTING_COUNT };
+const char *config_name(uint32_t index);
+static inline enum setting_id config_name_setting(uint32_t index) {
+    return (enum setting_id)(index / 2);
+}
 
 /* The row of a setting; the id of a name or alias in any case, SETTING_COUNT if there is none. */
 const struct setting *config_setting(enum setting_id id);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from harness.cases import (
     MASKED,
@@ -14,6 +16,7 @@ from harness.cases import (
     unordered_flags,
     unordered_pairs,
 )
+from harness.client import Connection
 from harness.compare import Oracle
 from harness.definitions import parse_definitions
 from harness.process import Server
@@ -100,6 +103,28 @@ CASES = [
         "CONFIG GET proto-max-bulk-len",
     ),
     case("config-get-several", Do("CONFIG GET databases timeout nosuch", mask=unordered_pairs)),
+    case(
+        "config-get-names",
+        Do("CONFIG GET TimeOut timeout", mask=unordered_pairs),
+        "CONFIG GET slave-read-only",
+        Do("CONFIG GET *-read-only", mask=unordered_pairs),
+        "CONFIG GET ''",
+        "CONFIG GET TIME*T",
+        "CONFIG GET time\\out",
+    ),
+    case(
+        "config-get-shapes",
+        "CONFIG GET client-output-buffer-limit",
+        "CONFIG GET oom-score-adj-values",
+        "CONFIG GET unixsocketperm",
+        "CONFIG GET auto-aof-rewrite-min-size",
+        "CONFIG GET shutdown-on-sigterm",
+        "CONFIG GET latency-tracking-info-percentiles",
+        "CONFIG GET notify-keyspace-events",
+        "CONFIG GET bind",
+    ),
+    case("config-bad", "CONFIG", "CONFIG NOPE", "CONFIG GET", "CONFIG RESETSTAT a"),
+    case("config-get-map", Do("HELLO 3", mask=mask_field(b"id")), "CONFIG GET databases"),
     case("config-get-repeated", Do("CONFIG GET databases databases data*", mask=unordered_pairs)),
     case(
         "config-get-globs",
@@ -256,6 +281,52 @@ def test_info_of_one_section(subject: Server) -> None:
         assert set(_info(connection.do("INFO", "server"))) == {"server"}
         assert set(_info(connection.do("INFO", "CLIENTS", "memory"))) == {"clients", "memory"}
         assert {"server", "clients", "memory", "stats"} <= set(_info(connection.do("INFO", "all")))
+
+
+def test_info_groups_of_sections(subject: Server) -> None:
+    with subject.connect() as connection:
+        default = list(_info(connection.do("INFO")))
+        assert list(_info(connection.do("INFO", "default"))) == default
+        everything = list(_info(connection.do("INFO", "Everything")))
+        assert set(default) < set(everything)
+        assert list(_info(connection.do("INFO", "keyspace", "commandstats", "server"))) == [
+            section for section in everything if section in ("server", "commandstats", "keyspace")
+        ]
+        assert "commandstats" in everything and "commandstats" not in default
+
+
+def test_info_counts_calls(subject: Server) -> None:
+    with subject.connect() as connection:
+        assert connection.do("CONFIG", "RESETSTAT").value == b"OK"
+        connection.pipeline([("INCR", key) for key in subject.spread(7)])
+        calls = _info(connection.do("INFO", "commandstats"))["commandstats"]
+    assert calls["cmdstat_incr"].split(",")[0] == "calls=7"
+
+
+def test_info_of_many_databases(own: Callable[..., Server]) -> None:
+    with own("--databases", "1500").connect() as connection:
+        for db in range(1500):
+            connection.pipeline([("SELECT", db), ("SET", "k", "v")])
+        keyspace = _info(connection.do("INFO"))["keyspace"]
+    assert list(keyspace) == [f"db{db}" for db in range(1500)]
+    assert all(value.startswith("keys=1,expires=0,") for value in keyspace.values())
+
+
+def test_debug_for_local_clients(own: Callable[..., Server]) -> None:
+    server = own("--enable-debug-command", "local", host="127.0.0.1")
+    command = ("DEBUG", "KEVYRT-SHARD", "k")
+    with server.connect() as near, server.connect(source="127.0.0.2") as far:
+        assert b"DEBUG command not allowed" in far.do(*command).value
+        assert near.do(*command).kind == ("error" if server.is_redis else "integer")
+        assert "not allowed" not in str(near.do(*command).value)
+    with Connection(server.unix_path) as beside:
+        assert "not allowed" not in str(beside.do(*command).value)
+
+
+def test_debug_is_off_by_default(own: Callable[..., Server]) -> None:
+    with own("--enable-debug-command", "no").connect() as connection:
+        reply = connection.do("DEBUG", "KEVYRT-SHARD", "k")
+    assert reply.kind == "error" and b"DEBUG command not allowed" in reply.value
 
 
 def test_info_counts(subject: Server) -> None:
