@@ -1,11 +1,11 @@
 /* Replies: RESP3 bytes, made by our own writer, become Python objects.
  *
  *   bulk, verbatim, big number   bytes, bytes, int      map     dict
- *   simple string                str                    set     set
+ *   simple string                str                    set     set (a list if a member has no hash)
  *   integer, double, boolean     int, float, bool       array, push   list
  *   null                         None                   error   raised at the top, an exception object inside
  *
- * A key or member that cannot be hashed (a nested array) becomes a tuple.
+ * A key of a map that is an array becomes a tuple.
  */
 #include "py/module.h"
 
@@ -72,14 +72,15 @@ static PyObject *decode_map(struct decoder *decoder) {
     return dict;
 }
 
+/* Maps and arrays have no hash: COMMAND INFO has a set of maps. */
 static PyObject *decode_set(struct decoder *decoder) {
-    Py_ssize_t count = take_count(decoder);
-    PyObject *set = PySet_New(NULL);
-    for (Py_ssize_t i = 0; set && i < count; i++) {
-        PyObject *item = hashable(decode(decoder));
-        if (!item || PySet_Add(set, item) < 0) Py_CLEAR(set);
-        Py_XDECREF(item);
+    PyObject *list = decode_array(decoder);
+    PyObject *set = list ? PySet_New(list) : NULL;
+    if (!set && list && PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_Clear();
+        return list;
     }
+    Py_XDECREF(list);
     return set;
 }
 

@@ -167,6 +167,8 @@ def test_types_of_replies(server: kevyrt.Server) -> None:
     assert server.execute("INCR", "n") == 1
     assert server.execute("MGET", "n", "nobody") == [b"1", None]
     assert server.execute("CONFIG", "GET", "databases") == {b"databases": b"16"}
+    (row,) = server.execute("COMMAND", "INFO", "get")
+    assert row[0] == b"get" and isinstance(row[2], set) and "readonly" in row[2]
     info = server.execute("INFO")
     assert isinstance(info, bytes) and info.startswith(b"# Server\r\n")
 

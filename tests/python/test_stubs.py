@@ -1,0 +1,94 @@
+"""The typed surface: stubs and signatures say what the module does."""
+
+from __future__ import annotations
+
+import importlib.resources
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import kevyrt
+from kevyrt import _core
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def run(*words: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", *words], cwd=REPOSITORY, capture_output=True, text=True, timeout=100
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_stubs_match_the_module() -> None:
+    run("mypy.stubtest", "kevyrt")
+
+
+def test_types_of_the_package() -> None:
+    run("mypy")
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    package = importlib.resources.files("kevyrt")
+    assert (package / "py.typed").is_file() and (package / "_core.pyi").is_file()
+
+
+def test_everything_exported_is_there() -> None:
+    assert sorted(kevyrt.__all__) == kevyrt.__all__
+    public = {name for name, value in vars(kevyrt).items() if not inspect.ismodule(value)}
+    assert set(kevyrt.__all__) == {name for name in public if name[0] != "_"} | {"__version__"}
+
+
+@pytest.mark.parametrize(
+    ("function", "signature"),
+    [
+        (kevyrt.Server.get, "(self, /, key, *, db=0)"),
+        (kevyrt.Server.execute, "(self, /, *args, db=0)"),
+        (kevyrt.Server.delete, "(self, /, *keys, db=0)"),
+        (kevyrt.Server.adopt, "(self, fd, /)"),
+        (kevyrt.Server.session, "(self, /)"),
+        (
+            kevyrt.Server.set,
+            "(self, /, key, value, *, ex=None, px=None, nx=False, xx=False, keepttl=False, "
+            "get=False, db=0)",
+        ),
+    ],
+)
+def test_signatures(function: object, signature: str) -> None:
+    assert str(inspect.signature(function)) == signature  # type: ignore[arg-type]
+
+
+def test_parameters_of_server() -> None:
+    parameters = inspect.signature(kevyrt.Server).parameters.values()
+    assert [(p.name, p.default) for p in parameters if p.kind is p.KEYWORD_ONLY] == [
+        ("port", 0),
+        ("bind", "127.0.0.1"),
+        ("unixsocket", None),
+        ("threads", 1),
+        ("io", "auto"),
+    ]
+    assert [p.name for p in parameters if p.kind is p.VAR_KEYWORD] == ["config"]
+
+
+def test_every_public_name_has_a_docstring() -> None:
+    for owner in (kevyrt.Server, kevyrt.Session, kevyrt.Stats, kevyrt.ShardStats):
+        assert owner.__doc__
+        for name in dir(owner):
+            member = inspect.getattr_static(owner, name)
+            if name[0] != "_" and (callable(member) or isinstance(member, property)):
+                assert member.__doc__, f"{owner.__name__}.{name}"
+
+
+def test_the_stub_names_every_exception() -> None:
+    stub = (REPOSITORY / "kevyrt" / "_core.pyi").read_text()
+    named = set(re.findall(r"^class (\w+)\(", stub, re.MULTILINE))
+    made = {
+        name
+        for name, value in vars(_core).items()
+        if isinstance(value, type) and issubclass(value, kevyrt.Error)
+    }
+    assert named == made
