@@ -169,20 +169,26 @@ static PyObject *get_bytes(struct server_object *self, struct bytes key, uint32_
     return status == KEVYRT_OK ? value_object(self, &value) : raise_failure(self, status);
 }
 
-PyObject *server_get(struct server_object *self, PyObject *const *values, Py_ssize_t count,
-                     PyObject *names) {
-    enum { KEY, DB, PARAMETERS };
-    static const char *const parameters[] = {"key", "db"};
-    static const struct signature signature = {"get", parameters, PARAMETERS, 1};
-    PyObject *bound[PARAMETERS], *owned;
+static PyObject *get_object(struct server_object *self, PyObject *name, uint32_t db) {
+    PyObject *owned;
     struct bytes key;
-    uint32_t db = 0;
-    if (bind_arguments(&signature, values, count, names, bound) < 0) return NULL;
-    if (bound[DB] && parse_db(bound[DB], &db) < 0) return NULL;
-    if (!is_initialised(self) || argument_bytes(bound[KEY], &key, &owned) < 0) return NULL;
+    if (!is_initialised(self) || argument_bytes(name, &key, &owned) < 0) return NULL;
     PyObject *object = get_bytes(self, key, db);
     Py_XDECREF(owned);
     return object;
+}
+
+PyObject *server_get(struct server_object *self, PyObject *const *values, Py_ssize_t count,
+                     PyObject *names) {
+    enum { NAME, DATABASE, PARAMETERS };
+    static const char *const parameters[] = {"key", "db"};
+    static const struct signature signature = {"get", parameters, PARAMETERS, 1};
+    PyObject *bound[PARAMETERS];
+    uint32_t db = 0;
+    if (!names && count == 1) return get_object(self, values[0], 0);
+    if (bind_arguments(&signature, values, count, names, bound) < 0) return NULL;
+    if (bound[DATABASE] && parse_db(bound[DATABASE], &db) < 0) return NULL;
+    return get_object(self, bound[NAME], db);
 }
 
 /* ---- SET ------------------------------------------------------------------------------------------ */
