@@ -14,8 +14,6 @@ enum {
     BUFFER_BYTES = 16384,
     STREAM_ENTRIES = 256,
     INLINE_BYTES = 65536,
-    UNAUTHENTICATED_ARGS = 10,
-    UNAUTHENTICATED_BULK = 16384,
 };
 
 #define INTEGER(low, high) KIND_INTEGER, .least = (low), .most = (high)
@@ -168,12 +166,8 @@ static void parser_settings(const struct config *config, struct fabric_settings 
         .max_inline_bytes = INLINE_BYTES,
         .max_args = INT32_MAX,
     };
-    out->parser_unauthenticated = (struct parser_limits){
-        .max_bulk_bytes = UNAUTHENTICATED_BULK,
-        .max_inline_bytes = INLINE_BYTES,
-        .max_args = UNAUTHENTICATED_ARGS,
-        .unauthenticated = true,
-    };
+    out->parser_unauthenticated = out->parser;
+    out->parser_unauthenticated.unauthenticated = true;
 }
 
 static void buffer_settings(const struct config *config, struct fabric_settings *out) {
