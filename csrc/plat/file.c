@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -51,4 +53,17 @@ int file_read(const char *path, size_t limit, char **out, size_t *len) {
     *out = text.at;
     *len = text.len;
     return 0;
+}
+
+int file_for_each(const char *pattern, int (*visit)(void *context, const char *path),
+                  void *context) {
+    glob_t found;
+    if (!strpbrk(pattern, "*?[")) return visit(context, pattern);
+    int result = glob(pattern, 0, NULL, &found);
+    if (result == GLOB_NOMATCH) return 0;
+    if (result != 0) return result == GLOB_NOSPACE ? -ENOMEM : -EIO;
+    for (size_t i = 0; i < found.gl_pathc && result == 0; i++)
+        result = visit(context, found.gl_pathv[i]);
+    globfree(&found);
+    return result;
 }

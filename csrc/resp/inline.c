@@ -1,10 +1,10 @@
-/* The words of an inline request, cut and unquoted as Redis does.
+/* The words of a line: see words.h.
  *
  * Between words any blank of the C locale is skipped, but only ` `, tab, LF and CR end a word
  * outside quotes. "..." knows the escapes \xHH \n \r \t \b \a and \c for any other c; '...' knows
  * \'. A quote may open inside a word; a closing one must be followed by a blank or the end.
  */
-#include "resp/parser_internal.h"
+#include "resp/words.h"
 
 static bool is_blank(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');

@@ -1,5 +1,5 @@
-/* What the parts of the parser share: header lines (lines.c), inline requests (inline.c) and
- * requests that do not lie complete in one place (gather.c). Included by csrc/resp/ alone.
+/* What the parts of the parser share: header lines (lines.c) and requests that do not
+ * lie complete in one place (gather.c). Included by csrc/resp/ alone.
  *
  * Every function that can meet a protocol error sets parser->error and returns STEP_ERROR.
  */
@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "resp/parser.h"
+#include "resp/words.h"
 
 enum step {
     STEP_OK,
@@ -29,16 +30,6 @@ enum step header_read_count(struct parser *parser, struct cursor *cursor, int64_
 enum step header_read_length(struct parser *parser, struct cursor *cursor, int64_t *length);
 /* The text of an inline request without its line end. */
 enum step line_read(struct parser *parser, struct cursor *cursor, struct bytes *line);
-
-/* ---- inline.c: the words of an inline request ------------------------------------------------ */
-
-/* Are there quotes, so that words cannot stay where they are? */
-bool words_are_quoted(struct bytes line);
-/* The next word of a line without quotes; false at the end. */
-bool words_next_plain(struct bytes *line, struct bytes *word);
-/* The next word of any line, unquoted into `out`, which has room for the rest of the line. 1: a
- * word; 0: the end; -1: unbalanced quotes. */
-int words_next_quoted(struct bytes *line, char *out, uint32_t *word_len);
 
 /* ---- gather.c: partial requests -------------------------------------------------------------- */
 

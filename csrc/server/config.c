@@ -74,6 +74,19 @@ enum setting_id config_find(const char *name) {
     return id;
 }
 
+bool config_takes_words(enum setting_id id) {
+    switch (settings[id].kind) {
+    case KIND_FLAGS:
+    case KIND_BIND:
+    case KIND_SAVE:
+    case KIND_BUFFER_LIMITS:
+    case KIND_SCORES:
+    case KIND_PERCENTILES:
+    case KIND_REPLICA: return true;
+    default: return false;
+    }
+}
+
 const char *config_name(uint32_t index) {
     const struct setting *setting = config_setting(config_name_setting(index));
     return index % 2 ? setting->alias : setting->name;
@@ -132,20 +145,34 @@ static enum kevyrt_status store(struct config *config, enum setting_id id,
     return KEVYRT_OK;
 }
 
+static enum kevyrt_status check(const char *name, const char *given, enum setting_id *id,
+                                struct value *value, struct kevyrt_error *error) {
+    *id = config_find(name);
+    if (*id == SETTING_COUNT) return refuse_name(name, error);
+    const struct setting *setting = &settings[*id];
+    if (!value_parse(setting, given, value))
+        return fail(error, KEVYRT_BAD_CONFIG, "invalid value '%.60s' for '%s': %s", given,
+                    setting->name, value->error);
+    if (setting->effect == EFFECT_REFUSED && strcmp(value->text, setting->initial) != 0)
+        return fail(error, KEVYRT_BAD_CONFIG, "%s %.60s is not supported yet: %s", setting->name,
+                    value->text, setting->note);
+    return KEVYRT_OK;
+}
+
+enum kevyrt_status config_check(const char *name, const char *given, struct kevyrt_error *error) {
+    struct value value;
+    enum setting_id id;
+    return check(name, given, &id, &value, error);
+}
+
 enum kevyrt_status config_set(struct config *config, const char *name, const char *given,
                               struct kevyrt_error *error) {
     struct value value;
-    enum setting_id id = config_find(name);
-    if (id == SETTING_COUNT) return refuse_name(name, error);
+    enum setting_id id;
+    enum kevyrt_status status = check(name, given, &id, &value, error);
+    if (status != KEVYRT_OK) return status;
     const struct setting *setting = &settings[id];
-    if (!value_parse(setting, given, &value))
-        return fail(error, KEVYRT_BAD_CONFIG, "invalid value '%.60s' for '%s': %s", given,
-                    setting->name, value.error);
-    bool changed = strcmp(value.text, setting->initial) != 0;
-    if (changed && setting->effect == EFFECT_REFUSED)
-        return fail(error, KEVYRT_BAD_CONFIG, "%s %.60s is not supported yet: %s", setting->name,
-                    value.text, setting->note);
-    if (changed && setting->effect == EFFECT_IGNORED) {
+    if (setting->effect == EFFECT_IGNORED && strcmp(value.text, setting->initial) != 0) {
         log_line(LOG_WARNING, "Setting '%s %.100s' is ignored%s%s", setting->name, value.text,
                  *setting->note ? ": " : "", setting->note);
         return KEVYRT_OK;

@@ -65,8 +65,10 @@ struct config {
 void config_init(struct config *config);
 void config_deinit(struct config *config);
 
-/* KEVYRT_BAD_CONFIG: no such setting, or not this value; `error` (which may be NULL) names the setting.
- * KEVYRT_NO_MEMORY. A setting that does nothing here is reported through the log. */
+/* KEVYRT_OK: config_set would take it. KEVYRT_BAD_CONFIG: no such setting, or not this value; `error`
+ * (which may be NULL) names the setting. */
+enum kevyrt_status config_check(const char *name, const char *value, struct kevyrt_error *error);
+/* The same errors, and KEVYRT_NO_MEMORY. A setting that does nothing here is reported through the log. */
 enum kevyrt_status config_set(struct config *config, const char *name, const char *value,
                               struct kevyrt_error *error);
 
@@ -82,6 +84,8 @@ static inline enum setting_id config_name_setting(uint32_t index) {
     return (enum setting_id)(index / 2);
 }
 
+/* May a value consist of several words? */
+bool config_takes_words(enum setting_id id);
 /* The row of a setting; the id of a name or alias in any case, SETTING_COUNT if there is none. */
 const struct setting *config_setting(enum setting_id id);
 enum setting_id config_find(const char *name);
