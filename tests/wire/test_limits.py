@@ -77,6 +77,8 @@ def _await_clients(server: Server, most: int) -> None:
 
 def _leave_files(server: Server, count: int) -> None:
     """From now on the server may open that many descriptors more."""
+    if server.configuration.io == "io_uring":
+        pytest.skip("io_uring notes the limit when the accept is armed; tests/c/io has this case")
     used = {int(name) for name in os.listdir(f"/proc/{server.pid}/fd")}
     free = [number for number in range(len(used) + count) if number not in used]
     limit = free[count - 1] + 1
