@@ -240,27 +240,38 @@ static bool parse_scores(const char *given, struct value *out) {
     return true;
 }
 
-/* Digits with at most one point between them, from 0 to 100; the locale has no say. */
-static bool is_percentile(struct bytes text) {
-    unsigned whole = 0;
-    bool point = false, fraction = false;
+/* Digits with at most one point between them; the locale has no say. */
+static bool is_decimal(struct bytes text) {
+    bool point = false;
     for (uint32_t i = 0; i < text.len; i++) {
         char c = text.at[i];
         if (c == '.' && !point && i > 0) point = true;
         else if (c < '0' || c > '9') return false;
-        else if (point) fraction |= c != '0';
-        else if ((whole = whole * 10 + (unsigned)(c - '0')) > 100) return false;
     }
-    return text.len > 0 && (whole < 100 || !fraction);
+    return text.len > 0;
+}
+
+static bool is_percentage(struct bytes decimal) {
+    unsigned whole = 0;
+    bool point = false, fraction = false;
+    for (uint32_t i = 0; i < decimal.len && whole <= 100; i++) {
+        char c = decimal.at[i];
+        if (c == '.') point = true;
+        else if (point) fraction |= c != '0';
+        else whole = whole * 10 + (unsigned)(c - '0');
+    }
+    return whole < 100 || (whole == 100 && !fraction);
 }
 
 static bool parse_percentiles(const char *given, struct value *out) {
     struct words words;
     bool good = split(given, &words);
-    for (uint32_t i = 0; good && i < words.count; i++) good = is_percentile(words.at[i]);
-    if (!good)
-        return refuse(out, "latency-tracking-info-percentiles parameters should sit between "
-                           "[0.0,100.0]");
+    for (uint32_t i = 0; good && i < words.count; i++) good = is_decimal(words.at[i]);
+    if (!good) return refuse(out, "Invalid latency-tracking-info-percentiles parameters");
+    for (uint32_t i = 0; i < words.count; i++)
+        if (!is_percentage(words.at[i]))
+            return refuse(out, "latency-tracking-info-percentiles parameters should sit between "
+                               "[0.0,100.0]");
     join(out, &words);
     return true;
 }
