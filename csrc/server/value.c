@@ -98,13 +98,27 @@ static bool parse_enum(const struct setting *setting, struct bytes given, struct
     return true;
 }
 
+/* The first of the known words stands for none of the others. */
+static void set_flags(const char *known, int64_t bits, struct value *out) {
+    struct bytes word;
+    struct words chosen = {.count = 0};
+    for (unsigned i = 0; next_word(&known, &word); i++)
+        if (i == 0 ? bits <= 1 : bits >> i & 1) chosen.at[chosen.count++] = word;
+    out->number = bits & ~INT64_C(1);
+    join(out, &chosen);
+}
+
 static bool parse_flags(const struct setting *setting, const char *given, struct value *out) {
     struct words words;
+    struct bytes known;
+    int64_t bits = 0;
     if (!split(given, &words) || words.count == 0) return refuse_words(out, setting->words);
-    for (uint32_t i = 0; i < words.count; i++)
-        if (word_position(setting->words, words.at[i], &words.at[i]) < 0)
-            return refuse_words(out, setting->words);
-    join(out, &words);
+    for (uint32_t i = 0; i < words.count; i++) {
+        int position = word_position(setting->words, words.at[i], &known);
+        if (position < 0) return refuse_words(out, setting->words);
+        bits |= INT64_C(1) << position;
+    }
+    set_flags(setting->words, bits, out);
     return true;
 }
 
@@ -221,10 +235,19 @@ static bool parse_save(const char *given, struct value *out) {
     return true;
 }
 
+/* A stands for the classes before it in this order, and hides n; the letters come out in this order. */
 static bool parse_events(const char *given, struct value *out) {
-    if (given[strspn(given, "Ag$lshzxeKEtmdn")] != 0)
+    static const char classes[] = "g$lshzxetd", ordered[] = "Ag$lshzxetdnKEm";
+    bool all = strchr(given, 'A') || strspn(classes, given) == strlen(classes);
+    size_t len = 0;
+    if (given[strspn(given, ordered)] != 0)
         return refuse(out, "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
-    set_text(out, bytes_of(given, strlen(given)));
+    for (const char *letter = ordered; *letter; letter++) {
+        bool hidden = all && *letter != 'A' && (*letter == 'n' || strchr(classes, *letter));
+        bool chosen = *letter == 'A' ? all : !hidden && strchr(given, *letter);
+        if (chosen) out->text[len++] = *letter;
+    }
+    out->text[len] = 0;
     return true;
 }
 
@@ -263,15 +286,27 @@ static bool is_percentage(struct bytes decimal) {
     return whole < 100 || (whole == 100 && !fraction);
 }
 
+/* Without the zeros that say nothing. */
+static struct bytes shortest(struct bytes decimal) {
+    bool point = memchr(decimal.at, '.', decimal.len);
+    while (decimal.len > 1 && decimal.at[0] == '0' && decimal.at[1] != '.')
+        decimal = bytes_of(decimal.at + 1, decimal.len - 1);
+    while (point && decimal.at[decimal.len - 1] == '0') decimal.len--;
+    if (decimal.at[decimal.len - 1] == '.') decimal.len--;
+    return decimal;
+}
+
 static bool parse_percentiles(const char *given, struct value *out) {
     struct words words;
     bool good = split(given, &words);
     for (uint32_t i = 0; good && i < words.count; i++) good = is_decimal(words.at[i]);
     if (!good) return refuse(out, "Invalid latency-tracking-info-percentiles parameters");
-    for (uint32_t i = 0; i < words.count; i++)
+    for (uint32_t i = 0; i < words.count; i++) {
         if (!is_percentage(words.at[i]))
             return refuse(out, "latency-tracking-info-percentiles parameters should sit between "
                                "[0.0,100.0]");
+        words.at[i] = shortest(words.at[i]);
+    }
     join(out, &words);
     return true;
 }

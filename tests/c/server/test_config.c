@@ -192,7 +192,9 @@ static void test_lists(void **state) {
     assert_refused("oom-score-adj-values", "1 2", "wrong number of arguments");
     assert_refused("oom-score-adj-values", "1 2 2001", "elements must be between -2000 and 2000");
     set("latency-tracking-info-percentiles", "0  50.5 100.0");
-    assert_shown("latency-tracking-info-percentiles", "0 50.5 100.0");
+    assert_shown("latency-tracking-info-percentiles", "0 50.5 100");
+    set("latency-tracking-info-percentiles", "0.0 007.250 0.001 100");
+    assert_shown("latency-tracking-info-percentiles", "0 7.25 0.001 100");
     assert_refused("latency-tracking-info-percentiles", "100.1", "should sit between [0.0,100.0]");
     assert_refused("latency-tracking-info-percentiles", "99999999999999999999", "sit between");
     assert_refused("latency-tracking-info-percentiles", ".5", "Invalid latency-tracking");
@@ -211,6 +213,26 @@ static void test_buffer_limits(void **state) {
     assert_refused(setting->name, "normal 1 2", "Wrong number of arguments in buffer limit");
     assert_refused(setting->name, "foo 1 2 3", "Invalid client class");
     assert_refused(setting->name, "normal 1 2 -3", "Error in hard, soft or soft_seconds");
+}
+
+static void assert_canonical(enum setting_id id, const char *given, const char *wanted) {
+    struct value value;
+    assert_true(value_parse(config_setting(id), given, &value));
+    assert_string_equal(value.text, wanted);
+}
+
+static void test_letters_and_flags_are_put_in_order(void **state) {
+    (void)state;
+    static const char *const events[][2] = {
+        {"", ""},           {"KEA", "AKE"}, {"nmEKdtexzhsl$g", "AKEm"}, {"AmKn", "AKm"},
+        {"ng", "gn"},       {"gggg", "g"},  {"KEg$lshzxetd", "AKE"},    {"KEg$lshzxet", "g$lshzxetKE"},
+        {"m", "m"},         {"Ed", "dE"},
+    };
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++)
+        assert_canonical(SETTING_NOTIFY_KEYSPACE_EVENTS, events[i][0], events[i][1]);
+    assert_canonical(SETTING_SHUTDOWN_ON_SIGTERM, "force NOW now save", "save now force");
+    assert_canonical(SETTING_SHUTDOWN_ON_SIGTERM, "now default", "now");
+    assert_canonical(SETTING_SHUTDOWN_ON_SIGTERM, "default", "default");
 }
 
 static void test_the_longest_value(void **state) {
@@ -263,6 +285,7 @@ int main(void) {
         WITH_CONFIG(test_words),
         WITH_CONFIG(test_lists),
         WITH_CONFIG(test_buffer_limits),
+        WITH_CONFIG(test_letters_and_flags_are_put_in_order),
         WITH_CONFIG(test_the_longest_value),
         WITH_CONFIG(test_fabric_settings),
     };
