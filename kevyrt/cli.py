@@ -72,7 +72,8 @@ def _usable_cores() -> int:
 
 
 def _parse(words: list[str]) -> list[tuple[str, str]]:
-    standard_input = sys.stdin.read() if "-" in words else None
+    asked = "-" in (words[0], words[-1]) if words else False
+    standard_input = sys.stdin.read() if asked else None
     return [("threads", str(_usable_cores())), *_core.parse_options(words, standard_input)]
 
 

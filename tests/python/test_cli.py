@@ -22,17 +22,19 @@ import kevyrt
 from kevyrt import cli
 
 DEADLINE_S = 20
-Start = Callable[..., subprocess.Popen[str]]
+Process = subprocess.Popen[str]
+Start = Callable[..., Process]
 
 
 def command(*options: str) -> list[str]:
     return [sys.executable, "-m", "kevyrt", *options]
 
 
-def run(*options: str) -> subprocess.CompletedProcess[str]:
+def run(*options: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """For what ends by itself."""
     return subprocess.run(
         command(*options),
+        cwd=cwd,
         env=environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -44,12 +46,14 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def start(socket_path: str, tmp_path: Path) -> Iterator[Start]:
     """Starts servers that answer on the Unix socket, and ends them."""
-    running: list[subprocess.Popen[str]] = []
+    running: list[Process] = []
 
-    def launch(*options: str, **more: object) -> subprocess.Popen[str]:
+    def launch(*options: str, first: tuple[str, ...] = (), **more: object) -> Process:
         with (tmp_path / "output").open("w") as output:
             process = subprocess.Popen(  # type: ignore[call-overload]
-                command("--port", "0", "--unixsocket", socket_path, *options),
+                command(
+                    *filter(None, [file]), "--port", "0", "--unixsocket", socket_path, *options
+                ),
                 cwd=tmp_path,
                 env=environment(),
                 stdout=output,
@@ -183,6 +187,50 @@ def test_folder(start: Start, tmp_path: Path) -> None:
 def test_pid_file_that_cannot_be_written(start: Start, tmp_path: Path) -> None:
     start("--pidfile", "no/such/folder/pid")
     await_text(tmp_path / "output", "no/such/folder/pid: No such file or directory")
+
+
+# ---- Configuration files ------------------------------------------------------------------------
+
+
+def config_get(path: str, name: str) -> str:
+    return do(path, "CONFIG", "GET", name).decode().split("\r\n")[4]
+
+
+def test_file_and_options(start: Start, tmp_path: Path, socket_path: str) -> None:
+    """Options stand above the file, wherever they stand."""
+    (tmp_path / "more.conf").write_text("databases 5\n")
+    (tmp_path / "it.conf").write_text(
+        "# a comment\nport 7\nmaxclients 50\ntimeout 7\ninclude more.conf\n"
+    )
+    start("--maxclients", "60", first=("it.conf",))
+    found = [config_get(socket_path, name) for name in ("maxclients", "timeout", "databases")]
+    assert found == ["60", "7", "5"]
+
+
+def test_standard_input(start: Start, socket_path: str) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"maxclients 33\n")
+    os.close(writing)
+    with open(reading) as stdin:
+        start("-", stdin=stdin)
+    assert config_get(socket_path, "maxclients") == "33"
+
+
+def test_a_dash_may_be_a_value(start: Start, socket_path: str) -> None:
+    start("--proc-title-template", "-", "--timeout", "9")
+    assert config_get(socket_path, "timeout") == "9"
+
+
+def test_broken_file(tmp_path: Path) -> None:
+    (tmp_path / "it.conf").write_text("port 0\n\nmaxclients many\n")
+    result = run("it.conf", cwd=tmp_path)
+    assert result.returncode == 1
+    assert (
+        "it.conf" in result.stderr and "line 3" in result.stderr and "maxclients" in result.stderr
+    )
+    result = run("nowhere.conf", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "nowhere.conf" in result.stderr and "No such file" in result.stderr
 
 
 # ---- What it refuses -----------------------------------------------------------------------------
