@@ -317,10 +317,6 @@ enum step partial_advance(struct parser *parser) {
     return STEP_OK;
 }
 
-bool partial_is_complete(const struct parser *parser) {
-    return parser->partial != NULL && parser->partial->is_complete;
-}
-
 uint32_t partial_argc(const struct parser *parser) {
     return parser->partial->argc;
 }

@@ -36,7 +36,6 @@ enum step line_read(struct parser *parser, struct cursor *cursor, struct bytes *
 /* Goes on with the request at `position`, drawing on query buffer and window. STEP_OK: it is
  * complete, or there is nothing in it (partial_argc is 0). */
 enum step partial_advance(struct parser *parser);
-bool partial_is_complete(const struct parser *parser);
 uint32_t partial_argc(const struct parser *parser);
 /* Where the request at `position` ends, once it is complete. */
 size_t partial_end(const struct parser *parser);

@@ -114,7 +114,10 @@ static const struct effect_case refused[] = {
     {"", "EXPIRE k 100", ":0", ""},
     {"SET k 1", "EXPIRE k x", "-ERR value is not an integer or out of range", ""},
     {"SET k 1", "EXPIRE k 9223372036854775807", "-ERR invalid expire time in 'expire' command", ""},
-    {"SET k 1", "EXPIRE k 1 NX XX", NULL, ""},
+    {"SET k 1", "EXPIRE k 1 NX XX",
+     "-ERR NX and XX, GT or LT options at the same time are not compatible", ""},
+    {"SET k 1", "EXPIRE k 1 GT LT", "-ERR GT and LT options at the same time are not compatible",
+     ""},
     {"SET k 1", "EXPIRE k 1 SOON", "-ERR Unsupported option SOON", ""},
     {"SET k 1", "PEXPIRE k 100 XX", ":0", ""},
     {"SET k 1 EX 5", "PEXPIRE k 100 NX", ":0", ""},
@@ -295,6 +298,42 @@ static void test_effects_that_nobody_wants(void **state) {
     }
 }
 
+/* ---- Values of other types ---------------------------------------------------------------------- */
+
+static struct entry *entry_at(struct world *world, const char *key) {
+    struct call call = {.domain = &world->domain};
+    struct key_place place = keyspace_for_bytes(&call, bytes_of(key, strlen(key)), 0);
+    return keyspace_find(place.keyspace, 0, place.hash, place.key);
+}
+
+/* The entry wears the type only while the line runs: what is in it stays a string. */
+static void check_wrong_type(const char *line, const char *reply) {
+    struct world *world = world_new(2);
+    world_run_all(world, "SET k 1; SET s 2");
+    struct entry *entry = entry_at(world, "k");
+    entry->type = VALUE_LIST;
+    world_run(world, line);
+    entry->type = VALUE_STRING;
+    assert_string_equal(world->reply.at, reply);
+    assert_string_equal(world->recorded.at, "");
+    world_run(world, "GET k");
+    assert_string_equal(world->reply.at, "$1 1");
+    world_free(world);
+}
+
+static void test_wrong_types(void **state) {
+    static const char wrong[] =
+        "-WRONGTYPE Operation against a key holding the wrong kind of value";
+    (void)state;
+    check_wrong_type("GET k", wrong);
+    check_wrong_type("SET k v GET", wrong);
+    check_wrong_type("INCR k", wrong);
+    check_wrong_type("INCRBY k 2", wrong);
+    check_wrong_type("MGET k s", "*2 $-1 $1 2");
+    check_wrong_type("EXISTS k", ":1");
+    check_wrong_type("TTL k", ":-1");
+}
+
 /* ---- Expiry that nobody asked for --------------------------------------------------------------- */
 
 static void test_active_expiry(void **state) {
@@ -397,6 +436,7 @@ int main(void) {
         cmocka_unit_test(test_what_declares_nothing_changes_nothing),
         cmocka_unit_test(test_replaying_the_log_gives_the_same_data),
         cmocka_unit_test(test_effects_that_nobody_wants),
+        cmocka_unit_test(test_wrong_types),
         cmocka_unit_test(test_active_expiry),
         cmocka_unit_test(test_active_expiry_of_many),
     };

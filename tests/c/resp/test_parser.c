@@ -237,6 +237,36 @@ static void cuts_of_long_inputs_read_the_same(void **state) {
     }
 }
 
+/* A line without an end is an error as soon as it is over the limit, and not before. */
+static void endless_lines_are_errors(void **state) {
+    static const struct {
+        const char *start, *error;
+    } lines[] = {
+        {"", "!Protocol error: too big inline request"},
+        {"*", "!Protocol error: too big mbulk count string"},
+        {"*1\r\n$", "!Protocol error: too big bulk count string"},
+        {"*2\r\n$1\r\na\r\n", "!Protocol error: too big bulk count string"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        struct drive *drive = malloc(sizeof *drive);
+        const char *header = strrchr(lines[i].start, '\n');
+        size_t used = strlen(header != NULL ? header + 1 : lines[i].start);
+        drive_init(drive, &short_limits, &account, NULL);
+        drive_feed(drive, lines[i].start, strlen(lines[i].start));
+        for (; used < short_limits.max_inline_bytes; used++) {
+            drive_feed(drive, "1", 1);
+        }
+        assert_false(drive->is_over);
+        assert_null(drive->out.text);
+        drive_feed(drive, "1", 1);
+        assert_true(drive->is_over);
+        assert_string_equal(drive->out.text, lines[i].error);
+        drive_deinit(drive);
+        free(drive);
+    }
+}
+
 /* All inputs that are not errors behind each other: every kind follows every other. */
 static void a_mixed_pipeline_reads_the_same(void **state) {
     (void)state;
@@ -615,6 +645,7 @@ int main(void) {
         PARSER_TEST(reference_reads_as_redis),
         PARSER_TEST(every_cut_of_short_inputs_reads_the_same),
         PARSER_TEST(cuts_of_long_inputs_read_the_same),
+        PARSER_TEST(endless_lines_are_errors),
         PARSER_TEST(a_mixed_pipeline_reads_the_same),
         PARSER_TEST(a_run_is_full_at_its_bound_of_requests),
         PARSER_TEST(a_run_is_full_at_its_bound_of_arguments),
