@@ -51,9 +51,7 @@ def start(socket_path: str, tmp_path: Path) -> Iterator[Start]:
     def launch(*options: str, first: tuple[str, ...] = (), **more: object) -> Process:
         with (tmp_path / "output").open("w") as output:
             process = subprocess.Popen(  # type: ignore[call-overload]
-                command(
-                    *filter(None, [file]), "--port", "0", "--unixsocket", socket_path, *options
-                ),
+                command(*first, "--port", "0", "--unixsocket", socket_path, *options),
                 cwd=tmp_path,
                 env=environment(),
                 stdout=output,
