@@ -12,7 +12,7 @@
 
 enum kevyrt_status options_fail(struct options *options, const struct directive *directive,
                                 enum kevyrt_status status, int number, const char *format, ...) {
-    char why[192];
+    char why[256];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(why, sizeof why, format, arguments);

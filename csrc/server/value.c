@@ -108,6 +108,13 @@ static void set_flags(const char *known, int64_t bits, struct value *out) {
     join(out, &chosen);
 }
 
+static bool says_both(const char *known, int64_t bits, const char *one, const char *other) {
+    struct bytes word;
+    int first = word_position(known, bytes_of(one, strlen(one)), &word);
+    int second = word_position(known, bytes_of(other, strlen(other)), &word);
+    return first >= 0 && second >= 0 && (bits >> first & 1) && (bits >> second & 1);
+}
+
 static bool parse_flags(const struct setting *setting, const char *given, struct value *out) {
     struct words words;
     struct bytes known;
@@ -118,6 +125,8 @@ static bool parse_flags(const struct setting *setting, const char *given, struct
         if (position < 0) return refuse_words(out, setting->words);
         bits |= INT64_C(1) << position;
     }
+    if (says_both(setting->words, bits, "save", "nosave"))
+        return refuse(out, "shutdown options SAVE and NOSAVE can't be used simultaneously");
     set_flags(setting->words, bits, out);
     return true;
 }
@@ -263,9 +272,14 @@ static bool parse_scores(const char *given, struct value *out) {
     return true;
 }
 
+static bool is_negative(struct bytes text) {
+    return text.len > 0 && text.at[0] == '-';
+}
+
 /* Digits with at most one point between them; the locale has no say. */
 static bool is_decimal(struct bytes text) {
     bool point = false;
+    if (is_negative(text)) text = bytes_of(text.at + 1, text.len - 1);
     for (uint32_t i = 0; i < text.len; i++) {
         char c = text.at[i];
         if (c == '.' && !point && i > 0) point = true;
@@ -277,6 +291,7 @@ static bool is_decimal(struct bytes text) {
 static bool is_percentage(struct bytes decimal) {
     unsigned whole = 0;
     bool point = false, fraction = false;
+    if (is_negative(decimal)) return false;
     for (uint32_t i = 0; i < decimal.len && whole <= 100; i++) {
         char c = decimal.at[i];
         if (c == '.') point = true;

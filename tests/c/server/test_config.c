@@ -179,6 +179,7 @@ static void test_words(void **state) {
     assert_shown("protected-mode", "no");
     assert_refused("shutdown-on-sigterm", "", "argument(s) must be one of the following: default");
     assert_refused("shutdown-on-sigterm", "now never", "must be one of the following");
+    assert_refused("shutdown-on-sigterm", "nosave save", "SAVE and NOSAVE can't be used");
 }
 
 static void test_lists(void **state) {
