@@ -4,7 +4,7 @@
 #   make units       every tests/c/<folder>/test_<thing>.c as $(BUILD)/test_<folder>_<thing>
 #   make serve       the server driven by a plain C main: $(BUILD)/kevyrt-serve
 #   make lib         csrc without csrc/py as $(BUILD)/libkevyrt.a
-#   make fuzz        every tests/c/fuzz/fuzz_<thing>.c with libFuzzer (clang)
+#   make fuzz        every tests/c/fuzz/fuzz_<thing>.c with libFuzzer (clang), in a BUILD of its own
 #   make format lint test clean
 #
 #   BUILD=build/asan SANITIZE=address,undefined DEBUG=1 CC=clang URING=0 CFLAGS=... LDFLAGS=...
@@ -65,7 +65,9 @@ units: $(foreach u,$(UNITS),$(call unit,$(u)))
 # The settings of this folder; rewritten only when they change, so that objects can depend on it.
 SETTINGS := $(CC) $(FLAGS) $(CFLAGS) $(LIBS) $(LDFLAGS)
 $(shell mkdir -p $(BUILD))
-ifneq ($(file <$(BUILD)/settings),$(SETTINGS))
+ifeq ($(MAKECMDGOALS),fuzz)
+# The make that it starts has settings of its own for this folder.
+else ifneq ($(file <$(BUILD)/settings),$(SETTINGS))
 $(file >$(BUILD)/settings,$(SETTINGS))
 endif
 
@@ -95,12 +97,17 @@ $(foreach u,$(UNITS),$(eval $(call unit_rule,$(u))))
 
 # ---- Fuzzing -------------------------------------------------------------------------------------
 
-FUZZ_FLAGS := $(filter-out -O2 -Werror,$(FLAGS)) -O1 -DKRT_DEBUG=1 -fsanitize=fuzzer,address,undefined
+# Objects with coverage feedback, so in a folder of their own; the driver comes in by the link.
+FUZZ_SANITIZE := address,undefined
+FUZZ_SETTINGS := BUILD=$(BUILD) CC=clang SANITIZE=fuzzer-no-link,$(FUZZ_SANITIZE)
 
-fuzz: $(patsubst tests/c/fuzz/%.c,$(BUILD)/%,$(FUZZERS))
+fuzz:
+	+$(MAKE) $(FUZZ_SETTINGS) $(patsubst tests/c/fuzz/%.c,$(BUILD)/%,$(FUZZERS))
 
-$(BUILD)/fuzz_%: tests/c/fuzz/fuzz_%.c $(CORE) $(shell find csrc -name '*.h')
-	clang $(FUZZ_FLAGS) $(CFLAGS) $(filter %.c,$^) -o $@ $(LIBS) $(LDFLAGS)
+$(BUILD)/fuzz_%: $(BUILD)/obj/tests/c/fuzz/fuzz_%.o $(BUILD)/libkevyrt.a
+	$(CC) $(filter %.o,$^) $(BUILD)/libkevyrt.a -o $@ $(LIBS) -fsanitize=fuzzer,$(FUZZ_SANITIZE) $(LDFLAGS)
+
+-include $(patsubst %.o,%.d,$(call object,$(FUZZERS)))
 
 # ---- Upkeep --------------------------------------------------------------------------------------
 

@@ -15,11 +15,21 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCES = sorted(
     path for path in (REPOSITORY / "tests" / "c").glob("*/test_*.c") if path.parent.name != "fuzz"
 )
-THREADED_FOLDERS = {"ring", "shard"}
+THREADED_FOLDERS = {"ring", "shard", "kevyrt"}
+# What is tested through kevyrt.h alone mirrors that header, not a folder.
+INTERFACES = {"kevyrt": "server/kevyrt.h"}
 BUILDS = {"address,undefined": "build/asan", "thread": "build/tsan"}
 # The first program of a build waits for all of csrc to be compiled.
 BUILD_TIMEOUT_S = 600
 RUN_TIMEOUT_S = 120
+# With handle_abort a failed assertion of the library shows its stack.
+SANITIZER_OPTIONS = {
+    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:handle_abort=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:handle_abort=1",
+}
+FUZZ_SOURCES = sorted((REPOSITORY / "tests" / "c" / "fuzz").glob("fuzz_*.c"))
+MAX_CORPUS_FILES = 200
 
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT_S + RUN_TIMEOUT_S)
 
@@ -39,12 +49,14 @@ def name_of(program: tuple[Path, str]) -> str:
     return f"{source.parent.name}/{source.stem.removeprefix('test_')}-{sanitizer.partition(',')[0]}"
 
 
-def build(source: Path, sanitizer: str) -> Path:
+def make(target: str, sanitizer: str) -> Path:
     folder = BUILDS[sanitizer]
-    target = f"{folder}/test_{source.parent.name}_{source.stem.removeprefix('test_')}"
-    command = ["make", "--silent", f"-j{len(os.sched_getaffinity(0))}", target]
+    return _make(f"{folder}/{target}", f"BUILD={folder}", f"SANITIZE={sanitizer}", "DEBUG=1")
+
+
+def _make(target: str, *settings: str) -> Path:
     made = subprocess.run(
-        [*command, f"BUILD={folder}", f"SANITIZE={sanitizer}", "DEBUG=1"],
+        ["make", "--silent", f"-j{len(os.sched_getaffinity(0))}", target, *settings],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -54,23 +66,28 @@ def build(source: Path, sanitizer: str) -> Path:
     return REPOSITORY / target
 
 
-def run(program: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    # ThreadSanitizer's fixed memory layout collides with much address randomization.
+def build(source: Path, sanitizer: str) -> Path:
+    name = f"test_{source.parent.name}_{source.stem.removeprefix('test_')}"
+    return make(name, sanitizer)
+
+
+def wrapped(program: Path) -> list[str]:
+    """ThreadSanitizer's fixed memory layout collides with much address randomization."""
     fixed = ["setarch", platform.machine(), "-R"] if shutil.which("setarch") else []
-    options = {
-        "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
-        "UBSAN_OPTIONS": "print_stacktrace=1",
-        "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
-        "CMOCKA_MESSAGE_OUTPUT": "STDOUT",
-    }
+    return [*fixed, str(program)]
+
+
+def run(
+    command: list[str], folder: Path, timeout_s: float = RUN_TIMEOUT_S
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*fixed, str(program)],
+        command,
         cwd=folder,
-        env=os.environ | options,
+        env=os.environ | SANITIZER_OPTIONS | {"CMOCKA_MESSAGE_OUTPUT": "STDOUT"},
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=RUN_TIMEOUT_S,
+        timeout=timeout_s,
     )
 
 
@@ -81,13 +98,49 @@ def test_there_are_units() -> None:
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_units_mirror_the_source(source: Path) -> None:
-    assert (REPOSITORY / "csrc" / source.parent.name).is_dir()
+    folder = source.parent.name
+    assert (REPOSITORY / "csrc" / INTERFACES.get(folder, folder)).exists()
 
 
 @pytest.mark.parametrize("program", programs(), ids=name_of)
 def test_unit(program: tuple[Path, str], tmp_path: Path) -> None:
-    result = run(build(*program), tmp_path)
+    result = run(wrapped(build(*program)), tmp_path)
     output = f"exit code {result.returncode}\n{result.stdout}{result.stderr}"
     assert result.returncode == 0, output
     passed = re.findall(r"^\[ +OK \] ", result.stdout, re.MULTILINE)
     assert passed, f"it ran no test: {output}"
+
+
+# ---- Fuzzers -------------------------------------------------------------------------------------
+
+
+def fuzz_corpus(source: Path) -> Path:
+    return source.parent / "corpus" / source.stem.removeprefix("fuzz_")
+
+
+def make_fuzzer(source: Path) -> Path:
+    """The program of a fuzz target, which needs clang with its libFuzzer."""
+    probe = ["clang", "-fsanitize=fuzzer", "-x", "c", "-", "-o", "/dev/null"]
+    text = "int LLVMFuzzerTestOneInput(const char *a, long n) { return a == 0 && n == 1; }"
+    if shutil.which("clang") is None:
+        pytest.skip("clang is not installed")
+    if subprocess.run(probe, input=text, text=True, capture_output=True).returncode != 0:
+        pytest.skip("clang has no libFuzzer")
+    _make("fuzz", "BUILD=build/fuzz")
+    return REPOSITORY / "build" / "fuzz" / source.stem
+
+
+def test_there_are_fuzzers() -> None:
+    assert FUZZ_SOURCES
+    for source in FUZZ_SOURCES:
+        assert 0 < len(list(fuzz_corpus(source).iterdir())) <= MAX_CORPUS_FILES
+
+
+@pytest.mark.parametrize("source", FUZZ_SOURCES, ids=lambda path: path.stem)
+def test_corpus(source: Path, tmp_path: Path) -> None:
+    """What fuzzing has found worth keeping passes still, under the same sanitizers."""
+    corpus = sorted(fuzz_corpus(source).iterdir())
+    result = run([str(make_fuzzer(source)), *map(str, corpus)], tmp_path)
+    assert result.returncode == 0, result.stderr[-20000:]
+    executed = re.findall(r"^Executed ", result.stderr, re.MULTILINE)
+    assert len(executed) == len(corpus), result.stderr[-2000:]

@@ -1,61 +1,48 @@
 """Compares random command sequences with redis-server for as long as one likes.
 
-    python tests/long/differential.py --minutes 30 --configurations epoll-3-never --seed 7
+    ./test --long differential --minutes 30 --configurations epoll-3-never --seed 7
 
-The seed is printed, and the same seed plays the same sequences. A difference is reduced to a
-short sequence and ends the run with exit code 1.
+The seed is shown by a failure, and the same seed plays the same sequences. A difference is reduced
+to a short sequence.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import random
-import sys
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import pytest
 from harness.matrix import MATRIX, REDIS, Configuration
 from harness.process import Server
 from harness.sequences import Sequence, first_difference, play_sequence, sequences
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as hypothesis_seed
 
 EXAMPLES_PER_ROUND = 200
 
 
-def main() -> int:
-    options = _options()
-    base = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 32)
-    print(f"seed {base}", flush=True)
-    deadline = time.monotonic() + options.minutes * 60
+@pytest.mark.timeout(0)
+def test_differential(pytestconfig: pytest.Config, duration_s: float, seed: int) -> None:
+    deadline = time.monotonic() + duration_s
+    played, turn = 0, 0
     with contextlib.ExitStack() as stack:
         oracle = stack.enter_context(Server(REDIS))
-        subjects = [stack.enter_context(Server(c)) for c in _chosen(options.configurations)]
-        played, turn = 0, 0
+        chosen = _chosen(pytestconfig.getoption("--configurations"))
+        subjects = [stack.enter_context(Server(c)) for c in chosen]
         while time.monotonic() < deadline:
             for subject in subjects:
                 for protocol in (2, 3):
-                    played += _round(subject, oracle, protocol, base + turn)
+                    played += _round(subject, oracle, protocol, seed + turn)
             turn += 1
-            print(f"{turn} rounds, {played} commands, no difference", flush=True)
-    return 0
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--configurations", default="", help="comma-separated; default: all")
-    return parser.parse_args()
+    print(f"{turn} rounds, {played} commands, no difference")
+    assert played > 0
 
 
 def _chosen(names: str) -> list[Configuration]:
     wanted = set(filter(None, names.split(",")))
     unknown = wanted - {c.name for c in MATRIX}
     if unknown:
-        raise SystemExit(f"unknown configurations: {', '.join(sorted(unknown))}")
+        pytest.fail(f"unknown configurations: {', '.join(sorted(unknown))}")
     return [c for c in MATRIX if c.name in wanted or (not wanted and not c.is_redis)]
 
 
@@ -64,7 +51,7 @@ def _round(subject: Server, oracle: Server, protocol: int, number: int) -> int:
     played = 0
     with subject.connect() as ours, oracle.connect() as theirs:
 
-        @seed(number)
+        @hypothesis_seed(number)
         @settings(
             max_examples=EXAMPLES_PER_ROUND,
             deadline=None,
@@ -82,7 +69,3 @@ def _round(subject: Server, oracle: Server, protocol: int, number: int) -> int:
 
         compare()
     return played
-
-
-if __name__ == "__main__":
-    sys.exit(main())
