@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ from harness.resp import OK
 from kevyrt import _core
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+DEADLINE_S = 20
 
 # What the harness, or the place where a server runs, decides.
 SET_AT_START = {
@@ -181,3 +184,110 @@ def test_values_are_taken_as_redis_takes_them(redis: Server, setting: Any) -> No
             wrong.append((value, ours, theirs))
     redis.control().do("CONFIG", "SET", setting.name, setting.default)
     assert not wrong
+
+
+# ---- Configuration files and command lines -------------------------------------------------------
+
+needs_redis = pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server here")
+FILE = r"""
+# a comment
+  timeout 5
+syslog-ident "two words"
+SAVE 900 1
+save 300 10
+client-output-buffer-limit normal 1kb 2 3
+client-output-buffer-limit pubsub 4mb 5 6
+masteruser "\x41 b\"c\\"
+replica-announce-ip 'single \'q\' "d"'
+slave-priority 7
+cluster-announce-ip ""
+oom-score-adj-values 1 2 3
+tcp-keepalive 10
+tcp-keepalive 20
+"""
+FROM_FILE = {
+    **{"timeout": "5", "syslog-ident": "two words", "replica-priority": "7"},
+    **{"replica-announce-ip": "single 'q' \"d\"", "masteruser": 'A b"c\\'},
+    **{"oom-score-adj-values": "1 2 3", "cluster-announce-ip": "", "tcp-keepalive": "20"},
+}
+LINES = [
+    ["--timeout", "3", "--timeout", "4"],
+    ["--timeout 3"],
+    ["--syslog-ident", "--timeout"],
+    ['--syslog-ident "a b"', "--TIMEOUT", "9"],
+    ["--oom-score-adj-values", "1", "2", "3", "--timeout", "9"],
+    ["--oom-score-adj-values", "1 2 3"],
+    ["--save", "900", "1", "--save", "300", "10"],
+    ["--save", "--timeout", "9"],
+    ["--syslog-ident", "a b", "--save"],
+]
+WRONG = [
+    "timeout",
+    "timeout 1 2",
+    "timeout x",
+    "daemonize",
+    "appendonly maybe",
+    "save 900",
+    'syslog-ident "a',
+    "syslog-ident 'a'b",
+    "oom-score-adj-values 1 2",
+    "client-output-buffer-limit foo 1 2 3",
+    "maxmemory-policy nosuch",
+    "include",
+]
+
+
+def parsed(words: list[str]) -> dict[str, str]:
+    return dict(_core.parse_options(words))
+
+
+@needs_redis
+@pytest.mark.parametrize("words", LINES, ids=" ".join)
+def test_command_lines_mean_what_they_mean_to_redis(words: list[str]) -> None:
+    ours = parsed(words)
+    with Server(REDIS, words) as server:
+        theirs = configuration(server)
+    if "save" in ours:  # on top of the harness's own
+        assert ours.pop("save") == theirs["save"]
+    changed = {
+        s.name: theirs[s.name]
+        for s in SETTINGS
+        if s.name in theirs and s.name not in SET_AT_START and theirs[s.name] != s.default
+    }
+    changed.pop("save", None)
+    assert ours == changed
+
+
+@needs_redis
+def test_a_file_means_what_it_means_to_redis(tmp_path: Path) -> None:
+    (tmp_path / "a.conf").write_text(FILE)
+    (tmp_path / "all").write_text(f"include {tmp_path}/*.conf\ninclude {tmp_path}/none*\n")
+    ours = parsed([str(tmp_path / "all")])
+    with Server(REDIS, ["--include", str(tmp_path / "all")]) as server:
+        theirs = configuration(server)
+    assert {name: ours.get(name) for name in FROM_FILE} == FROM_FILE
+    assert {name: theirs[name] for name in FROM_FILE} == FROM_FILE
+    assert ours["save"] == theirs["save"] == "900 1 300 10"
+    assert theirs[
+        "client-output-buffer-limit"
+    ] == "normal 1024 2 3 slave 268435456 67108864 60 " + ("pubsub 4194304 5 6")
+    assert ours["client-output-buffer-limit"] == "normal 1kb 2 3 pubsub 4mb 5 6"
+
+
+@needs_redis
+@pytest.mark.parametrize("line", WRONG)
+def test_a_wrong_line_is_named(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.conf"
+    path.write_text(f"timeout 1\n\n{line}\nport 0\n")
+    with pytest.raises(ValueError) as raised:
+        parsed([str(path)])
+    ours = str(raised.value)
+    assert "\n" not in ours
+    assert "a.conf, line 3, " in ours or line == "include"
+    result = subprocess.run(
+        ["redis-server", str(path)], capture_output=True, text=True, timeout=DEADLINE_S
+    )
+    assert result.returncode == 1
+    reason = result.stderr.strip().splitlines()[-1]
+    assert f">>> '{line}'" in result.stderr
+    assert reason in ours or reason == "Bad directive or wrong number of arguments"

@@ -29,7 +29,7 @@ enum kevyrt_status {
 
 struct kevyrt_error {
     int number; /* errno value or 0 */
-    char text[256];
+    char text[512];
 };
 
 /* One setting in Redis's names ("port", "unixsocket", "save", ...) and text form. */
