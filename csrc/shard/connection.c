@@ -110,6 +110,15 @@ void connection_want_input(struct shard *shard, struct connection *connection) {
     io->input_last = connection;
 }
 
+struct connection *connection_next_input(struct shard *shard) {
+    struct shard_io *io = &shard->io;
+    struct connection *connection = io->input_first;
+    io->input_first = connection->next_input;
+    if (!io->input_first) io->input_last = NULL;
+    connection->in_input = false;
+    return connection;
+}
+
 void connection_want_ready(struct shard *shard, struct connection *connection) {
     if (connection->in_ready) return;
     connection->in_ready = true;

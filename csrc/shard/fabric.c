@@ -48,7 +48,8 @@ static int shard_fill(struct shard *shard) {
     shard->data.effects.sink = &fabric->sink;
     shard->data.calls = mem_calloc(NULL, command_count() * sizeof *shard->data.calls);
     shard->data.streams = mem_pages_alloc(NULL, count * sizeof *shard->data.streams, 4096);
-    if (!shard->data.calls || !shard->data.streams) return -ENOMEM;
+    shard->io.runs = mem_calloc(NULL, RUNS_AHEAD * sizeof *shard->io.runs);
+    if (!shard->data.calls || !shard->data.streams || !shard->io.runs) return -ENOMEM;
     if (!keyspace_init(&shard->data.keyspace, shard->index, fabric->settings.database_count,
                        fabric->domain.hash_seed.b + shard->index, &fabric->domain.hash_seed))
         return -ENOMEM;
@@ -75,6 +76,7 @@ static void shard_empty(struct shard *shard) {
     mem_free(NULL, shard->io.connections);
     mem_free(NULL, shard->io.generations);
     mem_free(NULL, shard->io.accepted);
+    mem_free(NULL, shard->io.runs);
     keyspace_deinit(&shard->data.keyspace);
     mem_free(NULL, shard->data.calls);
     for (uint32_t t = 0; shard->data.streams && t < count; t++)

@@ -61,24 +61,16 @@ static void phase_collect(struct shard *shard) {
     while (reactor_next(shard->io.reactor, &event)) handle_event(shard, &event);
 }
 
-static struct connection *next_input(struct shard_io *io) {
-    struct connection *connection = io->input_first;
-    io->input_first = connection->next_input;
-    if (!io->input_first) io->input_last = NULL;
-    connection->in_input = false;
-    return connection;
-}
-
 /* Runs connections in turn, a slice each, until all are through or the budget is spent. False: stopping. */
 static bool run_inputs(struct shard *shard) {
-    while (shard->io.input_first) {
-        struct connection *connection = next_input(&shard->io);
-        if (!connection->closing && run_connection(shard, connection))
-            connection_want_input(shard, connection);
-        if (KRT_UNLIKELY(shard->held == 0)) return false;
-        if (!turn_slice_is_over(shard)) continue;
-        if (!turn_pause(shard)) return false;
-        if (shard->io.slice_ns - shard->io.woke_ns > TURN_BUDGET_NS) break;
+    struct shard_io *io = &shard->io;
+    while (io->input_first && io->slice_ns - io->woke_ns <= TURN_BUDGET_NS) {
+        uint32_t count = run_gather(shard);
+        for (uint32_t i = 0; i < count; i++) {
+            run_execute(&io->runs[i]);
+            if (KRT_UNLIKELY(shard->held == 0)) return false;
+            if (turn_slice_is_over(shard) && !turn_pause(shard)) return false;
+        }
     }
     return true;
 }

@@ -64,7 +64,7 @@ struct shard_io {
     struct connection *keep_first;               /* have been fed from buffers that go back after the turn */
     struct reply_pool pool;
     struct connection *closed_first;             /* to be freed at the end of the loop */
-    struct request_run run;
+    struct run *runs;
     struct batch *open[SHARDS_MAX]; /* batches being filled in this turn */
     struct batch *spare_batches;
     uint32_t spare_count;
@@ -138,8 +138,24 @@ bool execute_refused(struct client *client, struct reply *reply, const struct re
                      const struct plan *plan);
 
 /* ---- run.c -------------------------------------------------------------------------------------- */
-/* Parses and executes what a connection has, up to one slice per call. True: there is more to do for it now. */
-bool run_connection(struct shard *shard, struct connection *connection);
+enum { RUNS_AHEAD = 16 }; /* as many keys as a group of commands has */
+
+/* Requests of one connection, on their way from its parser to its output. */
+struct run {
+    struct shard *shard;
+    struct connection *connection;
+    enum parse_result result;
+    bool fetched; /* the memory of its keys is on its way */
+    struct request_run input;
+    struct plan plans[RUN_REQUESTS];
+};
+
+/* Takes connections off the input list and parses a run of each into io.runs: up to RUNS_AHEAD and about a
+ * slice of commands. Returns how many. */
+uint32_t run_gather(struct shard *shard);
+/* Executes a gathered run; its connection is in the input list again if it has more. The server is stopping
+ * if nothing is held behind it. */
+void run_execute(struct run *run);
 
 /* ---- forward.c ---------------------------------------------------------------------------------- */
 /* Copies a request into the batch for shard `target`. False: no memory, or no slot to be had now. */
@@ -157,6 +173,7 @@ bool message_push(struct shard *from, uint32_t target, struct message *message);
 struct connection *connection_open(struct shard *shard, int fd);
 void connection_receive(struct shard *shard, struct connection *connection, struct bytes data);
 void connection_want_input(struct shard *shard, struct connection *connection);
+struct connection *connection_next_input(struct shard *shard);
 void connection_want_ready(struct shard *shard, struct connection *connection);
 void connection_want_keep(struct shard *shard, struct connection *connection);
 /* Sends what is pending, or closes what has nothing more to say. */
