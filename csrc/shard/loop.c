@@ -105,9 +105,10 @@ static void arm_cron(struct shard *shard) {
     struct shard_io *io = &shard->io;
     bool wanted = shard->data.keyspace.deadline_count ||
                   (shard->fabric->settings.idle_timeout_s && io->connection_count);
-    if (io->next_cron_ns != FUTEX_NO_DEADLINE || !wanted) return;
+    if (io->next_cron_ns != FUTEX_NO_DEADLINE) return;
+    /* Also when woken for a deadline that is gone again: the next one must wake us once more. */
     shard->data.expiry_armed = shard->data.keyspace.deadline_count != 0;
-    io->next_cron_ns = io->woke_ns + CRON_NS;
+    if (wanted) io->next_cron_ns = io->woke_ns + CRON_NS;
 }
 
 /* False: the server is stopping. */
