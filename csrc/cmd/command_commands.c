@@ -4,8 +4,6 @@
  */
 #include "cmd/families.h"
 
-#include <stdio.h>
-
 /* ---- Sets of names -------------------------------------------------------------------------------- */
 
 static void reply_flags(struct reply *reply, uint64_t flags) {
@@ -16,13 +14,11 @@ static void reply_flags(struct reply *reply, uint64_t flags) {
 }
 
 static void reply_categories(struct reply *reply, uint32_t acl) {
+#define X(name, text) "@" text,
+    static const char *const names[] = {COMMAND_ACL(X)};
+#undef X
     reply_set(reply, (uint64_t)__builtin_popcount(acl));
-    for (; acl; acl &= acl - 1) {
-        char name[32] = "@";
-        snprintf(name + 1, sizeof name - 1, "%s",
-                 command_acl_name((enum command_acl_bit)__builtin_ctz(acl)));
-        reply_simple(reply, name);
-    }
+    for (; acl; acl &= acl - 1) reply_simple(reply, names[__builtin_ctz(acl)]);
 }
 
 static void reply_tips(struct reply *reply, const char *const *tips) {
