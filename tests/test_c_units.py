@@ -1,4 +1,8 @@
-"""The C units: each tests/c/<folder>/test_<thing>.c is a cmocka program, run under sanitizers."""
+"""What is C without Python, under sanitizers: units, fuzz corpora, and the server on the wire.
+
+Each tests/c/<folder>/test_<thing>.c is a cmocka program. The wire runs here are a choice of tests;
+all of them with all builds are a campaign, tests/long/sanitizers.py.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +33,8 @@ SANITIZER_OPTIONS = {
     "UBSAN_OPTIONS": "print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:handle_abort=1",
 }
+WIRE_CHOICE = ("tests/wire/test_protocol.py", "tests/wire/test_pipelines.py")
+WIRE_TIMEOUT_S = 1800
 FUZZ_SOURCES = sorted((REPOSITORY / "tests" / "c" / "fuzz").glob("fuzz_*.c"))
 MAX_CORPUS_FILES = 200
 
@@ -144,3 +151,38 @@ def test_corpus(source: Path, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr[-20000:]
     executed = re.findall(r"^Executed ", result.stderr, re.MULTILINE)
     assert len(executed) == len(corpus), result.stderr[-2000:]
+
+
+# ---- The wire ------------------------------------------------------------------------------------
+
+
+def server_script(sanitizer: str, folder: Path) -> Path:
+    """An executable file that starts the plain C server as its build must be started."""
+    command = " ".join(wrapped(make("kevyrt-serve", sanitizer)))
+    script = folder / "serve"
+    script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    script.chmod(0o755)
+    return script
+
+
+def run_wire(sanitizer: str, configuration: str, folder: Path, *tests: str) -> None:
+    """Runs wire tests against one build in one configuration: a run of pytest of its own."""
+    selection = [*tests, "--configurations", configuration, "-p", "no:cacheprovider"]
+    server = {"KEVYRT_SERVE": str(server_script(sanitizer, folder))}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *selection],
+        cwd=REPOSITORY,
+        env=os.environ | SANITIZER_OPTIONS | server,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=WIRE_TIMEOUT_S,
+    )
+    assert done.returncode == 0, done.stdout[-20000:] + done.stderr[-2000:]
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed and int(passed[1]) > 20, f"hardly a test has run:\n{done.stdout[-2000:]}"
+
+
+@pytest.mark.parametrize("configuration", ["epoll-1", "io_uring-3-tiny"])
+def test_wire(configuration: str, tmp_path: Path) -> None:
+    run_wire("address,undefined", configuration, tmp_path, *WIRE_CHOICE)
