@@ -156,11 +156,12 @@ def test_sdist_holds_the_sources(sdist: Path) -> None:
     sources = {
         path.relative_to(REPOSITORY).as_posix()
         for path in (REPOSITORY / "csrc").rglob("*")
-        if path.suffix in {".c", ".h", ".inc"}
+        if path.suffix in {".c", ".h", ".inc", ".def"}
     }
     assert sources
     assert sources <= names
     assert {"LICENSE", "README.md", "setup.py", "scripts/probe_uring.c", "kevyrt/py.typed"} <= names
+    assert "kevyrt/_core.pyi" in names
     assert not [name for name in names if name.endswith((".so", ".o", ".pyc"))]
 
 
@@ -179,4 +180,7 @@ def test_sdist_installs_into_a_clean_environment(sdist: Path, tmp_path: Path) ->
     run(python, "-m", "pip", "install", "--no-index", wheel, cwd=tmp_path)
     show = "import kevyrt, kevyrt._core; print(kevyrt._core.__file__)"
     assert str(environment) in run(python, "-c", show, cwd=tmp_path)
-    assert (environment / "bin" / "kevyrt-server").is_file()
+    use = "import kevyrt\nwith kevyrt.Server() as s: s.set('k', 'v'); print(s.get('k'), s.port > 0)"
+    assert run(python, "-c", use, cwd=tmp_path) == "b'v' True\n"
+    version = run(environment / "bin" / "kevyrt-server", "--version", cwd=tmp_path)
+    assert "v=7.4.0" in version
