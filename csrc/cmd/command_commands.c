@@ -4,7 +4,7 @@
  */
 #include "cmd/families.h"
 
-/* ---- Sets of names -------------------------------------------------------------------------------- */
+/* ---- Sets of names --------------------------------------------------------------------------- */
 
 static void reply_flags(struct reply *reply, uint64_t flags) {
     flags &= ~(uint64_t)CMD_UNLISTED;
@@ -18,17 +18,20 @@ static void reply_categories(struct reply *reply, uint32_t acl) {
     static const char *const names[] = {COMMAND_ACL(X)};
 #undef X
     reply_set(reply, (uint64_t)__builtin_popcount(acl));
-    for (; acl; acl &= acl - 1) reply_simple(reply, names[__builtin_ctz(acl)]);
+    for (; acl; acl &= acl - 1)
+        reply_simple(reply, names[__builtin_ctz(acl)]);
 }
 
 static void reply_tips(struct reply *reply, const char *const *tips) {
     uint64_t count = 0;
-    while (tips && tips[count]) count++;
+    while (tips && tips[count])
+        count++;
     reply_set(reply, count);
-    for (uint64_t i = 0; i < count; i++) reply_bulk_text(reply, tips[i]);
+    for (uint64_t i = 0; i < count; i++)
+        reply_bulk_text(reply, tips[i]);
 }
 
-/* ---- Key specs ------------------------------------------------------------------------------------ */
+/* ---- Key specs ------------------------------------------------------------------------------- */
 
 static void reply_key_flags(struct reply *reply, uint32_t flags) {
     reply_set(reply, (uint64_t)__builtin_popcount(flags));
@@ -63,7 +66,9 @@ static void reply_begin(struct reply *reply, const struct key_spec *spec) {
         reply_bulk_text(reply, spec->begin.word);
         reply_field(reply, "startfrom", spec->begin.position);
         break;
-    case KEY_BEGIN_UNKNOWN: reply_step(reply, "begin_search", "unknown", 0); break;
+    case KEY_BEGIN_UNKNOWN:
+        reply_step(reply, "begin_search", "unknown", 0);
+        break;
     }
 }
 
@@ -81,7 +86,9 @@ static void reply_find(struct reply *reply, const struct key_spec *spec) {
         reply_field(reply, "firstkey", spec->find.first);
         reply_field(reply, "keystep", spec->find.step);
         break;
-    case KEY_FIND_UNKNOWN: reply_step(reply, "find_keys", "unknown", 0); break;
+    case KEY_FIND_UNKNOWN:
+        reply_step(reply, "find_keys", "unknown", 0);
+        break;
     }
 }
 
@@ -97,7 +104,7 @@ static void reply_spec(struct reply *reply, const struct key_spec *spec) {
     reply_find(reply, spec);
 }
 
-/* ---- Rows ----------------------------------------------------------------------------------------- */
+/* ---- Rows ------------------------------------------------------------------------------------ */
 
 static void reply_row(struct reply *reply, const struct command *command) {
     reply_array(reply, 10);
@@ -110,24 +117,29 @@ static void reply_row(struct reply *reply, const struct command *command) {
     reply_categories(reply, command->acl);
     reply_tips(reply, command->tips);
     reply_set(reply, command->spec_count);
-    for (uint32_t i = 0; i < command->spec_count; i++) reply_spec(reply, &command->specs[i]);
+    for (uint32_t i = 0; i < command->spec_count; i++)
+        reply_spec(reply, &command->specs[i]);
     /* In RESP3 no subcommands are an empty set, and some are an array: so Redis does. */
-    if (command->subcommand_count) reply_array(reply, command->subcommand_count);
-    else reply_set(reply, 0);
+    if (command->subcommand_count)
+        reply_array(reply, command->subcommand_count);
+    else
+        reply_set(reply, 0);
     for (uint32_t i = 0; i < command->subcommand_count; i++)
         reply_row(reply, &command->subcommands[i]);
 }
 
 static uint64_t count_top_level(void) {
     uint64_t count = 0;
-    for (size_t id = 0; id < command_count(); id++) count += !command_at(id)->container;
+    for (size_t id = 0; id < command_count(); id++)
+        count += !command_at(id)->container;
     return count;
 }
 
 static void all_command(struct call *call) {
     reply_array(call->reply, count_top_level());
     for (size_t id = 0; id < command_count(); id++)
-        if (!command_at(id)->container) reply_row(call->reply, command_at(id));
+        if (!command_at(id)->container)
+            reply_row(call->reply, command_at(id));
 }
 
 static void info_command(struct call *call) {
@@ -138,8 +150,10 @@ static void info_command(struct call *call) {
     reply_array(call->reply, call->argc - 2);
     for (uint32_t i = 2; i < call->argc; i++) {
         const struct command *command = command_find_name(call->argv[i]);
-        if (command) reply_row(call->reply, command);
-        else reply_null(call->reply);
+        if (command)
+            reply_row(call->reply, command);
+        else
+            reply_null(call->reply);
     }
 }
 

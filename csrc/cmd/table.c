@@ -233,7 +233,8 @@ void command_bind(const char *full_name, void (*handler)(struct call *)) {
 void command_bind_all_shards(const char *full_name, void (*handler)(struct call *)) {
     const struct command *found = command_find_name(bytes_of(full_name, strlen(full_name)));
     KRT_ASSERT(found != NULL);
-    if (!found->all_shards) rows[found->id].all_shards = true;
+    if (!found->all_shards)
+        rows[found->id].all_shards = true;
     command_bind(full_name, handler);
 }
 

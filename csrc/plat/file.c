@@ -16,11 +16,14 @@ struct gathered {
 };
 
 static int reserve(struct gathered *text, size_t limit) {
-    if (text->len < text->capacity) return 0;
-    if (text->len > limit) return -EFBIG;
+    if (text->len < text->capacity)
+        return 0;
+    if (text->len > limit)
+        return -EFBIG;
     size_t capacity = text->capacity ? text->capacity * 2 : FIRST_CAPACITY;
     char *grown = mem_realloc(NULL, text->at, capacity + 1);
-    if (!grown) return -ENOMEM;
+    if (!grown)
+        return -ENOMEM;
     text->at = grown;
     text->capacity = capacity;
     return 0;
@@ -29,7 +32,8 @@ static int reserve(struct gathered *text, size_t limit) {
 /* 1: there may be more; 0: end of file; or a negative errno value. */
 static int read_some(int fd, struct gathered *text) {
     ssize_t got = read(fd, text->at + text->len, text->capacity - text->len);
-    if (got < 0) return errno == EINTR ? 1 : -errno;
+    if (got < 0)
+        return errno == EINTR ? 1 : -errno;
     text->len += (size_t)got;
     return got > 0;
 }
@@ -37,14 +41,17 @@ static int read_some(int fd, struct gathered *text) {
 int file_read(const char *path, size_t limit, char **out, size_t *len) {
     struct gathered text = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return -errno;
+    if (fd < 0)
+        return -errno;
     int result = 1;
     while (result > 0) {
         result = reserve(&text, limit);
-        if (result == 0) result = read_some(fd, &text);
+        if (result == 0)
+            result = read_some(fd, &text);
     }
     close(fd);
-    if (result == 0 && text.len > limit) result = -EFBIG;
+    if (result == 0 && text.len > limit)
+        result = -EFBIG;
     if (result < 0) {
         mem_free(NULL, text.at);
         return result;
@@ -58,10 +65,13 @@ int file_read(const char *path, size_t limit, char **out, size_t *len) {
 int file_for_each(const char *pattern, int (*visit)(void *context, const char *path),
                   void *context) {
     glob_t found;
-    if (!strpbrk(pattern, "*?[")) return visit(context, pattern);
+    if (!strpbrk(pattern, "*?["))
+        return visit(context, pattern);
     int result = glob(pattern, 0, NULL, &found);
-    if (result == GLOB_NOMATCH) return 0;
-    if (result != 0) return result == GLOB_NOSPACE ? -ENOMEM : -EIO;
+    if (result == GLOB_NOMATCH)
+        return 0;
+    if (result != 0)
+        return result == GLOB_NOSPACE ? -ENOMEM : -EIO;
     for (size_t i = 0; i < found.gl_pathc && result == 0; i++)
         result = visit(context, found.gl_pathv[i]);
     globfree(&found);

@@ -3,10 +3,12 @@
 
 #include <stddef.h>
 
-/* Reads a file of at most `limit` bytes into fresh memory (mem_free with a NULL account), with a zero byte behind
- * it. 0 or a negative errno value: -EFBIG if there is more. */
+/* Reads a file of at most `limit` bytes into fresh memory (mem_free with a NULL account), with a
+ * zero byte behind it. 0 or a negative errno value: -EFBIG if there is more. */
 int file_read(const char *path, size_t limit, char **out, size_t *len);
 
-/* Calls `visit` for each path that a pattern names (* ? [...]), sorted, until it returns other than 0, which is the
- * result. No path is no error; what is no pattern names itself. 0 or a negative errno value. */
-int file_for_each(const char *pattern, int (*visit)(void *context, const char *path), void *context);
+/* Calls `visit` for each path that a pattern names (* ? [...]), sorted, until it returns other than
+ * 0, which is the result. No path is no error; what is no pattern names itself. 0 or a negative
+ * errno value. */
+int file_for_each(const char *pattern, int (*visit)(void *context, const char *path),
+                  void *context);

@@ -10,7 +10,7 @@ static struct kevyrt_server *server_of(struct call *call) {
     return call->domain->server_context;
 }
 
-/* ---- CONFIG --------------------------------------------------------------------------------------- */
+/* ---- CONFIG ---------------------------------------------------------------------------------- */
 
 struct config_reply {
     struct call *call;
@@ -28,7 +28,8 @@ static void show_setting(struct config_reply *state, uint32_t name, struct bytes
 
 static bool is_glob(struct bytes text) {
     for (uint32_t i = 0; i < text.len; i++)
-        if (memchr("*?[", text.at[i], 3)) return true;
+        if (memchr("*?[", text.at[i], 3))
+            return true;
     return false;
 }
 
@@ -37,7 +38,8 @@ static void show_matches(struct config_reply *state, struct bytes wanted) {
     bool glob = is_glob(wanted);
     for (uint32_t i = 0; i < CONFIG_NAMES; i++) {
         const char *text = config_name(i);
-        if (!text || state->shown[i]) continue;
+        if (!text || state->shown[i])
+            continue;
         struct bytes name = bytes_of(text, strlen(text));
         if (glob ? glob_match_nocase(wanted, name) : bytes_is(wanted, text))
             show_setting(state, i, glob ? name : wanted);
@@ -47,7 +49,8 @@ static void show_matches(struct config_reply *state, struct bytes wanted) {
 static void config_get_command(struct call *call) {
     struct config_reply state = {.call = call};
     struct reply_mark mark = reply_defer_begin(call->reply);
-    for (uint32_t i = 2; i < call->argc; i++) show_matches(&state, call->argv[i]);
+    for (uint32_t i = 2; i < call->argc; i++)
+        show_matches(&state, call->argv[i]);
     reply_defer_map(call->reply, mark, state.pairs);
 }
 
@@ -66,17 +69,22 @@ static void config_resetstat_command(struct call *call) {
     reply_ok(call->reply);
 }
 
-/* ---- SHUTDOWN ------------------------------------------------------------------------------------- */
+/* ---- SHUTDOWN -------------------------------------------------------------------------------- */
 
 static bool shutdown_parse(struct call *call, bool *abort) {
     bool save = false, nosave = false, other = false;
     for (uint32_t i = 1; i < call->argc; i++) {
         struct bytes word = call->argv[i];
-        if (bytes_is(word, "nosave")) nosave = true;
-        else if (bytes_is(word, "save")) save = true;
-        else if (bytes_is(word, "now") || bytes_is(word, "force")) other = true;
-        else if (bytes_is(word, "abort")) *abort = true;
-        else return false;
+        if (bytes_is(word, "nosave"))
+            nosave = true;
+        else if (bytes_is(word, "save"))
+            save = true;
+        else if (bytes_is(word, "now") || bytes_is(word, "force"))
+            other = true;
+        else if (bytes_is(word, "abort"))
+            *abort = true;
+        else
+            return false;
     }
     return !(save && nosave) && !(*abort && (save || nosave || other));
 }
@@ -88,25 +96,30 @@ static void shutdown_command(struct call *call) {
     } else if (abort) {
         call_error(call, "ERR No shutdown in progress.");
     } else {
-        if (call->client) call->client->close_after_reply = true;
+        if (call->client)
+            call->client->close_after_reply = true;
         server_request_shutdown(server_of(call));
     }
 }
 
-/* ---- DEBUG ---------------------------------------------------------------------------------------- */
+/* ---- DEBUG ----------------------------------------------------------------------------------- */
 
 /* In process, over a Unix socket, or from the two addresses that Redis takes for local. */
 static bool is_local(const struct client *client) {
-    if (!client || client->session || socket_is_unix(client->card->fd)) return true;
+    if (!client || client->session || socket_is_unix(client->card->fd))
+        return true;
     const char *peer = client->card->peer.text;
     return strncmp(peer, "127.0.0.1:", 10) == 0 || strncmp(peer, "[::1]:", 6) == 0;
 }
 
 static bool debug_is_allowed(struct call *call) {
     switch (config_debug_command(&server_of(call)->config)) {
-    case CONFIG_DEBUG_YES: return true;
-    case CONFIG_DEBUG_LOCAL: return is_local(call->client);
-    case CONFIG_DEBUG_NO: return false;
+    case CONFIG_DEBUG_YES:
+        return true;
+    case CONFIG_DEBUG_LOCAL:
+        return is_local(call->client);
+    case CONFIG_DEBUG_NO:
+        return false;
     }
     return false;
 }

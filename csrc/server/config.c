@@ -34,22 +34,28 @@ enum {
 #define REPLICA KIND_REPLICA
 
 static const struct setting settings[SETTING_COUNT] = {
-#define SETTING(id, name_, alias_, type, initial_, effect_, note_)                          \
-    [SETTING_##id] = {.name = name_, .alias = alias_, .initial = initial_, .note = note_,   \
-                      .effect = EFFECT_##effect_, .kind = type},
+#define SETTING(id, name_, alias_, type, initial_, effect_, note_) \
+    [SETTING_##id] = {.name = name_,                               \
+                      .alias = alias_,                             \
+                      .initial = initial_,                         \
+                      .note = note_,                               \
+                      .effect = EFFECT_##effect_,                  \
+                      .kind = type},
 #include "server/settings.def"
 #undef SETTING
 };
 
 /* What Redis's configuration knows besides settings, and we do not do. */
-static const char *const directives_refused[] = {"loadmodule", "rename-command", "user", "sentinel"};
+static const char *const directives_refused[] = {"loadmodule", "rename-command", "user",
+                                                 "sentinel"};
 
 static enum kevyrt_status fail(struct kevyrt_error *error, enum kevyrt_status status,
                                const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 static enum kevyrt_status fail(struct kevyrt_error *error, enum kevyrt_status status,
                                const char *format, ...) {
-    if (!error) return status;
+    if (!error)
+        return status;
     va_list arguments;
     va_start(arguments, format);
     error->number = 0;
@@ -58,7 +64,7 @@ static enum kevyrt_status fail(struct kevyrt_error *error, enum kevyrt_status st
     return status;
 }
 
-/* ---- Look-up -------------------------------------------------------------------------------------- */
+/* ---- Look-up --------------------------------------------------------------------------------- */
 
 const struct setting *config_setting(enum setting_id id) {
     KRT_ASSERT(id < SETTING_COUNT);
@@ -82,8 +88,10 @@ bool config_takes_words(enum setting_id id) {
     case KIND_BUFFER_LIMITS:
     case KIND_SCORES:
     case KIND_PERCENTILES:
-    case KIND_REPLICA: return true;
-    default: return false;
+    case KIND_REPLICA:
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -98,12 +106,13 @@ const char *config_text(const struct config *config, enum setting_id id) {
 
 bool config_get(const struct config *config, const char *name, char *out, size_t capacity) {
     enum setting_id id = config_find(name);
-    if (id == SETTING_COUNT) return false;
+    if (id == SETTING_COUNT)
+        return false;
     snprintf(out, capacity, "%s", config_text(config, id));
     return true;
 }
 
-/* ---- Life ----------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 void config_init(struct config *config) {
     *config = (struct config){0};
@@ -116,11 +125,12 @@ void config_init(struct config *config) {
 }
 
 void config_deinit(struct config *config) {
-    for (enum setting_id id = 0; id < SETTING_COUNT; id++) mem_free(NULL, config->texts[id]);
+    for (enum setting_id id = 0; id < SETTING_COUNT; id++)
+        mem_free(NULL, config->texts[id]);
     *config = (struct config){0};
 }
 
-/* ---- Setting -------------------------------------------------------------------------------------- */
+/* ---- Setting --------------------------------------------------------------------------------- */
 
 static enum kevyrt_status refuse_name(const char *name, struct kevyrt_error *error) {
     struct bytes wanted = bytes_of(name, strlen(name));
@@ -136,7 +146,8 @@ static enum kevyrt_status store(struct config *config, enum setting_id id,
     char *text = NULL;
     if (strcmp(value->text, settings[id].initial) != 0) {
         text = mem_alloc(NULL, size);
-        if (!text) return fail(error, KEVYRT_NO_MEMORY, "out of memory");
+        if (!text)
+            return fail(error, KEVYRT_NO_MEMORY, "out of memory");
         memcpy(text, value->text, size);
     }
     mem_free(NULL, config->texts[id]);
@@ -148,7 +159,8 @@ static enum kevyrt_status store(struct config *config, enum setting_id id,
 static enum kevyrt_status check(const char *name, const char *given, enum setting_id *id,
                                 struct value *value, struct kevyrt_error *error) {
     *id = config_find(name);
-    if (*id == SETTING_COUNT) return refuse_name(name, error);
+    if (*id == SETTING_COUNT)
+        return refuse_name(name, error);
     const struct setting *setting = &settings[*id];
     if (!value_parse(setting, given, value))
         return fail(error, KEVYRT_BAD_CONFIG, "invalid value '%.60s' for '%s': %s", given,
@@ -170,7 +182,8 @@ enum kevyrt_status config_set(struct config *config, const char *name, const cha
     struct value value;
     enum setting_id id;
     enum kevyrt_status status = check(name, given, &id, &value, error);
-    if (status != KEVYRT_OK) return status;
+    if (status != KEVYRT_OK)
+        return status;
     const struct setting *setting = &settings[id];
     if (setting->effect == EFFECT_IGNORED && strcmp(value.text, setting->initial) != 0) {
         log_line(LOG_WARNING, "Setting '%s %.100s' is ignored%s%s", setting->name, value.text,
@@ -180,7 +193,7 @@ enum kevyrt_status config_set(struct config *config, const char *name, const cha
     return store(config, id, &value, error);
 }
 
-/* ---- For the shards ------------------------------------------------------------------------------- */
+/* ---- For the shards -------------------------------------------------------------------------- */
 
 static uint32_t number32(const struct config *config, enum setting_id id) {
     KRT_ASSERT(config->numbers[id] >= 0 && config->numbers[id] <= UINT32_MAX);

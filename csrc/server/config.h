@@ -1,11 +1,12 @@
 /* The configuration of a server: the value in force of every setting of settings.def.
  *
- * Role: takes settings as text in Redis's names and forms, checks them, and answers with numbers for the
- * server and with text for CONFIG GET.
+ * Role: takes settings as text in Redis's names and forms, checks them, and answers with numbers
+ * for the server and with text for CONFIG GET.
  * Threads: written before start and later under all batons; read by whoever holds one.
  * Ownership: texts that are given out live until the setting is set again or config_deinit.
  * Invariants:
- *   C1 a stored text is canonical: what CONFIG GET prints, and what config_set takes again unchanged.
+ *   C1 a stored text is canonical: what CONFIG GET prints, and what config_set takes again
+ *      unchanged.
  *   C2 numbers[] of a setting says the same as its text (strings and lists have 0).
  * Errors: a refused value leaves the configuration as it was.
  * Bounds: a value is at most CONFIG_VALUE_MAX bytes.
@@ -37,7 +38,7 @@ enum setting_kind {
     KIND_PORT,          /* an integer, or "any": -1 */
     KIND_BIND,          /* addresses */
     KIND_SAVE,          /* pairs of seconds and changes */
-    KIND_BUFFER_LIMITS, /* class, hard, soft, seconds; classes that are not named keep their defaults */
+    KIND_BUFFER_LIMITS, /* class, hard, soft, seconds; who is not named keeps the default */
     KIND_EVENTS,
     KIND_SCORES,      /* three integers */
     KIND_PERCENTILES, /* numbers from 0 to 100 */
@@ -65,10 +66,11 @@ struct config {
 void config_init(struct config *config);
 void config_deinit(struct config *config);
 
-/* KEVYRT_OK: config_set would take it. KEVYRT_BAD_CONFIG: no such setting, or not this value; `error`
- * (which may be NULL) names the setting. */
+/* KEVYRT_OK: config_set would take it. KEVYRT_BAD_CONFIG: no such setting, or not this value;
+ * `error` (which may be NULL) names the setting. */
 enum kevyrt_status config_check(const char *name, const char *value, struct kevyrt_error *error);
-/* The same errors, and KEVYRT_NO_MEMORY. A setting that does nothing here is reported through the log. */
+/* The same errors, and KEVYRT_NO_MEMORY. A setting that does nothing here is reported through the
+ * log. */
 enum kevyrt_status config_set(struct config *config, const char *name, const char *value,
                               struct kevyrt_error *error);
 
@@ -90,7 +92,7 @@ bool config_takes_words(enum setting_id id);
 const struct setting *config_setting(enum setting_id id);
 enum setting_id config_find(const char *name);
 
-/* ---- Typed ---------------------------------------------------------------------------------------- */
+/* ---- Typed ----------------------------------------------------------------------------------- */
 
 enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
 enum config_debug { CONFIG_DEBUG_NO, CONFIG_DEBUG_YES, CONFIG_DEBUG_LOCAL };
@@ -121,5 +123,6 @@ static inline enum config_debug config_debug_command(const struct config *config
     return (enum config_debug)config_number(config, SETTING_ENABLE_DEBUG_COMMAND);
 }
 
-/* Fills everything but `reactor`, which is decided by probing at start. The password lives in `config`. */
+/* Fills everything but `reactor`, which is decided by probing at start. The password lives in
+ * `config`. */
 void config_fabric_settings(const struct config *config, struct fabric_settings *out);

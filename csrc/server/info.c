@@ -1,7 +1,7 @@
 /* INFO: what this server can say of itself. A field that would have to be made up is not there.
  *
- * The text grows as it is written, since 10,000 databases have 10,000 lines. All batons are held, so the
- * shards are summed at one instant.
+ * The text grows as it is written, since 10,000 databases have 10,000 lines. All batons are held,
+ * so the shards are summed at one instant.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,15 +26,18 @@ struct info {
     bool failed; /* no memory: what follows is dropped */
 };
 
-/* ---- Lines ---------------------------------------------------------------------------------------- */
+/* ---- Lines ----------------------------------------------------------------------------------- */
 
 static bool reserve(struct info *info, size_t more) {
-    if (info->failed) return false;
-    if (info->len + more <= info->capacity) return true;
+    if (info->failed)
+        return false;
+    if (info->len + more <= info->capacity)
+        return true;
     size_t capacity = info->capacity ? info->capacity * 2 : FIRST_BYTES;
     char *grown = mem_realloc(NULL, info->text, capacity);
     info->failed = !grown;
-    if (!grown) return false;
+    if (!grown)
+        return false;
     info->text = grown;
     info->capacity = capacity;
     return true;
@@ -43,7 +46,8 @@ static bool reserve(struct info *info, size_t more) {
 static void line(struct info *info, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void line(struct info *info, const char *format, ...) {
-    if (!reserve(info, LINE_MAX_BYTES)) return;
+    if (!reserve(info, LINE_MAX_BYTES))
+        return;
     va_list arguments;
     va_start(arguments, format);
     int n = vsnprintf(info->text + info->len, LINE_MAX_BYTES - 2, format, arguments);
@@ -62,7 +66,8 @@ static void size(struct info *info, const char *name, uint64_t bytes) {
     static const char units[] = "BKMGTP";
     double value = (double)bytes;
     size_t unit = 0;
-    for (; value >= 1024 && units[unit + 1]; unit++) value /= 1024;
+    for (; value >= 1024 && units[unit + 1]; unit++)
+        value /= 1024;
     number(info, name, bytes);
     line(info, "%s_human:%.*f%c", name, unit ? 2 : 0, value, units[unit]);
 }
@@ -71,7 +76,7 @@ static void seconds(struct info *info, const char *name, struct timeval time) {
     line(info, "%s:%lld.%06ld", name, (long long)time.tv_sec, (long)time.tv_usec);
 }
 
-/* ---- Sections ------------------------------------------------------------------------------------- */
+/* ---- Sections -------------------------------------------------------------------------------- */
 
 static const char *backend(const struct info *info) {
     return info->fabric->settings.reactor == REACTOR_URING ? "io_uring" : "epoll";
@@ -114,7 +119,8 @@ static void memory_section(struct info *info) {
     line(info, "maxmemory_policy:%s", config_text(config, SETTING_MAXMEMORY_POLICY));
     number(info, "allocator_allocated", used);
     number(info, "allocator_active", held);
-    if (used > 0) line(info, "allocator_frag_ratio:%.2f", (double)held / (double)used);
+    if (used > 0)
+        line(info, "allocator_frag_ratio:%.2f", (double)held / (double)used);
 }
 
 static void persistence_section(struct info *info) {
@@ -151,7 +157,8 @@ static void replication_section(struct info *info) {
 /* Of the whole process, as the names say: of a guest that is its host's share too. */
 static void cpu_section(struct info *info) {
     struct rusage own, children;
-    if (getrusage(RUSAGE_SELF, &own) < 0 || getrusage(RUSAGE_CHILDREN, &children) < 0) return;
+    if (getrusage(RUSAGE_SELF, &own) < 0 || getrusage(RUSAGE_CHILDREN, &children) < 0)
+        return;
     seconds(info, "used_cpu_sys", own.ru_stime);
     seconds(info, "used_cpu_user", own.ru_utime);
     seconds(info, "used_cpu_sys_children", children.ru_stime);
@@ -206,7 +213,7 @@ static void kevyrt_section(struct info *info) {
     number(info, "forwarded_requests", forwarded);
 }
 
-/* ---- INFO ----------------------------------------------------------------------------------------- */
+/* ---- INFO ------------------------------------------------------------------------------------ */
 
 static const struct section {
     const char *name, *title;
@@ -227,18 +234,21 @@ static const struct section {
 };
 
 static bool is_wanted(const struct call *call, const struct section *section) {
-    if (call->argc == 1) return !section->on_request;
+    if (call->argc == 1)
+        return !section->on_request;
     for (uint32_t i = 1; i < call->argc; i++) {
         struct bytes word = call->argv[i];
         if (bytes_is(word, section->name) || bytes_is(word, "all") || bytes_is(word, "everything"))
             return true;
-        if (bytes_is(word, "default") && !section->on_request) return true;
+        if (bytes_is(word, "default") && !section->on_request)
+            return true;
     }
     return false;
 }
 
 static void write_section(struct info *info, const struct section *section) {
-    if (info->len > 0) line(info, "%s", "");
+    if (info->len > 0)
+        line(info, "%s", "");
     line(info, "# %s", section->title);
     section->write(info);
 }
@@ -247,9 +257,12 @@ static void info_command(struct call *call) {
     struct kevyrt_server *server = call->domain->server_context;
     struct info info = {.server = server, .fabric = &server->fabric};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
-        if (is_wanted(call, &sections[i])) write_section(&info, &sections[i]);
-    if (info.failed) call_error_memory(call);
-    else reply_verbatim(call->reply, "txt", bytes_of(info.text, info.len));
+        if (is_wanted(call, &sections[i]))
+            write_section(&info, &sections[i]);
+    if (info.failed)
+        call_error_memory(call);
+    else
+        reply_verbatim(call->reply, "txt", bytes_of(info.text, info.len));
     mem_free(NULL, info.text);
 }
 

@@ -38,7 +38,8 @@ static int close_config(void **state) {
 
 static void set(const char *name, const char *value) {
     struct kevyrt_error error;
-    if (config_set(&config, name, value, &error) != KEVYRT_OK) fail_msg("%s", error.text);
+    if (config_set(&config, name, value, &error) != KEVYRT_OK)
+        fail_msg("%s", error.text);
 }
 
 static void assert_shown(const char *name, const char *value) {
@@ -53,12 +54,14 @@ static void assert_refused(const char *name, const char *value, const char *why)
     bool known = config_get(&config, name, before, sizeof before);
     assert_int_equal(config_check(name, value, &error), KEVYRT_BAD_CONFIG);
     assert_int_equal(config_set(&config, name, value, &error), KEVYRT_BAD_CONFIG);
-    if (!strstr(error.text, why)) fail_msg("'%s' does not say '%s'", error.text, why);
-    if (known) assert_shown(name, before);
+    if (!strstr(error.text, why))
+        fail_msg("'%s' does not say '%s'", error.text, why);
+    if (known)
+        assert_shown(name, before);
     assert_int_equal(config_set(&config, name, value, NULL), KEVYRT_BAD_CONFIG);
 }
 
-/* ---- The table ------------------------------------------------------------------------------------ */
+/* ---- The table ------------------------------------------------------------------------------- */
 
 /* C1: what is shown is taken again and shown again, the defaults first of all. */
 static void test_defaults_are_canonical(void **state) {
@@ -80,7 +83,8 @@ static void test_names_are_unique(void **state) {
     (void)state;
     for (uint32_t i = 0; i < CONFIG_NAMES; i++) {
         const char *name = config_name(i);
-        if (name) assert_int_equal(config_find(name), config_name_setting(i));
+        if (name)
+            assert_int_equal(config_find(name), config_name_setting(i));
     }
     assert_int_equal(config_find("TimeOut"), SETTING_TIMEOUT);
     assert_int_equal(config_find("nosuch"), SETTING_COUNT);
@@ -94,7 +98,7 @@ static void test_aliases_are_the_same_setting(void **state) {
     assert_shown("slave-priority", "7");
 }
 
-/* ---- Effects -------------------------------------------------------------------------------------- */
+/* ---- Effects --------------------------------------------------------------------------------- */
 
 static void test_what_is_ignored_is_said(void **state) {
     (void)state;
@@ -116,7 +120,7 @@ static void test_what_is_refused(void **state) {
     assert_refused("nosuch", "1", "unknown setting 'nosuch'");
 }
 
-/* ---- Values --------------------------------------------------------------------------------------- */
+/* ---- Values ---------------------------------------------------------------------------------- */
 
 static void test_numbers(void **state) {
     (void)state;
@@ -149,16 +153,25 @@ static void test_memory(void **state) {
     static const struct {
         const char *text;
         int64_t bytes;
-    } rows[] = {{"0", 0},          {"12", 12},          {"12b", 12},         {"1k", 1000},
-                {"1Kb", 1024},     {"3m", 3000000},     {"3MB", 3 << 20},    {"2g", 2000000000},
-                {"2gB", 2LL << 30}};
+    } rows[] = {{"0", 0},         {"12", 12},         {"12b", 12},
+                {"1k", 1000},     {"1Kb", 1024},      {"3m", 3000000},
+                {"3MB", 3 << 20}, {"2g", 2000000000}, {"2gB", 2LL << 30}};
     int64_t bytes;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_true(value_parse_memory(bytes_of(rows[i].text, strlen(rows[i].text)), &bytes));
         assert_int_equal(bytes, rows[i].bytes);
     }
-    static const char *const bad[] = {"",   "b",   "-1", "1.5gb",               "1 k", "1kbb",
-                                      "+1", "0x1", "1t", "9223372036854775808", "9223372036854775807kb"};
+    static const char *const bad[] = {"",
+                                      "b",
+                                      "-1",
+                                      "1.5gb",
+                                      "1 k",
+                                      "1kbb",
+                                      "+1",
+                                      "0x1",
+                                      "1t",
+                                      "9223372036854775808",
+                                      "9223372036854775807kb"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_false(value_parse_memory(bytes_of(bad[i], strlen(bad[i])), &bytes));
     set("repl-backlog-size", "2mb");
@@ -225,9 +238,9 @@ static void assert_canonical(enum setting_id id, const char *given, const char *
 static void test_letters_and_flags_are_put_in_order(void **state) {
     (void)state;
     static const char *const events[][2] = {
-        {"", ""},           {"KEA", "AKE"}, {"nmEKdtexzhsl$g", "AKEm"}, {"AmKn", "AKm"},
-        {"ng", "gn"},       {"gggg", "g"},  {"KEg$lshzxetd", "AKE"},    {"KEg$lshzxet", "g$lshzxetKE"},
-        {"m", "m"},         {"Ed", "dE"},
+        {"", ""},     {"KEA", "AKE"}, {"nmEKdtexzhsl$g", "AKEm"}, {"AmKn", "AKm"},
+        {"ng", "gn"}, {"gggg", "g"},  {"KEg$lshzxetd", "AKE"},    {"KEg$lshzxet", "g$lshzxetKE"},
+        {"m", "m"},   {"Ed", "dE"},
     };
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         assert_canonical(SETTING_NOTIFY_KEYSPACE_EVENTS, events[i][0], events[i][1]);
@@ -247,7 +260,7 @@ static void test_the_longest_value(void **state) {
     assert_shown("requirepass", text);
 }
 
-/* ---- For the shards ------------------------------------------------------------------------------- */
+/* ---- For the shards -------------------------------------------------------------------------- */
 
 static void test_fabric_settings(void **state) {
     (void)state;

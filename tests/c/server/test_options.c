@@ -1,9 +1,9 @@
 /* The command line and configuration files, through kevyrt_options_parse. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +39,8 @@ static int open_world(void **state) {
 static int close_world(void **state) {
     struct world *world = *state;
     kevyrt_options_free(world->settings, world->count);
-    for (unsigned i = 0; i < world->files; i++) unlink(world->paths[i]);
+    for (unsigned i = 0; i < world->files; i++)
+        unlink(world->paths[i]);
     assert_int_equal(rmdir(world->folder), 0);
     free(world);
     return 0;
@@ -79,14 +80,16 @@ static void parse_words(struct world *world, const char *const *words, int count
     }
 }
 
-#define PARSE(...) \
+#define PARSE(...)                                         \
     parse_words(world, (const char *const[]){__VA_ARGS__}, \
                 (int)(sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *)))
 
 static const char *value_of(struct world *world, const char *name) {
-    if (world->status != KEVYRT_OK) fail_msg("%s", world->error.text);
+    if (world->status != KEVYRT_OK)
+        fail_msg("%s", world->error.text);
     for (size_t i = 0; i < world->count; i++)
-        if (strcmp(world->settings[i].name, name) == 0) return world->settings[i].value;
+        if (strcmp(world->settings[i].name, name) == 0)
+            return world->settings[i].value;
     fail_msg("no value of %s", name);
     return NULL;
 }
@@ -96,7 +99,7 @@ static void assert_refused(const struct world *world, const char *why) {
     assert_string_equal(world->error.text, why);
 }
 
-/* ---- The command line ----------------------------------------------------------------------------- */
+/* ---- The command line ------------------------------------------------------------------------ */
 
 static void test_options(void **state) {
     struct world *world = *state;
@@ -193,13 +196,14 @@ static void test_too_much(void **state) {
     assert_refused(world, "'requirepass': the value is too long");
     PARSE("--requirepass", long_value + 1);
     assert_int_equal(strlen(value_of(world, "requirepass")), CONFIG_VALUE_MAX);
-    for (int i = 1; i < WORDS_MAX; i++) words[i] = "a";
+    for (int i = 1; i < WORDS_MAX; i++)
+        words[i] = "a";
     parse_words(world, words, WORDS_MAX);
     assert_refused(world, "'--bind': too many words");
     free(long_value);
 }
 
-/* ---- Files ---------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 static void test_quotes(void **state) {
     struct world *world = *state;
@@ -231,8 +235,7 @@ static void test_file_and_options(void **state) {
     assert_string_equal(value_of(world, "requirepass"), "quoted A\"");
     assert_string_equal(value_of(world, "unixsocket"), "it's");
     assert_string_equal(value_of(world, "save"), "900 1 300 10 60 5");
-    assert_string_equal(value_of(world, "client-output-buffer-limit"),
-                        "normal 1 2 3 pubsub 4 5 6");
+    assert_string_equal(value_of(world, "client-output-buffer-limit"), "normal 1 2 3 pubsub 4 5 6");
     assert_string_equal(value_of(world, "tcp-backlog"), "200");
     assert_string_equal(value_of(world, "syslog-ident"), "end");
 }
@@ -279,8 +282,8 @@ static void test_include(void **state) {
     struct world *world = *state;
     put(world, "1.inc", "port 11\ntimeout 11\n");
     put(world, "2.inc", "port 22\n");
-    const char *path = put(world, "a.conf",
-                           "port 1\ninclude %s/?.inc\ninclude %s/none*\ntcp-backlog 3\n");
+    const char *path =
+        put(world, "a.conf", "port 1\ninclude %s/?.inc\ninclude %s/none*\ntcp-backlog 3\n");
     PARSE(path);
     assert_string_equal(value_of(world, "port"), "22");
     assert_string_equal(value_of(world, "timeout"), "11");
@@ -317,7 +320,8 @@ static void test_includes_are_bounded(void **state) {
     const char *leaf = put(world, "leaf", "timeout 5\n");
     FILE *wide = fopen(put(world, "wide", ""), "w");
     assert_non_null(wide);
-    for (int i = 0; i < 300; i++) fprintf(wide, "include %s\n", leaf);
+    for (int i = 0; i < 300; i++)
+        fprintf(wide, "include %s\n", leaf);
     assert_int_equal(fclose(wide), 0);
     PARSE(world->paths[2]);
     assert_non_null(strstr(world->error.text, "more than 256 files are included"));
