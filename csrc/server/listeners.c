@@ -7,6 +7,8 @@
 #include "plat/errors.h"
 #include "server/server.h"
 
+enum { PORT_ATTEMPTS = 8 };
+
 /* One address of `bind`: "*" and "-::*" are every IPv4 and every IPv6 address; with a leading "-" an address that
  * this machine has not is skipped. */
 struct bind_address {
@@ -44,12 +46,8 @@ static enum kevyrt_status listen_on(struct kevyrt_server *server, const struct b
                        server->port, system_error_text(fd));
 }
 
-static enum kevyrt_status listen_tcp(struct kevyrt_server *server, int *out, uint32_t *count,
-                                     struct kevyrt_error *error) {
-    int port = config_port(&server->config);
-    server->port = port > 0 ? (uint16_t)port : 0;
-    server->host[0] = 0;
-    if (port == 0) return KEVYRT_OK;
+static enum kevyrt_status listen_addresses(struct kevyrt_server *server, int *out, uint32_t *count,
+                                           struct kevyrt_error *error) {
     for (const char *at = config_bind(&server->config); *at;) {
         struct bind_address address;
         size_t len = strcspn(at, " ");
@@ -63,8 +61,32 @@ static enum kevyrt_status listen_tcp(struct kevyrt_server *server, int *out, uin
     }
     if (*count == 0 && *config_bind(&server->config))
         return server_fail(error, KEVYRT_SYSTEM, EADDRNOTAVAIL,
-                           "cannot listen on port %d: no address of bind is there", port);
+                           "cannot listen on port %u: no address of bind is there", server->port);
     return KEVYRT_OK;
+}
+
+static void forget_listeners(struct kevyrt_server *server, const int *listeners, uint32_t *count) {
+    while (*count) socket_close(listeners[--*count]);
+    server->port = 0;
+    server->host[0] = 0;
+}
+
+/* The port that the kernel chooses for the first address may be taken on the second: then another one. */
+static enum kevyrt_status listen_tcp(struct kevyrt_server *server, int *out, uint32_t *count,
+                                     struct kevyrt_error *error) {
+    int port = config_port(&server->config);
+    struct kevyrt_error why = {0};
+    enum kevyrt_status status = KEVYRT_OK;
+    forget_listeners(server, out, count);
+    for (int attempt = 0; port != 0 && attempt < PORT_ATTEMPTS; attempt++) {
+        server->port = port > 0 ? (uint16_t)port : 0;
+        status = listen_addresses(server, out, count, &why);
+        if (status == KEVYRT_OK) return KEVYRT_OK;
+        forget_listeners(server, out, count);
+        if (port > 0 || why.number != EADDRINUSE) break;
+    }
+    if (status != KEVYRT_OK && error) *error = why;
+    return status;
 }
 
 static enum kevyrt_status listen_unix(struct kevyrt_server *server, int *out, uint32_t *count,
@@ -83,14 +105,16 @@ static enum kevyrt_status listen_unix(struct kevyrt_server *server, int *out, ui
 
 enum kevyrt_status listeners_open(struct kevyrt_server *server, int *out, uint32_t *count,
                                   struct kevyrt_error *error) {
+    *count = 0;
     enum kevyrt_status status = listen_tcp(server, out, count, error);
-    if (status == KEVYRT_OK) status = listen_unix(server, out, count, error);
-    if (status != KEVYRT_OK) listeners_close(server, out, *count);
+    if (status != KEVYRT_OK) return status;
+    status = listen_unix(server, out, count, error);
+    if (status != KEVYRT_OK) forget_listeners(server, out, count);
     return status;
 }
 
 void listeners_close(struct kevyrt_server *server, const int *listeners, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) socket_close(listeners[i]);
+    forget_listeners(server, listeners, &count);
     listeners_remove_files(server);
 }
 

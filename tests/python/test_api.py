@@ -343,7 +343,7 @@ def test_port_in_use(server: kevyrt.Server) -> None:
     with pytest.raises(OSError, match=f"127.0.0.1:{server.port}: Address already in use") as raised:
         second.start()
     assert raised.value.errno == errno.EADDRINUSE
-    assert not second.running
+    assert not second.running and second.port is None and second.url is None
     server.stop()
     with second:
         assert second.execute("PING") == "PONG"
@@ -365,8 +365,10 @@ def test_unix_socket_with_a_strange_name(socket_path: str) -> None:
 
 
 def test_unix_socket_that_cannot_be() -> None:
+    server = kevyrt.Server(unixsocket="/nowhere/at/all")
     with pytest.raises(FileNotFoundError, match="/nowhere/at/all"):
-        kevyrt.Server(unixsocket="/nowhere/at/all").start()
+        server.start()
+    assert server.port is None  # what was bound before is given up
     with pytest.raises(OSError):
         kevyrt.Server(unixsocket="/tmp/" + "x" * 200).start()
 
