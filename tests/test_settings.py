@@ -17,6 +17,7 @@ from harness.matrix import REDIS
 from harness.process import Server
 from harness.resp import OK
 
+import kevyrt
 from kevyrt import _core
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -291,3 +292,17 @@ def test_a_wrong_line_is_named(line: str, tmp_path: Path) -> None:
     reason = result.stderr.strip().splitlines()[-1]
     assert f">>> '{line}'" in result.stderr
     assert reason in ours or reason == "Bad directive or wrong number of arguments"
+
+
+# ---- In process ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("value", "allowed"), [("yes", True), ("local", True), ("no", False)])
+def test_debug_of_a_call_in_process(value: str, allowed: bool) -> None:
+    with kevyrt.Server(port=None, enable_debug_command=value) as server:
+        for run in (server.execute, server.session().execute):
+            if allowed:
+                assert run("DEBUG", "KEVYRT-SHARD", "k") == 0
+            else:
+                with pytest.raises(kevyrt.ResponseError, match="DEBUG command not allowed"):
+                    run("DEBUG", "KEVYRT-SHARD", "k")

@@ -13,6 +13,7 @@ from harness.cases import (
     Until,
     case,
     mask_field,
+    play,
     unordered_flags,
     unordered_pairs,
 )
@@ -274,6 +275,19 @@ def test_info_has_its_fields(subject: Server, protocol: int) -> None:
             assert fields <= set(sections[section]), f"section {section} lacks fields"
         assert sections["server"]["tcp_port"] == str(subject.port)
         assert sections["server"]["process_id"] == str(subject.pid)
+
+
+def test_info_invents_no_field(ours: Server, oracle: Oracle) -> None:
+    """What stands under one of Redis's titles is a field of Redis's there."""
+    everything = case("info-everything", "INFO everything")
+    (theirs,) = oracle.transcript(everything)[0].replies
+    (mine,) = play(everything, ours)[0].replies
+    known = _info(theirs)
+    own = {"commandstats", "keyspace", "kevyrt"}
+    assert set(_info(mine)) <= {*known, "kevyrt"}
+    for section, fields in _info(mine).items():
+        assert section in own or set(fields) <= set(known[section])
+        assert all(fields.values()), f"section {section} has empty fields"
 
 
 def test_info_of_one_section(subject: Server) -> None:
