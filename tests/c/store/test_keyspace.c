@@ -293,6 +293,31 @@ static void test_an_empty_keyspace_costs_nothing(void **state) {
     fixture_deinit(&fixture);
 }
 
+/* A prepared value is outside until it is committed, takes the place of any shape, and is none if
+ * abandoned. */
+static void test_prepared_values(void **state) {
+    (void)state;
+    struct fixture fixture;
+    struct bytes key = BYTES_LITERAL("key");
+    struct bytes values[] = {BYTES_LITERAL("short"), bytes_of(noise, 300), bytes_of(noise, 9000)};
+    fixture_init(&fixture, 1);
+    struct keyspace *keyspace = &fixture.keyspace;
+    for (int i = 0; i < 9; i++) {
+        struct entry *found = set(&fixture, 0, key, values[i % 3], i % 2 ? 1000 : 0);
+        struct entry *prepared = keyspace_prepare_string(keyspace, 0, key, values[i / 3]);
+        assert_ptr_equal(find(&fixture, 0, key), found);
+        keyspace_commit(keyspace, 0, hash_of(&fixture, key), found, prepared);
+        assert_ptr_equal(find(&fixture, 0, key), prepared);
+        assert_true(bytes_equal(entry_string(prepared), values[i / 3]));
+        assert_int_equal(entry_deadline(prepared), 0);
+        assert_int_equal(keyspace_count_deadlines(keyspace, 0), 0);
+        keyspace_abandon(keyspace, 0, keyspace_prepare_string(keyspace, 0, key, values[i % 3]));
+        assert_ptr_equal(find(&fixture, 0, key), prepared);
+        keyspace_check(keyspace);
+    }
+    fixture_deinit(&fixture);
+}
+
 static int make_noise(void **state) {
     (void)state;
     struct random_state random;
@@ -318,6 +343,7 @@ int main(void) {
         cmocka_unit_test(test_a_value_may_be_the_entry_itself),
         cmocka_unit_test(test_blobs_are_kept_by_reference),
         cmocka_unit_test(test_an_empty_keyspace_costs_nothing),
+        cmocka_unit_test(test_prepared_values),
     };
     return cmocka_run_group_tests(tests, make_noise, free_noise);
 }
