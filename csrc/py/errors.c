@@ -49,25 +49,30 @@ static PyObject *make_class(PyObject *module, const char *name, PyObject *base, 
     PyObject *members = code ? Py_BuildValue("{s:s}", "code", code) : PyDict_New();
     PyObject *class = members ? PyErr_NewExceptionWithDoc(full, doc, base, members) : NULL;
     Py_XDECREF(members);
-    if (class && PyModule_AddObjectRef(module, name, class) < 0) Py_CLEAR(class);
+    if (class && PyModule_AddObjectRef(module, name, class) < 0)
+        Py_CLEAR(class);
     return class;
 }
 
 int errors_init(PyObject *module, struct module_state *state) {
-    state->error = make_class(module, "Error", PyExc_Exception, NULL, "Base of kevyrt's exceptions.");
-    if (!state->error) return -1;
+    state->error =
+        make_class(module, "Error", PyExc_Exception, NULL, "Base of kevyrt's exceptions.");
+    if (!state->error)
+        return -1;
     state->response_error =
         make_class(module, "ResponseError", state->error, "ERR",
                    "An error reply. `code` is its first word, such as ERR or WRONGTYPE.");
-    state->server_stopped = make_class(module, "ServerStopped", state->error, NULL,
-                                       "The server is not running.");
+    state->server_stopped =
+        make_class(module, "ServerStopped", state->error, NULL, "The server is not running.");
     state->forked_error = make_class(module, "ForkedError", state->error, NULL,
                                      "The object belongs to the parent of this forked process.");
-    if (!state->response_error || !state->server_stopped || !state->forked_error) return -1;
+    if (!state->response_error || !state->server_stopped || !state->forked_error)
+        return -1;
     for (int i = 0; i < CLASS_COUNT; i++) {
         state->classes[i] = make_class(module, error_classes[i].name, state->response_error,
                                        error_classes[i].code, error_classes[i].doc);
-        if (!state->classes[i]) return -1;
+        if (!state->classes[i])
+            return -1;
     }
     return 0;
 }
@@ -77,7 +82,8 @@ void errors_clear(struct module_state *state) {
     Py_CLEAR(state->response_error);
     Py_CLEAR(state->server_stopped);
     Py_CLEAR(state->forked_error);
-    for (int i = 0; i < CLASS_COUNT; i++) Py_CLEAR(state->classes[i]);
+    for (int i = 0; i < CLASS_COUNT; i++)
+        Py_CLEAR(state->classes[i]);
 }
 
 int errors_visit(struct module_state *state, visitproc visit, void *arg) {
@@ -85,7 +91,8 @@ int errors_visit(struct module_state *state, visitproc visit, void *arg) {
     Py_VISIT(state->response_error);
     Py_VISIT(state->server_stopped);
     Py_VISIT(state->forked_error);
-    for (int i = 0; i < CLASS_COUNT; i++) Py_VISIT(state->classes[i]);
+    for (int i = 0; i < CLASS_COUNT; i++)
+        Py_VISIT(state->classes[i]);
     return 0;
 }
 
@@ -96,19 +103,21 @@ static PyObject *class_of(struct module_state *state, const char *code, size_t l
     return state->response_error;
 }
 
-/* The text of the exception is what follows the code ERR, and otherwise the whole reply: clients show it so. */
+/* The text of the exception is what follows the code ERR, and otherwise the whole reply: clients
+ * show it so. */
 PyObject *errors_from_reply(struct module_state *state, const char *text, size_t len) {
     const char *space = memchr(text, ' ', len);
     size_t code_len = space ? (size_t)(space - text) : len;
     bool plain = code_len == 3 && memcmp(text, "ERR", 3) == 0 && space;
     const char *shown = plain ? text + 4 : text;
-    PyObject *message = PyUnicode_DecodeUTF8(shown, (Py_ssize_t)(len - (size_t)(shown - text)),
-                                             "backslashreplace");
+    PyObject *message =
+        PyUnicode_DecodeUTF8(shown, (Py_ssize_t)(len - (size_t)(shown - text)), "backslashreplace");
     PyObject *code = PyUnicode_DecodeUTF8(text, (Py_ssize_t)code_len, "backslashreplace");
     PyObject *exception = NULL;
     if (message && code)
         exception = PyObject_CallOneArg(class_of(state, text, code_len), message);
-    if (exception && PyObject_SetAttrString(exception, "code", code) < 0) Py_CLEAR(exception);
+    if (exception && PyObject_SetAttrString(exception, "code", code) < 0)
+        Py_CLEAR(exception);
     Py_XDECREF(message);
     Py_XDECREF(code);
     return exception;
@@ -117,7 +126,8 @@ PyObject *errors_from_reply(struct module_state *state, const char *text, size_t
 /* OSError itself picks the subclass, such as PermissionError. */
 static PyObject *raise_system(const struct kevyrt_error *error) {
     PyObject *arguments = Py_BuildValue("(is)", error->number, error->text);
-    if (!arguments) return NULL;
+    if (!arguments)
+        return NULL;
     PyErr_SetObject(PyExc_OSError, arguments);
     Py_DECREF(arguments);
     return NULL;
@@ -129,12 +139,17 @@ PyObject *errors_raise(struct module_state *state, enum kevyrt_status status,
     case KEVYRT_BAD_CONFIG:
         PyErr_SetString(PyExc_ValueError, error ? error->text : "db is out of range");
         return NULL;
-    case KEVYRT_SYSTEM: return raise_system(error);
-    case KEVYRT_NO_MEMORY: return PyErr_NoMemory();
-    case KEVYRT_TIMEOUT: PyErr_SetString(PyExc_TimeoutError, "timed out"); return NULL;
+    case KEVYRT_SYSTEM:
+        return raise_system(error);
+    case KEVYRT_NO_MEMORY:
+        return PyErr_NoMemory();
+    case KEVYRT_TIMEOUT:
+        PyErr_SetString(PyExc_TimeoutError, "timed out");
+        return NULL;
     case KEVYRT_STOPPED:
     case KEVYRT_WOULD_WAIT:
-    case KEVYRT_OK: break;
+    case KEVYRT_OK:
+        break;
     }
     PyErr_SetString(state->server_stopped, "the server is not running");
     return NULL;

@@ -1,4 +1,5 @@
-/* The module: types, exceptions, and what belongs to the process: the log queue and the command line. */
+/* The module: types, exceptions, and what belongs to the process: the log queue and the command
+ * line. */
 #include "py/module.h"
 
 #include <string.h>
@@ -11,13 +12,11 @@ static PyObject *core_log_next(PyObject *module, PyObject *unused) {
     (void)module, (void)unused;
     struct kevyrt_log_line line;
     bool found;
-    Py_BEGIN_ALLOW_THREADS
-    found = kevyrt_log_next(&line, UINT64_MAX);
-    Py_END_ALLOW_THREADS
-    if (!found) Py_RETURN_NONE;
-    return Py_BuildValue("(iN)", line.level,
-                         PyUnicode_DecodeUTF8(line.text, (Py_ssize_t)strlen(line.text),
-                                              "backslashreplace"));
+    Py_BEGIN_ALLOW_THREADS found = kevyrt_log_next(&line, UINT64_MAX);
+    Py_END_ALLOW_THREADS if (!found) Py_RETURN_NONE;
+    return Py_BuildValue(
+        "(iN)", line.level,
+        PyUnicode_DecodeUTF8(line.text, (Py_ssize_t)strlen(line.text), "backslashreplace"));
 }
 
 static PyObject *core_log_wanted(PyObject *module, PyObject *unused) {
@@ -25,7 +24,7 @@ static PyObject *core_log_wanted(PyObject *module, PyObject *unused) {
     return PyBool_FromLong(kevyrt_log_wanted());
 }
 
-/* ---- Options -------------------------------------------------------------------------------------- */
+/* ---- Options --------------------------------------------------------------------------------- */
 
 enum { OPTIONS_MAX = 1024 };
 
@@ -33,8 +32,10 @@ static PyObject *settings_list(const struct kevyrt_setting *settings, size_t cou
     PyObject *list = PyList_New((Py_ssize_t)count);
     for (size_t i = 0; list && i < count; i++) {
         PyObject *pair = Py_BuildValue("(ss)", settings[i].name, settings[i].value);
-        if (pair) PyList_SET_ITEM(list, (Py_ssize_t)i, pair);
-        else Py_CLEAR(list);
+        if (pair)
+            PyList_SET_ITEM(list, (Py_ssize_t)i, pair);
+        else
+            Py_CLEAR(list);
     }
     return list;
 }
@@ -45,7 +46,8 @@ static PyObject *parse_options(struct module_state *state, int argc, const char 
     struct kevyrt_setting *settings = NULL;
     size_t count = 0;
     enum kevyrt_status status = kevyrt_options_parse(argc, argv, input, &settings, &count, &error);
-    if (status != KEVYRT_OK) return errors_raise(state, status, &error);
+    if (status != KEVYRT_OK)
+        return errors_raise(state, status, &error);
     PyObject *list = settings_list(settings, count);
     kevyrt_options_free(settings, count);
     return list;
@@ -54,33 +56,40 @@ static PyObject *parse_options(struct module_state *state, int argc, const char 
 static PyObject *core_parse_options(PyObject *module, PyObject *arguments) {
     const char *argv[OPTIONS_MAX], *input = NULL;
     PyObject *words;
-    if (!PyArg_ParseTuple(arguments, "O!|z", &PyList_Type, &words, &input)) return NULL;
+    if (!PyArg_ParseTuple(arguments, "O!|z", &PyList_Type, &words, &input))
+        return NULL;
     Py_ssize_t count = PyList_GET_SIZE(words);
     if (count > OPTIONS_MAX) {
         PyErr_SetString(PyExc_ValueError, "too many options");
         return NULL;
     }
     for (Py_ssize_t i = 0; i < count; i++)
-        if (!(argv[i] = PyUnicode_AsUTF8(PyList_GET_ITEM(words, i)))) return NULL;
+        if (!(argv[i] = PyUnicode_AsUTF8(PyList_GET_ITEM(words, i))))
+            return NULL;
     return parse_options(state_of(module), (int)count, argv, input);
 }
 
-/* ---- Module --------------------------------------------------------------------------------------- */
+/* ---- Module ---------------------------------------------------------------------------------- */
 
 static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec) {
     PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
-    if (type && PyModule_AddType(module, (PyTypeObject *)type) < 0) Py_CLEAR(type);
+    if (type && PyModule_AddType(module, (PyTypeObject *)type) < 0)
+        Py_CLEAR(type);
     return (PyTypeObject *)type;
 }
 
 static int core_exec(PyObject *module) {
     struct module_state *state = state_of(module);
-    if (errors_init(module, state) < 0) return -1;
+    if (errors_init(module, state) < 0)
+        return -1;
     state->server_type = add_type(module, &server_type_spec);
     state->session_type = add_type(module, &session_type_spec);
-    if (!state->server_type || !state->session_type) return -1;
-    if (PyModule_AddIntConstant(module, "SHARDS_MAX", KEVYRT_SHARDS_MAX) < 0) return -1;
-    if (PyModule_AddStringConstant(module, "redis_version", KEVYRT_REDIS_VERSION) < 0) return -1;
+    if (!state->server_type || !state->session_type)
+        return -1;
+    if (PyModule_AddIntConstant(module, "SHARDS_MAX", KEVYRT_SHARDS_MAX) < 0)
+        return -1;
+    if (PyModule_AddStringConstant(module, "redis_version", KEVYRT_REDIS_VERSION) < 0)
+        return -1;
     return PyModule_AddStringConstant(module, "__version__", KEVYRT_VERSION);
 }
 

@@ -1,8 +1,9 @@
 /* The extension module kevyrt._core: what its files share.
  *
  * Role: the only folder that includes Python.h; it sees the server through server/kevyrt.h alone.
- * Threads: the GIL is held everywhere but inside calls marked WITHOUT_GIL. Rule B5: arguments are turned into
- * bytes before a call into the core, replies into objects after it; the core never calls back.
+ * Threads: the GIL is held everywhere but around calls that may wait. Rule B5: arguments are
+ * turned into bytes before a call into the core, replies into objects after it; the core never
+ * calls back.
  * Errors: NULL or -1 with an exception set, as everywhere in CPython.
  */
 #pragma once
@@ -22,7 +23,7 @@ struct module_state {
 
 extern struct PyModuleDef core_module;
 
-/* ---- errors.c ------------------------------------------------------------------------------------- */
+/* ---- errors.c -------------------------------------------------------------------------------- */
 int errors_init(PyObject *module, struct module_state *state);
 void errors_clear(struct module_state *state);
 int errors_visit(struct module_state *state, visitproc visit, void *arg);
@@ -32,8 +33,9 @@ PyObject *errors_from_reply(struct module_state *state, const char *text, size_t
 PyObject *errors_raise(struct module_state *state, enum kevyrt_status status,
                        const struct kevyrt_error *error);
 
-/* ---- arguments.c ---------------------------------------------------------------------------------- */
-/* Arguments on their way into the core: borrowed from the objects where that is safe, copied where it is not. */
+/* ---- arguments.c ----------------------------------------------------------------------------- */
+/* Arguments on their way into the core: borrowed from the objects where that is safe, copied where
+ * it is not. */
 struct arguments {
     struct bytes *argv;
     uint32_t count, owned_count;
@@ -49,22 +51,21 @@ void arguments_deinit(struct arguments *arguments);
 /* One object; *owned receives a reference to keep until the call is over, or NULL. */
 int argument_bytes(PyObject *object, struct bytes *out, PyObject **owned);
 
-/* ---- replies.c ------------------------------------------------------------------------------------ */
+/* ---- replies.c ------------------------------------------------------------------------------- */
 /* The object for RESP3 bytes; an error reply at the top is raised. */
 PyObject *replies_decode(struct module_state *state, const char *at, size_t len);
 
-/* ---- server.c ------------------------------------------------------------------------------------- */
+/* ---- server.c -------------------------------------------------------------------------------- */
 struct server_object {
-    PyObject_HEAD
-    struct kevyrt_server *server; /* NULL until __init__ has run */
-    struct module_state *state;   /* the type holds the module */
+    PyObject_HEAD struct kevyrt_server *server; /* NULL until __init__ has run */
+    struct module_state *state;                 /* the type holds the module */
 };
 
 extern PyType_Spec server_type_spec;
 /* May the object be used at all? Raises ForkedError in a child, RuntimeError before __init__. */
 int server_check_usable(struct server_object *self);
 
-/* ---- calls.c -------------------------------------------------------------------------------------- */
+/* ---- calls.c --------------------------------------------------------------------------------- */
 /* Runs a call, first without waiting, then with the GIL released. 0, or -1 with an exception. */
 int server_call(struct server_object *self, struct kevyrt_session *session, uint32_t db,
                 const struct arguments *arguments, struct kevyrt_reply *reply);
@@ -77,7 +78,7 @@ PyObject *server_set(struct server_object *self, PyObject *const *values, Py_ssi
 PyObject *server_delete(struct server_object *self, PyObject *const *values, Py_ssize_t count,
                         PyObject *names);
 
-/* ---- session.c, stats.c --------------------------------------------------------------------------- */
+/* ---- session.c, stats.c ---------------------------------------------------------------------- */
 extern PyType_Spec session_type_spec;
 PyObject *session_new(struct server_object *server);
 PyObject *stats_object(struct server_object *self);

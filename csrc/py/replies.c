@@ -1,9 +1,9 @@
 /* Replies: RESP3 bytes, made by our own writer, become Python objects.
  *
  *   bulk, verbatim, big number   bytes, bytes, int      map     dict
- *   simple string                str                    set     set (a list if a member has no hash)
+ *   simple string                str                    set     set, or list if one has no hash
  *   integer, double, boolean     int, float, bool       array, push   list
- *   null                         None                   error   raised at the top, an exception object inside
+ *   null                         None                   error   raised; inside, an exception object
  *
  * A key of a map that is an array becomes a tuple.
  */
@@ -35,25 +35,30 @@ static Py_ssize_t take_count(struct decoder *decoder) {
 static PyObject *decode_bulk(struct decoder *decoder, Py_ssize_t skip) {
     Py_ssize_t len = take_count(decoder);
     const char *at = decoder->at;
-    if (len < 0) Py_RETURN_NONE;
+    if (len < 0)
+        Py_RETURN_NONE;
     decoder->at += len + 2;
     return PyBytes_FromStringAndSize(at + skip, len - skip);
 }
 
 static PyObject *decode_array(struct decoder *decoder) {
     Py_ssize_t count = take_count(decoder);
-    if (count < 0) Py_RETURN_NONE;
+    if (count < 0)
+        Py_RETURN_NONE;
     PyObject *list = PyList_New(count);
     for (Py_ssize_t i = 0; list && i < count; i++) {
         PyObject *item = decode(decoder);
-        if (item) PyList_SET_ITEM(list, i, item);
-        else Py_CLEAR(list);
+        if (item)
+            PyList_SET_ITEM(list, i, item);
+        else
+            Py_CLEAR(list);
     }
     return list;
 }
 
 static PyObject *hashable(PyObject *object) {
-    if (!object || !PyList_Check(object)) return object;
+    if (!object || !PyList_Check(object))
+        return object;
     PyObject *tuple = PyList_AsTuple(object);
     Py_DECREF(object);
     return tuple;
@@ -65,7 +70,8 @@ static PyObject *decode_map(struct decoder *decoder) {
     for (Py_ssize_t i = 0; dict && i < count; i++) {
         PyObject *key = hashable(decode(decoder));
         PyObject *value = key ? decode(decoder) : NULL;
-        if (!value || PyDict_SetItem(dict, key, value) < 0) Py_CLEAR(dict);
+        if (!value || PyDict_SetItem(dict, key, value) < 0)
+            Py_CLEAR(dict);
         Py_XDECREF(key);
         Py_XDECREF(value);
     }
@@ -118,26 +124,40 @@ static PyObject *decode_error(struct decoder *decoder) {
 
 static PyObject *decode_value(struct decoder *decoder, char type) {
     switch (type) {
-    case '$': return decode_bulk(decoder, 0);
-    case '=': return decode_bulk(decoder, 4); /* behind "txt:" */
-    case '+': return decode_simple(decoder);
-    case '-': return decode_error(decoder);
-    case ':': return decode_integer(decoder);
-    case ',': return decode_double(decoder);
-    case '(': return decode_big_number(decoder);
+    case '$':
+        return decode_bulk(decoder, 0);
+    case '=':
+        return decode_bulk(decoder, 4); /* behind "txt:" */
+    case '+':
+        return decode_simple(decoder);
+    case '-':
+        return decode_error(decoder);
+    case ':':
+        return decode_integer(decoder);
+    case ',':
+        return decode_double(decoder);
+    case '(':
+        return decode_big_number(decoder);
     case '*':
-    case '>': return decode_array(decoder);
-    case '%': return decode_map(decoder);
-    case '~': return decode_set(decoder);
-    case '#': return PyBool_FromLong(*take_line(decoder).at == 't');
-    case '_': take_line(decoder); Py_RETURN_NONE;
+    case '>':
+        return decode_array(decoder);
+    case '%':
+        return decode_map(decoder);
+    case '~':
+        return decode_set(decoder);
+    case '#':
+        return PyBool_FromLong(*take_line(decoder).at == 't');
+    case '_':
+        take_line(decoder);
+        Py_RETURN_NONE;
     }
     PyErr_Format(PyExc_SystemError, "unknown reply type '%c'", type);
     return NULL;
 }
 
 static PyObject *decode(struct decoder *decoder) {
-    if (Py_EnterRecursiveCall(" while decoding a reply")) return NULL;
+    if (Py_EnterRecursiveCall(" while decoding a reply"))
+        return NULL;
     char type = *decoder->at++;
     PyObject *object = decode_value(decoder, type);
     Py_LeaveRecursiveCall();
@@ -147,9 +167,11 @@ static PyObject *decode(struct decoder *decoder) {
 PyObject *replies_decode(struct module_state *state, const char *at, size_t len) {
     struct decoder decoder = {state, at, at + len};
     bool is_error = len && *at == '-';
-    if (len == 0) Py_RETURN_NONE; /* SHUTDOWN and its like answer nothing */
+    if (len == 0)
+        Py_RETURN_NONE; /* SHUTDOWN and its like answer nothing */
     PyObject *object = decode(&decoder);
-    if (!is_error || !object) return object;
+    if (!is_error || !object)
+        return object;
     PyErr_SetObject((PyObject *)Py_TYPE(object), object);
     Py_DECREF(object);
     return NULL;

@@ -1,9 +1,10 @@
 /* The C half of kevyrt.Server: settings, life cycle, and the methods of the type. */
 #include "py/module.h"
 
-/* ---- Settings ------------------------------------------------------------------------------------- */
+/* ---- Settings -------------------------------------------------------------------------------- */
 
-/* Borrows the texts of a list of (name, value); the list is the caller's for as long as they are used. */
+/* Borrows the texts of a list of (name, value); the list is the caller's for as long as they are
+ * used. */
 static int borrow_settings(PyObject *list, struct kevyrt_setting *out) {
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
         PyObject *pair = PyList_GET_ITEM(list, i);
@@ -13,7 +14,8 @@ static int borrow_settings(PyObject *list, struct kevyrt_setting *out) {
         }
         out[i].name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(pair, 0));
         out[i].value = out[i].name ? PyUnicode_AsUTF8(PyTuple_GET_ITEM(pair, 1)) : NULL;
-        if (!out[i].value) return -1;
+        if (!out[i].value)
+            return -1;
     }
     return 0;
 }
@@ -29,7 +31,8 @@ static int make_server(struct server_object *self, PyObject *list) {
     }
     if (borrow_settings(list, settings) == 0) {
         status = kevyrt_server_new(settings, count, &self->server, &error);
-        if (status != KEVYRT_OK) errors_raise(self->state, status, &error);
+        if (status != KEVYRT_OK)
+            errors_raise(self->state, status, &error);
     }
     PyMem_Free(settings);
     return status == KEVYRT_OK ? 0 : -1;
@@ -38,16 +41,17 @@ static int make_server(struct server_object *self, PyObject *list) {
 /* The module of a subclass's instance is the one of the base that we defined. */
 static struct module_state *state_of_type(PyTypeObject *type) {
     for (; type; type = type->tp_base) {
-        PyObject *module = PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE) ? PyType_GetModule(type)
-                                                                        : NULL;
-        if (module && PyModule_GetDef(module) == &core_module) return PyModule_GetState(module);
+        PyObject *module =
+            PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE) ? PyType_GetModule(type) : NULL;
+        if (module && PyModule_GetDef(module) == &core_module)
+            return PyModule_GetState(module);
         PyErr_Clear();
     }
     PyErr_SetString(PyExc_SystemError, "the type does not descend from kevyrt's");
     return NULL;
 }
 
-/* ---- Life ----------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static int server_init(struct server_object *self, PyObject *arguments, PyObject *keywords) {
     static char *names[] = {"settings", NULL};
@@ -67,8 +71,7 @@ static void server_dealloc(struct server_object *self) {
     if (self->server) {
         struct kevyrt_server *server = self->server;
         self->server = NULL;
-        Py_BEGIN_ALLOW_THREADS
-        kevyrt_server_put(server);
+        Py_BEGIN_ALLOW_THREADS kevyrt_server_put(server);
         Py_END_ALLOW_THREADS
     }
     type->tp_free(self);
@@ -80,7 +83,8 @@ int server_check_usable(struct server_object *self) {
         PyErr_SetString(PyExc_RuntimeError, "Server.__init__() has not been called");
         return -1;
     }
-    if (kevyrt_server_usable(self->server)) return 0;
+    if (kevyrt_server_usable(self->server))
+        return 0;
     PyErr_SetString(self->state->forked_error,
                     "this server belongs to the parent process; start one of your own");
     return -1;
@@ -90,60 +94,64 @@ static PyObject *server_start(struct server_object *self, PyObject *unused) {
     (void)unused;
     struct kevyrt_error error = {0};
     enum kevyrt_status status;
-    if (server_check_usable(self) < 0) return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    status = kevyrt_server_start(self->server, &error);
-    Py_END_ALLOW_THREADS
-    if (status != KEVYRT_OK) return errors_raise(self->state, status, &error);
+    if (server_check_usable(self) < 0)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS status = kevyrt_server_start(self->server, &error);
+    Py_END_ALLOW_THREADS if (status != KEVYRT_OK) return errors_raise(self->state, status, &error);
     Py_RETURN_NONE;
 }
 
 static PyObject *server_stop(struct server_object *self, PyObject *unused) {
     (void)unused;
-    if (server_check_usable(self) < 0) return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    kevyrt_server_stop(self->server);
-    Py_END_ALLOW_THREADS
-    Py_RETURN_NONE;
+    if (server_check_usable(self) < 0)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS kevyrt_server_stop(self->server);
+    Py_END_ALLOW_THREADS Py_RETURN_NONE;
 }
 
-/* ---- Waiting for the end -------------------------------------------------------------------------- */
+/* ---- Waiting for the end --------------------------------------------------------------------- */
 
-/* A signal interrupts the sleep by itself, unless it comes in the instant between the check for signals and
- * the sleep; then it is seen after this long. */
+/* A signal interrupts the sleep by itself, unless it comes in the instant between the check for
+ * signals and the sleep; then it is seen after this long. */
 #define SIGNAL_SLICE_NS UINT64_C(1000000000)
 #define TIMEOUT_MAX_S 1e9
 
 static int parse_deadline(PyObject *timeout, uint64_t *deadline_ns) {
     *deadline_ns = UINT64_MAX;
-    if (timeout == Py_None) return 0;
+    if (timeout == Py_None)
+        return 0;
     double seconds = PyFloat_AsDouble(timeout);
-    if (seconds == -1 && PyErr_Occurred()) return -1;
+    if (seconds == -1 && PyErr_Occurred())
+        return -1;
     if (seconds != seconds) {
         PyErr_SetString(PyExc_ValueError, "the timeout is not a number");
         return -1;
     }
-    if (seconds < 0) seconds = 0;
-    if (seconds < TIMEOUT_MAX_S) *deadline_ns = kevyrt_now_ns() + (uint64_t)(seconds * 1e9);
+    if (seconds < 0)
+        seconds = 0;
+    if (seconds < TIMEOUT_MAX_S)
+        *deadline_ns = kevyrt_now_ns() + (uint64_t)(seconds * 1e9);
     return 0;
 }
 
 static PyObject *server_wait(struct server_object *self, PyObject *timeout) {
     uint64_t deadline;
-    if (parse_deadline(timeout, &deadline) < 0 || server_check_usable(self) < 0) return NULL;
+    if (parse_deadline(timeout, &deadline) < 0 || server_check_usable(self) < 0)
+        return NULL;
     for (;;) {
         enum kevyrt_status status;
         uint64_t slice = kevyrt_now_ns() + SIGNAL_SLICE_NS;
-        Py_BEGIN_ALLOW_THREADS
-        status = kevyrt_server_wait(self->server, slice < deadline ? slice : deadline);
-        Py_END_ALLOW_THREADS
-        if (PyErr_CheckSignals() < 0) return NULL;
-        if (status == KEVYRT_STOPPED) Py_RETURN_TRUE;
-        if (kevyrt_now_ns() >= deadline) Py_RETURN_FALSE;
+        Py_BEGIN_ALLOW_THREADS status =
+            kevyrt_server_wait(self->server, slice < deadline ? slice : deadline);
+        Py_END_ALLOW_THREADS if (PyErr_CheckSignals() < 0) return NULL;
+        if (status == KEVYRT_STOPPED)
+            Py_RETURN_TRUE;
+        if (kevyrt_now_ns() >= deadline)
+            Py_RETURN_FALSE;
     }
 }
 
-/* ---- The rest ------------------------------------------------------------------------------------- */
+/* ---- The rest -------------------------------------------------------------------------------- */
 
 static PyObject *server_adopt(struct server_object *self, PyObject *object) {
     struct kevyrt_error error = {0};
@@ -153,17 +161,17 @@ static PyObject *server_adopt(struct server_object *self, PyObject *object) {
                             "adopt() takes a descriptor, such as socket.detach() gives, not %.100s",
                             Py_TYPE(object)->tp_name);
     int fd = PyObject_AsFileDescriptor(object);
-    if (fd < 0 || server_check_usable(self) < 0) return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    status = kevyrt_server_adopt(self->server, fd, &error);
-    Py_END_ALLOW_THREADS
-    if (status != KEVYRT_OK) return errors_raise(self->state, status, &error);
+    if (fd < 0 || server_check_usable(self) < 0)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS status = kevyrt_server_adopt(self->server, fd, &error);
+    Py_END_ALLOW_THREADS if (status != KEVYRT_OK) return errors_raise(self->state, status, &error);
     Py_RETURN_NONE;
 }
 
 static PyObject *server_session(struct server_object *self, PyObject *unused) {
     (void)unused;
-    if (server_check_usable(self) < 0) return NULL;
+    if (server_check_usable(self) < 0)
+        return NULL;
     if (!kevyrt_server_running(self->server))
         return errors_raise(self->state, KEVYRT_STOPPED, NULL);
     return session_new(self);
@@ -177,7 +185,8 @@ static PyObject *server_stats(struct server_object *self, PyObject *unused) {
 static PyObject *server_setting(struct server_object *self, PyObject *name) {
     char value[4096];
     const char *text = PyUnicode_AsUTF8(name);
-    if (!text || server_check_usable(self) < 0) return NULL;
+    if (!text || server_check_usable(self) < 0)
+        return NULL;
     if (kevyrt_server_setting(self->server, text, value, sizeof value))
         return PyUnicode_FromString(value);
     return PyErr_Format(PyExc_KeyError, "no setting '%U'", name);
@@ -185,15 +194,18 @@ static PyObject *server_setting(struct server_object *self, PyObject *name) {
 
 static PyObject *server_get_port(struct server_object *self, void *unused) {
     (void)unused;
-    if (server_check_usable(self) < 0) return NULL;
+    if (server_check_usable(self) < 0)
+        return NULL;
     uint16_t port = kevyrt_server_port(self->server);
-    if (port == 0) Py_RETURN_NONE;
+    if (port == 0)
+        Py_RETURN_NONE;
     return PyLong_FromLong(port);
 }
 
 static PyObject *server_get_host(struct server_object *self, void *unused) {
     (void)unused;
-    if (server_check_usable(self) < 0) return NULL;
+    if (server_check_usable(self) < 0)
+        return NULL;
     return PyUnicode_FromString(kevyrt_server_host(self->server));
 }
 
@@ -257,7 +269,8 @@ static PyGetSetDef server_properties[] = {
      "The TCP port that the last start bound. None before it, and without TCP.", NULL},
     {"running", (getter)(void *)server_get_running, NULL,
      "Is the server running? False in a forked child.", NULL},
-    {"_host", (getter)(void *)server_get_host, NULL, "What the last start bound first, or ''.", NULL},
+    {"_host", (getter)(void *)server_get_host, NULL, "What the last start bound first, or ''.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -2,9 +2,11 @@
  * and nothing else.
  *
  * Threads: every function may be called from any thread, except where it says otherwise.
- * Ownership: `kevyrt_server_new` gives a counted object; memory lives until the last reference (server,
- * session, value) is put. Nothing here calls Python, exits, prints, or touches signal handlers.
- * Errors: functions that can fail return an enum kevyrt_status; `struct kevyrt_error` says why in words.
+ * Ownership: `kevyrt_server_new` gives a counted object; memory lives until the last reference
+ * (server, session, value) is put. Nothing here calls Python, exits, prints, or touches signal
+ * handlers.
+ * Errors: functions that can fail return an enum kevyrt_status; `struct kevyrt_error` says why in
+ * words.
  */
 #pragma once
 
@@ -19,10 +21,10 @@ enum { KEVYRT_SHARDS_MAX = 64 };
 
 enum kevyrt_status {
     KEVYRT_OK = 0,
-    KEVYRT_WOULD_WAIT,    /* KEVYRT_TRY: a baton is not free now */
-    KEVYRT_STOPPED,       /* the server is not running */
-    KEVYRT_BAD_CONFIG,    /* unknown or impossible setting; error.text names it */
-    KEVYRT_SYSTEM,        /* error.number is an errno value; error.text says what was tried */
+    KEVYRT_WOULD_WAIT, /* KEVYRT_TRY: a baton is not free now */
+    KEVYRT_STOPPED,    /* the server is not running */
+    KEVYRT_BAD_CONFIG, /* unknown or impossible setting; error.text names it */
+    KEVYRT_SYSTEM,     /* error.number is an errno value; error.text says what was tried */
     KEVYRT_NO_MEMORY,
     KEVYRT_TIMEOUT,
 };
@@ -41,15 +43,15 @@ struct kevyrt_setting {
 struct kevyrt_server;
 struct kevyrt_session;
 
-/* ---- Life ----------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
-/* Checks the settings; starts nothing, touches no file. `port` "0" means no TCP, as in Redis; "any" lets the
- * kernel choose. Deliberately ignored settings are reported through the log. */
+/* Checks the settings; starts nothing, touches no file. `port` "0" means no TCP, as in Redis; "any"
+ * lets the kernel choose. Deliberately ignored settings are reported through the log. */
 enum kevyrt_status kevyrt_server_new(const struct kevyrt_setting *settings, size_t count,
                                      struct kevyrt_server **out, struct kevyrt_error *error);
 /* Starts the shard threads and listens. After a stop it may be started again, empty. */
 enum kevyrt_status kevyrt_server_start(struct kevyrt_server *server, struct kevyrt_error *error);
-/* Idempotent; returns when every thread is joined and an immediate start on the same port succeeds. */
+/* Idempotent; returns when every thread is joined and an immediate start on the port succeeds. */
 void kevyrt_server_stop(struct kevyrt_server *server);
 void kevyrt_server_get(struct kevyrt_server *server);
 /* Drops a reference; the last one stops and frees. */
@@ -61,7 +63,8 @@ bool kevyrt_server_usable(const struct kevyrt_server *server);
 /* The monotonic clock that deadlines are read on. */
 uint64_t kevyrt_now_ns(void);
 /* Waits until the server has stopped (KEVYRT_STOPPED) or the absolute monotonic deadline has passed
- * (KEVYRT_TIMEOUT). KEVYRT_OK: woken for another reason, such as a signal; look around and wait again. */
+ * (KEVYRT_TIMEOUT). KEVYRT_OK: woken for another reason, such as a signal; look around and wait
+ * again. */
 enum kevyrt_status kevyrt_server_wait(struct kevyrt_server *server, uint64_t deadline_ns);
 
 /* What the last start bound first: the TCP port, or 0; the address as `bind` names it, or "". */
@@ -74,14 +77,15 @@ bool kevyrt_server_setting(struct kevyrt_server *server, const char *name, char 
 enum kevyrt_status kevyrt_server_adopt(struct kevyrt_server *server, int fd,
                                        struct kevyrt_error *error);
 
-/* ---- Calls ---------------------------------------------------------------------------------------- */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
 enum kevyrt_wait {
-    KEVYRT_TRY,  /* never waits: KEVYRT_WOULD_WAIT instead; may be used with a lock (the GIL) held */
+    KEVYRT_TRY, /* never waits: KEVYRT_WOULD_WAIT instead; may be used with a lock (the GIL) held */
     KEVYRT_WAIT, /* waits for batons */
 };
 
-/* A session has connection state of its own: database, protocol, name, later MULTI. One call at a time. */
+/* A session has connection state of its own: database, protocol, name, later MULTI. One call at a
+ * time. */
 struct kevyrt_session *kevyrt_session_new(struct kevyrt_server *server);
 void kevyrt_session_put(struct kevyrt_session *session);
 
@@ -93,21 +97,21 @@ struct kevyrt_reply {
 };
 void kevyrt_reply_free(struct kevyrt_reply *reply);
 
-/* Runs one command on the calling thread. `session` may be NULL: then the command runs in database `db`, and commands
- * that need a connection are refused. */
+/* Runs one command on the calling thread. `session` may be NULL: then the command runs in database
+ * `db`, and commands that need a connection are refused. */
 enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_session *session,
                                uint32_t db, const struct bytes *argv, uint32_t argc,
                                enum kevyrt_wait wait, struct kevyrt_reply *reply);
 
-/* ---- The fast path: one string key ------------------------------------------------------------------ */
+/* ---- The fast path: one string key ----------------------------------------------------------- */
 
 enum kevyrt_found { KEVYRT_MISSING, KEVYRT_SMALL, KEVYRT_LARGE, KEVYRT_WRONG_TYPE };
 
 struct kevyrt_value {
     enum kevyrt_found found;
     uint32_t len;
-    const char *at;       /* the bytes: `small`, or inside a counted value */
-    void *counted;        /* KEVYRT_LARGE: put with kevyrt_value_put when done */
+    const char *at; /* the bytes: `small`, or inside a counted value */
+    void *counted;  /* KEVYRT_LARGE: put with kevyrt_value_put when done */
     char small[1024];
 };
 void kevyrt_value_put(struct kevyrt_value *value);
@@ -118,53 +122,55 @@ enum kevyrt_status kevyrt_get(struct kevyrt_server *server, uint32_t db, struct 
 enum kevyrt_status kevyrt_set(struct kevyrt_server *server, uint32_t db, struct bytes key,
                               struct bytes value, enum kevyrt_wait wait);
 
-/* ---- Statistics ------------------------------------------------------------------------------------- */
+/* ---- Statistics ------------------------------------------------------------------------------ */
 
 struct kevyrt_shard_stats {
     uint64_t commands, keys, keyspace_hits, keyspace_misses, expired_keys, evicted_keys;
     uint64_t connections;
     uint64_t used_bytes, held_bytes;
     uint64_t baton_waits, baton_wait_ns;
-    uint64_t loops, loop_gap_max_ns, loop_gaps_over_1ms; /* time between two looks at the reactor while busy */
+    uint64_t loops, loop_gap_max_ns,
+        loop_gaps_over_1ms; /* time between two looks at the reactor while busy */
     uint64_t borrowed_runs, forwarded_requests;
 };
 
 struct kevyrt_stats {
     uint32_t shard_count;
-    char io_backend[16];   /* "io_uring" or "epoll" */
-    char io_reason[160];   /* why this one */
+    char io_backend[16]; /* "io_uring" or "epoll" */
+    char io_reason[160]; /* why this one */
     uint64_t uptime_ms, connections_received, rejected_connections;
     struct kevyrt_shard_stats shards[KEVYRT_SHARDS_MAX];
 };
 
 enum kevyrt_status kevyrt_stats(struct kevyrt_server *server, struct kevyrt_stats *out);
 
-/* ---- Log -------------------------------------------------------------------------------------------- */
+/* ---- Log ------------------------------------------------------------------------------------- */
 
 struct kevyrt_log_line {
     int level; /* enum log_level of base/assert.h */
     char text[500];
 };
-/* Takes the oldest line of the process-wide log queue; sleeps until there is one. False: none until the absolute
- * monotonic deadline, or none while no server of this process runs. Bounded: when the queue is full lines are
- * counted and the count is reported. */
+/* Takes the oldest line of the process-wide log queue; sleeps until there is one. False: none until
+ * the absolute monotonic deadline, or none while no server of this process runs. Bounded: when the
+ * queue is full lines are counted and the count is reported. */
 bool kevyrt_log_next(struct kevyrt_log_line *out, uint64_t deadline_ns);
 /* May another line come? True while a server runs or a line is left. */
 bool kevyrt_log_wanted(void);
 
-/* ---- Command line ----------------------------------------------------------------------------------- */
+/* ---- Command line ---------------------------------------------------------------------------- */
 
-/* redis-server's own form: `[file|-] [--option value ...]`, without argv[0]. On success *out is an array of
- * settings to be freed with kevyrt_options_free. `standard_input` is the text behind `-`, or NULL. */
-enum kevyrt_status kevyrt_options_parse(int argc, const char *const *argv, const char *standard_input,
-                                        struct kevyrt_setting **out, size_t *count,
-                                        struct kevyrt_error *error);
+/* redis-server's own form: `[file|-] [--option value ...]`, without argv[0]. On success *out is an
+ * array of settings to be freed with kevyrt_options_free. `standard_input` is the text behind `-`,
+ * or NULL. */
+enum kevyrt_status kevyrt_options_parse(int argc, const char *const *argv,
+                                        const char *standard_input, struct kevyrt_setting **out,
+                                        size_t *count, struct kevyrt_error *error);
 void kevyrt_options_free(struct kevyrt_setting *settings, size_t count);
 
-/* ---- fork() ------------------------------------------------------------------------------------------ */
+/* ---- fork() ---------------------------------------------------------------------------------- */
 
-/* Installed with pthread_atfork by the first kevyrt_server_new. In the child every server of the parent answers
- * KEVYRT_STOPPED and owns nothing; putting it or a session of it frees nothing. */
+/* Installed with pthread_atfork by the first kevyrt_server_new. In the child every server of the
+ * parent answers KEVYRT_STOPPED and owns nothing; putting it or a session of it frees nothing. */
 void kevyrt_fork_prepare(void);
 void kevyrt_fork_parent(void);
 void kevyrt_fork_child(void);

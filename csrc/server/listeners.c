@@ -9,8 +9,8 @@
 
 enum { PORT_ATTEMPTS = 8 };
 
-/* One address of `bind`: "*" and "-::*" are every IPv4 and every IPv6 address; with a leading "-" an address that
- * this machine has not is skipped. */
+/* One address of `bind`: "*" and "-::*" are every IPv4 and every IPv6 address; with a leading "-"
+ * an address that this machine has not is skipped. */
 struct bind_address {
     char host[HOST_MAX];
     bool optional;
@@ -18,30 +18,38 @@ struct bind_address {
 
 static void parse_address(const char *word, size_t len, struct bind_address *out) {
     out->optional = *word == '-';
-    if (out->optional) word++, len--;
-    if (len >= sizeof out->host) len = sizeof out->host - 1;
+    if (out->optional)
+        word++, len--;
+    if (len >= sizeof out->host)
+        len = sizeof out->host - 1;
     memcpy(out->host, word, len);
     out->host[len] = 0;
-    if (strcmp(out->host, "*") == 0) strcpy(out->host, "0.0.0.0");
-    else if (strcmp(out->host, "::*") == 0) strcpy(out->host, "::");
+    if (strcmp(out->host, "*") == 0)
+        strcpy(out->host, "0.0.0.0");
+    else if (strcmp(out->host, "::*") == 0)
+        strcpy(out->host, "::");
 }
 
 static bool is_absent_address(int error) {
     return error == -EADDRNOTAVAIL || error == -EAFNOSUPPORT || error == -EPROTONOSUPPORT;
 }
 
-static enum kevyrt_status listen_on(struct kevyrt_server *server, const struct bind_address *address,
-                                    int *out, uint32_t *count, struct kevyrt_error *error) {
+static enum kevyrt_status listen_on(struct kevyrt_server *server,
+                                    const struct bind_address *address, int *out, uint32_t *count,
+                                    struct kevyrt_error *error) {
     uint16_t bound = server->port;
-    int fd = socket_listen_tcp(address->host, server->port, config_backlog(&server->config), &bound);
+    int fd =
+        socket_listen_tcp(address->host, server->port, config_backlog(&server->config), &bound);
     if (fd >= 0) {
         /* Further addresses share the port that the kernel chose for the first. */
         server->port = bound;
-        if (!*server->host) memcpy(server->host, address->host, sizeof server->host);
+        if (!*server->host)
+            memcpy(server->host, address->host, sizeof server->host);
         out[(*count)++] = fd;
         return KEVYRT_OK;
     }
-    if (address->optional && is_absent_address(fd)) return KEVYRT_OK;
+    if (address->optional && is_absent_address(fd))
+        return KEVYRT_OK;
     return server_fail(error, KEVYRT_SYSTEM, fd, "cannot listen on %s:%u: %s", address->host,
                        server->port, system_error_text(fd));
 }
@@ -55,7 +63,8 @@ static enum kevyrt_status listen_addresses(struct kevyrt_server *server, int *ou
             return server_fail(error, KEVYRT_BAD_CONFIG, 0, "bind: too many addresses");
         parse_address(at, len, &address);
         enum kevyrt_status status = listen_on(server, &address, out, count, error);
-        if (status != KEVYRT_OK) return status;
+        if (status != KEVYRT_OK)
+            return status;
         at += len;
         at += strspn(at, " ");
     }
@@ -66,12 +75,14 @@ static enum kevyrt_status listen_addresses(struct kevyrt_server *server, int *ou
 }
 
 static void forget_listeners(struct kevyrt_server *server, const int *listeners, uint32_t *count) {
-    while (*count) socket_close(listeners[--*count]);
+    while (*count)
+        socket_close(listeners[--*count]);
     server->port = 0;
     server->host[0] = 0;
 }
 
-/* The port that the kernel chooses for the first address may be taken on the second: then another one. */
+/* The port that the kernel chooses for the first address may be taken on the second: then another
+ * one. */
 static enum kevyrt_status listen_tcp(struct kevyrt_server *server, int *out, uint32_t *count,
                                      struct kevyrt_error *error) {
     int port = config_port(&server->config);
@@ -81,18 +92,22 @@ static enum kevyrt_status listen_tcp(struct kevyrt_server *server, int *out, uin
     for (int attempt = 0; port != 0 && attempt < PORT_ATTEMPTS; attempt++) {
         server->port = port > 0 ? (uint16_t)port : 0;
         status = listen_addresses(server, out, count, &why);
-        if (status == KEVYRT_OK) return KEVYRT_OK;
+        if (status == KEVYRT_OK)
+            return KEVYRT_OK;
         forget_listeners(server, out, count);
-        if (port > 0 || why.number != EADDRINUSE) break;
+        if (port > 0 || why.number != EADDRINUSE)
+            break;
     }
-    if (status != KEVYRT_OK && error) *error = why;
+    if (status != KEVYRT_OK && error)
+        *error = why;
     return status;
 }
 
 static enum kevyrt_status listen_unix(struct kevyrt_server *server, int *out, uint32_t *count,
                                       struct kevyrt_error *error) {
     const char *path = config_unixsocket(&server->config);
-    if (!*path) return KEVYRT_OK;
+    if (!*path)
+        return KEVYRT_OK;
     int fd = socket_listen_unix(path, config_unixsocketperm(&server->config),
                                 config_backlog(&server->config));
     if (fd < 0)
@@ -107,9 +122,11 @@ enum kevyrt_status listeners_open(struct kevyrt_server *server, int *out, uint32
                                   struct kevyrt_error *error) {
     *count = 0;
     enum kevyrt_status status = listen_tcp(server, out, count, error);
-    if (status != KEVYRT_OK) return status;
+    if (status != KEVYRT_OK)
+        return status;
     status = listen_unix(server, out, count, error);
-    if (status != KEVYRT_OK) forget_listeners(server, out, count);
+    if (status != KEVYRT_OK)
+        forget_listeners(server, out, count);
     return status;
 }
 
@@ -119,6 +136,7 @@ void listeners_close(struct kevyrt_server *server, const int *listeners, uint32_
 }
 
 void listeners_remove_files(struct kevyrt_server *server) {
-    if (server->unix_bound) unlink(config_unixsocket(&server->config));
+    if (server->unix_bound)
+        unlink(config_unixsocket(&server->config));
     server->unix_bound = false;
 }

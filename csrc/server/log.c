@@ -1,8 +1,8 @@
 /* The log queue: lines of all servers on their way to whoever drains them.
  *
- * The log hook may be called with a baton held, so it does no I/O: it copies the line into a bounded ring
- * under a leaf lock. When the ring is full the line is dropped and counted, and the count is a line of its own as soon
- * as there is room.
+ * The log hook may be called with a baton held, so it does no I/O: it copies the line into a
+ * bounded ring under a leaf lock. When the ring is full the line is dropped and counted, and the
+ * count is a line of its own as soon as there is room.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -38,8 +38,10 @@ static void ring(int waiters) {
 static void enqueue(void *context, enum log_level level, const char *text) {
     (void)context;
     pthread_mutex_lock(&queue.lock);
-    if (queue.count == LOG_LINES) queue.dropped++;
-    else append((int)level, text);
+    if (queue.count == LOG_LINES)
+        queue.dropped++;
+    else
+        append((int)level, text);
     pthread_mutex_unlock(&queue.lock);
     ring(1);
 }
@@ -66,7 +68,8 @@ enum dequeued { DEQUEUED_LINE, DEQUEUED_NONE, DEQUEUED_LAST };
 
 static enum dequeued dequeue(struct kevyrt_log_line *out) {
     char text[64];
-    if (queue.count == 0) return queue.servers ? DEQUEUED_NONE : DEQUEUED_LAST;
+    if (queue.count == 0)
+        return queue.servers ? DEQUEUED_NONE : DEQUEUED_LAST;
     *out = queue.lines[queue.first];
     queue.first = (queue.first + 1) % LOG_LINES;
     queue.count--;
@@ -85,8 +88,10 @@ bool kevyrt_log_next(struct kevyrt_log_line *out, uint64_t deadline_ns) {
         pthread_mutex_lock(&queue.lock);
         enum dequeued result = dequeue(out);
         pthread_mutex_unlock(&queue.lock);
-        if (result != DEQUEUED_NONE) return result == DEQUEUED_LINE;
-        if (!futex_wait(&queue.bell, seen, deadline_ns)) return false;
+        if (result != DEQUEUED_NONE)
+            return result == DEQUEUED_LINE;
+        if (!futex_wait(&queue.bell, seen, deadline_ns))
+            return false;
     }
 }
 

@@ -5,7 +5,8 @@
 
 /* Makes the queue the process's log hook. */
 void log_queue_install(void);
-/* A server runs from here to there; who drains the queue learns from it when no line can come any more. */
+/* A server runs from here to there; who drains the queue learns from it when no line can come any
+ * more. */
 void log_queue_server_started(void);
 void log_queue_server_stopped(void);
 /* Around fork: the lock is a leaf and is held across it. The parent's lines are not the child's. */

@@ -16,17 +16,17 @@ enum { LISTENERS_MAX = 32, HOST_MAX = 256 };
 enum server_state { SERVER_STOPPED, SERVER_RUNNING, SERVER_STOPPING };
 
 struct kevyrt_server {
-    atomic_u32 references;   /* any thread; put acq_rel */
-    atomic_u32 state;        /* enum server_state; writer: holder of `life`; any reader, acquire */
-    atomic_u32 ends;         /* futex: counts the stops, for kevyrt_server_wait; seq_cst */
-    atomic_u32 waiters;      /* futex: callers that may sleep on a baton (server_enter); seq_cst */
-    bool forked;             /* this is a child's copy; written by the fork handler only */
-    bool keeper_running;     /* control */
-    uint16_t port;           /* life: bound by the last start, or 0 */
-    char host[HOST_MAX];     /* life: what was bound first, or "" */
-    bool unix_bound;         /* life: the socket file is ours to remove */
+    atomic_u32 references; /* any thread; put acq_rel */
+    atomic_u32 state;      /* enum server_state; writer: holder of `life`; any reader, acquire */
+    atomic_u32 ends;       /* futex: counts the stops, for kevyrt_server_wait; seq_cst */
+    atomic_u32 waiters;    /* futex: callers that may sleep on a baton (server_enter); seq_cst */
+    bool forked;           /* this is a child's copy; written by the fork handler only */
+    bool keeper_running;   /* control */
+    uint16_t port;         /* life: bound by the last start, or 0 */
+    char host[HOST_MAX];   /* life: what was bound first, or "" */
+    bool unix_bound;       /* life: the socket file is ours to remove */
     struct fabric fabric;
-    struct config config;    /* written before start; later under all batons */
+    struct config config; /* written before start; later under all batons */
     struct keeper keeper;
     pthread_mutex_t control; /* start and stop from outside, one at a time */
     pthread_mutex_t life;    /* start and stop of the fabric; never held by a shard thread */
@@ -40,15 +40,15 @@ struct kevyrt_server {
 enum kevyrt_status server_fail(struct kevyrt_error *error, enum kevyrt_status status, int number,
                                const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* Around a call that may sleep on a baton: the words are made anew by the next start, so nobody may sleep on them
- * when a stop is over. False: the server does not run, nothing is to be left. */
+/* Around a call that may sleep on a baton: the words are made anew by the next start, so nobody may
+ * sleep on them when a stop is over. False: the server does not run, nothing is to be left. */
 bool server_enter(struct kevyrt_server *server);
 void server_leave(struct kevyrt_server *server);
 
 /* SHUTDOWN: asks for a stop on the keeper's thread. Does not block; any thread. */
 void server_request_shutdown(struct kevyrt_server *server);
 
-/* ---- listeners.c: what `port`, `bind` and `unixsocket` say. All or nothing. ----------------------- */
+/* ---- listeners.c: what `port`, `bind` and `unixsocket` say. All or nothing. ------------------ */
 enum kevyrt_status listeners_open(struct kevyrt_server *server, int *out, uint32_t *count,
                                   struct kevyrt_error *error);
 void listeners_close(struct kevyrt_server *server, const int *listeners, uint32_t count);
