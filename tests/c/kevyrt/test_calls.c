@@ -88,18 +88,19 @@ static const char *read_value(struct kevyrt_server *server, struct bytes key) {
 }
 
 static void *set_and_get(void *argument) {
+    static const char keys[] = "abcdefgh";
     static _Thread_local char text[20000];
     struct worker *worker = argument;
     const char *trouble = NULL;
     for (uint32_t i = 0; i < ROUNDS && !trouble; i++) {
         uint32_t len = lengths[(i / 8) % 4];
-        struct bytes key = bytes_of("abcdefgh" + i % 8, 1);
+        struct bytes key = bytes_of(&keys[i % 8], 1);
         memset(text, 'a' + (int)(i % 20), len);
         struct bytes value = bytes_of(text, len);
         if (kevyrt_set(worker->server, 0, key, value, KEVYRT_WAIT) != KEVYRT_OK)
             trouble = "set failed";
         else
-            trouble = read_value(worker->server, bytes_of("abcdefgh" + (i * 5) % 8, 1));
+            trouble = read_value(worker->server, bytes_of(&keys[i * 5 % 8], 1));
     }
     return (void *)(uintptr_t)trouble;
 }

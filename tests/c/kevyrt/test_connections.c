@@ -38,7 +38,7 @@ static void answer_single_bytes(struct kevyrt_server *server) {
     int fd = wire_open(server);
     char reply[sizeof PIPELINE_REPLY];
     for (size_t i = 0; i < strlen(PIPELINE); i++)
-        wire_send(fd, PIPELINE + i, 1);
+        wire_send(fd, &PIPELINE[i], 1);
     assert_true(wire_receive(fd, reply, strlen(PIPELINE_REPLY)));
     assert_memory_equal(reply, PIPELINE_REPLY, strlen(PIPELINE_REPLY));
     close(fd);
