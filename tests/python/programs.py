@@ -11,6 +11,8 @@ from typing import Protocol
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM_TIMEOUT_S = 30
+# From 3.12 on Python warns about any fork of a process with threads, whatever they do.
+ABOUT_FORK = "ignore:This process:DeprecationWarning"
 
 
 class Program(Protocol):
@@ -33,7 +35,7 @@ def run_program(source: str, folder: Path, expect: int) -> str:
     path = folder / "program.py"
     path.write_text(textwrap.dedent(source))
     result = subprocess.run(
-        [sys.executable, "-X", "faulthandler", str(path)],
+        [sys.executable, "-W", ABOUT_FORK, "-X", "faulthandler", str(path)],
         cwd=folder,
         env=environment(),
         capture_output=True,
