@@ -24,7 +24,8 @@
  *
  * Cohorts. The next cohort moves up when the one inside is empty, and that flips PARITY. A waiter of
  * the next cohort knows it by comparing PARITY with what it saw when it registered. One bit is enough:
- * it must take or withdraw before the next flip, which needs its own cohort to be empty.
+ * it must take or withdraw before the next flip, which needs its own cohort to be empty. With nobody
+ * registered at all, PARITY is 0.
  *
  * Sleeping. Inside the door one sleeps on the word itself, with ASLEEP set by the sleeper; a drop takes
  * ASLEEP off and wakes one, whoever it is, as all of them may take. The woken thread does not know
@@ -94,12 +95,11 @@ static uint32_t left_by(uint32_t word, bool inside) {
     word -= BATON_WAITER;
     if (word & WAITER_MASK)
         return word;
-    word &= ~(uint32_t)BATON_ASLEEP;
-    if (!(word & BATON_FAIR))
-        return word;
     uint32_t moving_up = (word & NEXT_MASK) / NEXT_SHIFT_DOWN;
-    word &= ~(NEXT_MASK | BATON_FAIR | BATON_GATED);
-    return (word ^ BATON_PARITY) | moving_up;
+    word &= ~(NEXT_MASK | BATON_ASLEEP | BATON_FAIR | BATON_GATED);
+    /* With nobody left to compare it, PARITY goes too: a free word that is not 0 is out of reach of the
+     * inlined paths. */
+    return moving_up ? (word ^ BATON_PARITY) | moving_up : word & ~(uint32_t)BATON_PARITY;
 }
 
 static uint32_t with_sleepers_of(const struct wait *wait, uint32_t word) {

@@ -61,17 +61,30 @@ static void phase_collect(struct shard *shard) {
     while (reactor_next(shard->io.reactor, &event)) handle_event(shard, &event);
 }
 
-/* Runs connections in turn, a slice each, until all are through or the budget is spent. False: stopping. */
-static bool run_inputs(struct shard *shard) {
-    struct shard_io *io = &shard->io;
-    while (io->input_first && io->slice_ns - io->woke_ns <= TURN_BUDGET_NS) {
-        uint32_t count = run_gather(shard);
-        for (uint32_t i = 0; i < count; i++) {
-            run_execute(&io->runs[i]);
+/* Executes gathered runs: first those that need no other place, then place by place. Connections have no
+ * order among each other, and each change of place costs a drop and a take. False: stopping. */
+static bool run_gathered(struct shard *shard, uint32_t count) {
+    struct run *runs = shard->io.runs;
+    uint32_t left = (1u << count) - 1;
+    for (uint64_t place = shard->own; left; place = runs[__builtin_ctz(left)].mask) {
+        for (uint32_t rest = left; rest; rest &= rest - 1) {
+            uint32_t i = (uint32_t)__builtin_ctz(rest);
+            if (runs[i].mask & ~place) continue;
+            left &= ~(1u << i);
+            run_execute(&runs[i]);
             if (KRT_UNLIKELY(shard->held == 0)) return false;
             if (turn_slice_is_over(shard) && !turn_pause(shard)) return false;
         }
+        if (left == 0) break;
     }
+    return turn_return(shard);
+}
+
+/* Until all connections are through or the budget is spent. False: stopping. */
+static bool run_inputs(struct shard *shard) {
+    struct shard_io *io = &shard->io;
+    while (io->input_first && io->slice_ns - io->woke_ns <= TURN_BUDGET_NS)
+        if (!run_gathered(shard, run_gather(shard))) return false;
     return true;
 }
 
@@ -155,7 +168,9 @@ static void phase_bury(struct shard *shard) {
     shard->io.closed_first = NULL;
     for (struct connection *next; connection; connection = next) {
         next = connection->next_closed;
-        connection_free(shard, connection);
+        /* A turn that ended by its budget left it in the input list, off which a later one takes it. */
+        if (connection->in_input) bury_later(shard, connection);
+        else connection_free(shard, connection);
     }
 }
 

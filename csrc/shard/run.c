@@ -52,7 +52,7 @@ static void run_one(struct run *run, uint32_t i) {
     const struct plan *plan = &run->plans[i];
     KRT_DCHECK((plan->mask & ~run->shard->held) == 0);
     if (execute_refused(&connection->client, &connection->output, request, plan)) return;
-    execute_command(run->shard, &connection->client, connection->client.db, &connection->output,
+    execute_command(turn_home(run->shard), &connection->client, connection->client.db, &connection->output,
                     request, plan, &run->shard->now_ms);
 }
 
@@ -125,53 +125,63 @@ static uint32_t forward_from(struct run *run, uint32_t i, uint32_t target) {
     return i;
 }
 
-static enum run_outcome run_across(struct run *run, uint32_t *i) {
+/* The baton of the rest of the run, or of one request after the other if nothing is to be borrowed. */
+static enum run_outcome run_elsewhere(struct run *run, uint32_t *i) {
     struct shard *shard = run->shard;
-    uint64_t rest = run_mask(run, *i);
-    uint32_t target;
+    uint32_t target, end = run->input.count;
+    uint64_t mask = run_mask(run, *i);
     bool never = shard->fabric->settings.borrow == BORROW_NEVER;
-    if (!never && turn_borrow(shard, rest)) {
-        shard->data.counters.borrowed_runs++;
-        *i = run_in_place(run, *i, run->input.count);
-        return RUN_DONE;
+    if (never || !turn_borrow(shard, mask)) {
+        if (shard->held == 0) return RUN_STOPPING;
+        if (prefers_forward(run, *i, mask, &target)) {
+            *i = forward_from(run, *i, target);
+            return slots_pending(&run->connection->slots) ? RUN_SUSPENDED : RUN_DONE;
+        }
+        if (never) { /* one by one; what has no keys runs at home */
+            mask = run->plans[*i].mask ? run->plans[*i].mask : shard->own;
+            end = *i + 1;
+        }
+        if (!turn_coordinate(shard, mask)) return RUN_STOPPING;
     }
-    if (prefers_forward(run, *i, rest, &target)) {
-        *i = forward_from(run, *i, target);
-        return slots_pending(&run->connection->slots) ? RUN_SUSPENDED : RUN_DONE;
+    turn_home(shard)->data.counters.borrowed_runs++;
+    *i = run_in_place(run, *i, end);
+    return RUN_DONE;
+}
+
+/* Forwards behind what is forwarded already. False: the rest waits until that is home. */
+static bool run_behind(struct run *run, uint32_t *i) {
+    *i = forward_from(run, *i, run->connection->outstanding_at);
+    return *i == run->input.count || slots_pending(&run->connection->slots) == 0;
+}
+
+static enum run_outcome run_on(struct run *run, uint32_t *i) {
+    struct shard *shard = run->shard;
+    uint32_t count = run->input.count;
+    while (*i < count && !run->connection->client.close_after_reply) {
+        if (KRT_LIKELY((run_mask(run, *i) & ~shard->held) == 0)) {
+            *i = run_in_place(run, *i, count);
+        } else {
+            enum run_outcome outcome = run_elsewhere(run, i);
+            if (outcome != RUN_DONE) return outcome;
+        }
+        if (*i < count && turn_is_wanted(shard) && !turn_pause(shard)) return RUN_STOPPING;
     }
-    uint64_t mask = never ? run->plans[*i].mask : rest;
-    if (!turn_coordinate(shard, mask)) return RUN_STOPPING;
-    *i = run_in_place(run, *i, never ? *i + 1 : run->input.count);
-    if (never) turn_return(shard);
     return RUN_DONE;
 }
 
 static enum run_outcome run_requests(struct run *run) {
     struct connection *connection = run->connection;
-    uint32_t count = run->input.count, i = 0;
+    uint32_t i = 0;
+    enum run_outcome outcome = RUN_DONE;
     if (KRT_UNLIKELY(slots_pending(&connection->slots))) {
-        i = forward_from(run, i, connection->outstanding_at);
-        if (i < count && slots_pending(&connection->slots)) {
-            parser_rewind(&connection->parser, &run->input, i);
-            return RUN_SUSPENDED;
-        }
+        if (!turn_return(run->shard)) return RUN_STOPPING;
+        if (!run_behind(run, &i)) outcome = RUN_SUSPENDED;
     }
-    while (i < count && !connection->client.close_after_reply) {
-        if (KRT_LIKELY((run_mask(run, i) & ~run->shard->held) == 0)) {
-            i = run_in_place(run, i, count);
-        } else {
-            enum run_outcome outcome = run_across(run, &i);
-            if (outcome == RUN_STOPPING) return outcome;
-            if (outcome == RUN_SUSPENDED && i < count) {
-                parser_rewind(&connection->parser, &run->input, i);
-                return outcome;
-            }
-        }
-        if (i < count && turn_is_wanted(run->shard) && !turn_pause(run->shard))
-            return RUN_STOPPING;
-    }
-    turn_return(run->shard);
-    return RUN_DONE;
+    if (outcome == RUN_DONE) outcome = run_on(run, &i);
+    if (outcome != RUN_SUSPENDED) return outcome;
+    if (i == run->input.count) return RUN_DONE; /* all of it is on its way */
+    parser_rewind(&connection->parser, &run->input, i);
+    return RUN_SUSPENDED;
 }
 
 /* What is wrong with the bytes is answered behind all good requests, in its own place, then the
@@ -196,7 +206,8 @@ static void run_parse(struct shard *shard, struct run *run, struct connection *c
     run->result = parser_run(&connection->parser, &run->input);
     for (uint32_t i = 0; i < run->input.count; i++)
         plan_request(shard->fabric, &run->input.requests[i], &run->plans[i]);
-    run->fetched = run->input.count <= GROUP_COMMANDS && (run_mask(run, 0) & ~shard->own) == 0;
+    run->mask = run_mask(run, 0);
+    run->fetched = run->input.count <= GROUP_COMMANDS && (run->mask & ~shard->own) == 0;
     if (run->fetched) prefetch_buckets(run, 0, run->input.count);
 }
 

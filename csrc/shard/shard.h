@@ -83,7 +83,7 @@ struct shard {
     struct baton *baton;
     uint32_t index;
     uint64_t own;     /* the bit of its baton */
-    uint64_t held;    /* batons held by the shard thread in this turn; the thread only */
+    uint64_t held;    /* batons held by the shard thread in this turn, often its own; the thread only */
     int64_t now_ms;   /* the clock of this slice, 0: not read yet; the thread only */
     struct inbox inbox;
     struct shard_data data;
@@ -97,13 +97,19 @@ struct shard {
 /* ---- turn.c ------------------------------------------------------------------------------------- */
 /* Begins a turn with the own baton. False: the server is stopping. */
 bool turn_begin(struct shard *shard);
-/* Holds at least `mask` (and its own) when it returns true, without waiting long; false: not to be had quickly,
- * what was held before is still held. */
+/* Holds `mask` when it returns true, without waiting long, and its own baton only if that is in `mask` or
+ * nothing had to be taken. False: not to be had quickly; what is held then is the own baton alone, or
+ * nothing because the server is stopping. Drops before it takes, after sealing. */
 bool turn_borrow(struct shard *shard, uint64_t mask);
-/* Waits for `mask` and its own. May drop and take again what is held, after sealing. False: stopping, nothing is held. */
+/* The same, but waits. False: stopping, nothing is held. */
 bool turn_coordinate(struct shard *shard, uint64_t mask);
-/* Drops what is held besides the own baton. */
-void turn_return(struct shard *shard);
+/* Back to the own baton alone. False: stopping, nothing is held. */
+bool turn_return(struct shard *shard);
+/* The place whose counters and effects serve for what runs now. */
+static inline struct shard *turn_home(struct shard *shard) {
+    if (KRT_LIKELY(shard->held & shard->own)) return shard;
+    return shard->fabric->shards[__builtin_ctzll(shard->held)];
+}
 /* Between slices: lets waiters in. False: stopping, nothing is held. */
 bool turn_pause(struct shard *shard);
 /* Is the slice used up? Asked between runs. */
@@ -145,7 +151,8 @@ struct run {
     struct shard *shard;
     struct connection *connection;
     enum parse_result result;
-    bool fetched; /* the memory of its keys is on its way */
+    bool fetched;  /* the memory of its keys is on its way */
+    uint64_t mask; /* shards of all its keys */
     struct request_run input;
     struct plan plans[RUN_REQUESTS];
 };

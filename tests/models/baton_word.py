@@ -71,9 +71,9 @@ def left_by(word: Word, inside: bool, defects: frozenset[str]) -> Word:
     if word.inside:
         return word
     word = word._replace(asleep=False)
-    if not word.fair or "door stays closed" in defects:
+    if word.fair and "door stays closed" in defects:
         return word
-    parity = not word.parity
+    parity = word.next > 0 and not word.parity
     return word._replace(fair=False, gated=False, inside=word.next, next=0, parity=parity)
 
 
@@ -332,6 +332,6 @@ class Model:
         worst = max(agent.overtaken for agent in world.agents)
         if self.overtaking_bound and worst > self.overtaking_bound:
             return f"a waiter was overtaken {worst} times"
-        if self.finished(world) and not word.closed and word._replace(parity=False) != Word():
+        if self.finished(world) and not word.closed and word != Word():
             return f"everybody left, and the word is {word}"
         return None
