@@ -306,12 +306,12 @@ void baton_drop_contended(struct baton *baton) {
     drop_with(baton, 0);
 }
 
-enum baton_result baton_yield(struct baton *baton) {
+enum baton_result baton_yield(struct baton *baton, uint64_t deadline_ns) {
     if (!baton_wanted(baton))
         return BATON_TAKEN;
     baton->barges = 0;
     drop_with(baton, BATON_FAIR);
-    return take_slowly(baton, FUTEX_NO_DEADLINE, false);
+    return take_slowly(baton, deadline_ns, false);
 }
 
 void baton_close(struct baton *baton) {

@@ -84,9 +84,9 @@ static inline bool baton_wanted(struct baton *baton) {
     return atomic_load_relaxed(&baton->word) >= BATON_WAITER;
 }
 
-/* Holder, between two slices while wanted: lets every earlier waiter go first, then takes again.
- * BATON_TAKEN, BATON_HUSHED (not held any more) or BATON_GONE (not held any more). */
-enum baton_result baton_yield(struct baton *baton);
+/* Holder, between two slices while wanted: lets every earlier waiter go first, then takes again as
+ * baton_take does. It is held no more unless the result is BATON_TAKEN. */
+enum baton_result baton_yield(struct baton *baton, uint64_t deadline_ns);
 
 /* Holder: the baton ends CLOSED, and all who wait learn it. The closer holds nothing afterwards and
  * does not drop. */

@@ -1,10 +1,15 @@
 #include "server/admin.h"
 
+#include <stdlib.h>
+
 #include "base/glob.h"
 #include "cmd/call.h"
+#include "plat/clock.h"
 #include "plat/socket.h"
 #include "server/server.h"
 #include "shard/shard.h"
+
+enum { DEBUG_SLEEP_SECONDS_MAX = 3600 };
 
 static struct kevyrt_server *server_of(struct call *call) {
     return call->domain->server_context;
@@ -124,6 +129,16 @@ static bool debug_is_allowed(struct call *call) {
     return false;
 }
 
+/* Keeps every place, as a command that takes that long would. */
+static void debug_sleep(struct call *call) {
+    char text[32] = "";
+    struct bytes seconds = call->argv[2];
+    memcpy(text, seconds.at, seconds.len < sizeof text ? seconds.len : sizeof text - 1);
+    double wanted = strtod(text, NULL);
+    if (wanted > 0 && wanted <= DEBUG_SLEEP_SECONDS_MAX) clock_sleep_ns((uint64_t)(wanted * 1e9));
+    reply_ok(call->reply);
+}
+
 static void debug_command(struct call *call) {
     if (!debug_is_allowed(call)) {
         call_error(call, "ERR DEBUG command not allowed. If the enable-debug-command option is set "
@@ -132,12 +147,16 @@ static void debug_command(struct call *call) {
                          "server.");
         return;
     }
-    if (call->argc != 3 || !bytes_is(call->argv[1], "kevyrt-shard")) {
+    if (call->argc != 3) {
         call_error_syntax(call);
-        return;
+    } else if (bytes_is(call->argv[1], "kevyrt-shard")) {
+        struct key_place place = keyspace_for(call, 2);
+        reply_integer(call->reply, place.keyspace->index);
+    } else if (bytes_is(call->argv[1], "sleep")) {
+        debug_sleep(call);
+    } else {
+        call_error_syntax(call);
     }
-    struct key_place place = keyspace_for(call, 2);
-    reply_integer(call->reply, place.keyspace->index);
 }
 
 void server_commands_bind(void) {

@@ -58,8 +58,7 @@ static bool is_protected_from(const struct fabric *fabric, int fd) {
     return settings->protected_mode && open && is_remote(fd);
 }
 
-static void deal(struct shard *shard, int fd) {
-    struct shard *target = accept_target(shard->fabric);
+static void deal(struct shard *shard, int fd, struct shard *target) {
     struct adopt_message *message = NULL;
     bool dealt;
     atomic_add_relaxed(&target->connections, 1);
@@ -76,7 +75,8 @@ static void deal(struct shard *shard, int fd) {
     socket_close(fd);
 }
 
-void accept_deal(struct shard *shard) {
+/* To `target`, or to whoever has the fewest. */
+static void deal_all(struct shard *shard, struct shard *target) {
     struct fabric *fabric = shard->fabric;
     for (uint32_t i = 0; i < shard->io.accepted_count; i++) {
         int fd = shard->io.accepted[i];
@@ -90,7 +90,15 @@ void accept_deal(struct shard *shard) {
                                  "loopback interface, set requirepass, or start the server with "
                                  "'--protected-mode no'.\r\n"));
         else
-            deal(shard, fd);
+            deal(shard, fd, target ? target : accept_target(fabric));
     }
     shard->io.accepted_count = 0;
+}
+
+void accept_deal(struct shard *shard) {
+    deal_all(shard, NULL);
+}
+
+void accept_keep(struct shard *shard) {
+    deal_all(shard, shard);
 }

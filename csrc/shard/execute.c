@@ -64,3 +64,30 @@ void execute_command(struct shard *home, struct client *client, uint32_t db, str
     plan->command->handler(&call);
     *now_ms = call.now_ms;
 }
+
+static bool may_run_busy(const struct request *request, const struct plan *plan) {
+    const struct command *command = plan->command;
+    if (!(command->flags & CMD_ALLOW_BUSY) || plan->mask || plan->hash_index) return false;
+    if (!bytes_is(request->argv[0], "shutdown")) return true;
+    return request->argc > 1 && bytes_is(request->argv[1], "nosave");
+}
+
+void execute_busy(struct client *client, struct reply *reply, const struct request *request,
+                  const struct plan *plan, struct fabric *fabric) {
+    if (execute_refused(client, reply, request, plan)) return;
+    if (!may_run_busy(request, plan)) {
+        reply_error(reply, "BUSY Redis is busy running a script. You can only call SCRIPT KILL or "
+                           "SHUTDOWN NOSAVE.");
+        return;
+    }
+    struct call call = {
+        .command = plan->command,
+        .argv = request->argv,
+        .argc = request->argc,
+        .db = client->db,
+        .reply = reply,
+        .client = client,
+        .domain = &fabric->domain,
+    };
+    plan->command->handler(&call);
+}

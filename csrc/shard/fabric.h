@@ -30,6 +30,7 @@ struct fabric_settings {
     uint32_t ring_entries, buffer_count, buffer_bytes, stream_entries;
     uint32_t max_clients;
     uint32_t idle_timeout_s;  /* 0: never */
+    uint64_t busy_ms;         /* how long a shard thread waits for its place before it answers -BUSY; 0: for ever */
     uint32_t tcp_keepalive_s; /* 0: off */
     const char *password;     /* NULL or "": none; lives as long as the fabric */
     bool protected_mode;      /* refuses remote peers while there is no password and no explicit bind */

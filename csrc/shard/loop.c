@@ -20,17 +20,26 @@ enum {
     TURN_BUDGET_NS = 300000, /* then the loop looks at its sockets again */
     CRON_NS = 100000000,     /* active expiry and time-outs, while there is something to do */
     EXPIRE_BUDGET_NS = 500000,
+    BUSY_POLL_NS = 10000000,
 };
 
 static bool has_work(struct shard *shard) {
     return shard->io.input_first || shard->io.accepted_count;
 }
 
+/* Of a busy shard: the place is asked for again, whatever comes. */
+static uint64_t next_deadline(struct shard *shard) {
+    if (has_work(shard)) return 0;
+    bool busy = atomic_load_relaxed(&shard->busy);
+    return busy ? shard->io.woke_ns + BUSY_POLL_NS : shard->io.next_cron_ns;
+}
+
 static void phase_sleep(struct shard *shard) {
-    uint64_t deadline = has_work(shard) ? 0 : shard->io.next_cron_ns;
-    bool parked = deadline && inbox_park(&shard->inbox);
-    reactor_wait(shard->io.reactor, parked ? deadline : 0);
-    if (deadline) inbox_unpark(&shard->inbox);
+    uint64_t deadline = next_deadline(shard);
+    bool busy = atomic_load_relaxed(&shard->busy);
+    bool parked = deadline && !busy && inbox_park(&shard->inbox);
+    reactor_wait(shard->io.reactor, parked || busy ? deadline : 0);
+    if (deadline && !busy) inbox_unpark(&shard->inbox);
     shard->io.woke_ns = clock_monotonic_ns();
 }
 
@@ -61,8 +70,12 @@ static void phase_collect(struct shard *shard) {
     while (reactor_next(shard->io.reactor, &event)) handle_event(shard, &event);
 }
 
+static void undo_runs(struct run *runs, uint32_t left) {
+    for (; left; left &= left - 1) run_undo(&runs[__builtin_ctz(left)]);
+}
+
 /* Executes gathered runs: first those that need no other place, then place by place. Connections have no
- * order among each other, and each change of place costs a drop and a take. False: stopping. */
+ * order among each other, and each change of place costs a drop and a take. False: the place is lost. */
 static bool run_gathered(struct shard *shard, uint32_t count) {
     struct run *runs = shard->io.runs;
     uint32_t left = (1u << count) - 1;
@@ -72,15 +85,17 @@ static bool run_gathered(struct shard *shard, uint32_t count) {
             if (runs[i].mask & ~place) continue;
             left &= ~(1u << i);
             run_execute(&runs[i]);
-            if (KRT_UNLIKELY(shard->held == 0)) return false;
-            if (turn_slice_is_over(shard) && !turn_pause(shard)) return false;
+            if (KRT_LIKELY(shard->held && (!turn_slice_is_over(shard) || turn_pause(shard))))
+                continue;
+            undo_runs(runs, left);
+            return false;
         }
         if (left == 0) break;
     }
     return turn_return(shard);
 }
 
-/* Until all connections are through or the budget is spent. False: stopping. */
+/* Until all connections are through or the budget is spent. False: the place is lost. */
 static bool run_inputs(struct shard *shard) {
     struct shard_io *io = &shard->io;
     while (io->input_first && io->slice_ns - io->woke_ns <= TURN_BUDGET_NS)
@@ -124,20 +139,38 @@ static void arm_cron(struct shard *shard) {
     if (wanted) io->next_cron_ns = io->woke_ns + CRON_NS;
 }
 
-/* False: the server is stopping. */
-static bool phase_turn(struct shard *shard) {
-    bool due = cron_is_due(shard);
-    bool called = inbox_dirty(&shard->inbox) || shard->io.called;
-    if (!due && !called && !has_work(shard)) return !baton_is_closed(shard->baton);
+/* Somebody else has the place for long: everybody gets an answer all the same (B2). */
+static void serve_busy(struct shard *shard) {
+    struct run *runs = shard->io.runs;
+    if (shard->io.accepted_count) accept_keep(shard);
+    while (shard->io.input_first) {
+        uint32_t count = run_gather(shard);
+        for (uint32_t i = 0; i < count; i++) run_busy(&runs[i]);
+    }
+}
+
+/* False: the place was lost. */
+static bool run_turn(struct shard *shard, bool cron_due) {
     if (!turn_begin(shard)) return false;
     shard->io.called = false;
     shard->io.slice_commands = 0;
     shard->io.slice_ns = shard->io.woke_ns;
     if (shard->io.accepted_count) accept_deal(shard);
     if (!run_inputs(shard)) return false;
-    if (due) run_cron(shard);
+    if (cron_due) run_cron(shard);
     arm_cron(shard);
     turn_end(shard);
+    return true;
+}
+
+/* False: the server is stopping. */
+static bool phase_turn(struct shard *shard) {
+    bool due = cron_is_due(shard) || atomic_load_relaxed(&shard->busy);
+    bool called = inbox_dirty(&shard->inbox) || shard->io.called;
+    if (!due && !called && !has_work(shard)) return !baton_is_closed(shard->baton);
+    if (run_turn(shard, cron_is_due(shard))) return true;
+    if (baton_is_closed(shard->baton)) return false;
+    serve_busy(shard);
     return true;
 }
 

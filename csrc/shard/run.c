@@ -22,7 +22,7 @@
  * group by group the entries they point to, while the commands of the group before run. */
 enum { GROUP_COMMANDS = 16 };
 
-enum run_outcome { RUN_DONE, RUN_SUSPENDED, RUN_STOPPING };
+enum run_outcome { RUN_DONE, RUN_SUSPENDED, RUN_LOST }; /* lost: the place, nothing is held */
 
 static struct keyspace *place_of(struct shard *shard, uint64_t hash) {
     return shard->fabric->keyspaces[hash_shard(hash, shard->fabric->settings.shard_count)];
@@ -125,6 +125,22 @@ static uint32_t forward_from(struct run *run, uint32_t i, uint32_t target) {
     return i;
 }
 
+/* Does one of the places belong to a thread that has lost it to somebody for long? */
+static bool is_busy_there(const struct shard *shard, uint64_t mask) {
+    for (; mask; mask &= mask - 1)
+        if (atomic_load_relaxed(&shard->fabric->shards[__builtin_ctzll(mask)]->busy)) return true;
+    return false;
+}
+
+static enum run_outcome refuse_busy(struct run *run, uint32_t *i) {
+    struct connection *connection = run->connection;
+    connection->output.proto = connection->client.proto;
+    execute_busy(&connection->client, &connection->output, &run->input.requests[*i],
+                 &run->plans[*i], run->shard->fabric);
+    ++*i;
+    return RUN_DONE;
+}
+
 /* The baton of the rest of the run, or of one request after the other if nothing is to be borrowed. */
 static enum run_outcome run_elsewhere(struct run *run, uint32_t *i) {
     struct shard *shard = run->shard;
@@ -132,7 +148,8 @@ static enum run_outcome run_elsewhere(struct run *run, uint32_t *i) {
     uint64_t mask = run_mask(run, *i);
     bool never = shard->fabric->settings.borrow == BORROW_NEVER;
     if (never || !turn_borrow(shard, mask)) {
-        if (shard->held == 0) return RUN_STOPPING;
+        if (shard->held == 0) return RUN_LOST;
+        if (is_busy_there(shard, mask)) return refuse_busy(run, i);
         if (prefers_forward(run, *i, mask, &target)) {
             *i = forward_from(run, *i, target);
             return slots_pending(&run->connection->slots) ? RUN_SUSPENDED : RUN_DONE;
@@ -141,7 +158,7 @@ static enum run_outcome run_elsewhere(struct run *run, uint32_t *i) {
             mask = run->plans[*i].mask ? run->plans[*i].mask : shard->own;
             end = *i + 1;
         }
-        if (!turn_coordinate(shard, mask)) return RUN_STOPPING;
+        if (!turn_coordinate(shard, mask)) return shard->held ? refuse_busy(run, i) : RUN_LOST;
     }
     turn_home(shard)->data.counters.borrowed_runs++;
     *i = run_in_place(run, *i, end);
@@ -164,7 +181,7 @@ static enum run_outcome run_on(struct run *run, uint32_t *i) {
             enum run_outcome outcome = run_elsewhere(run, i);
             if (outcome != RUN_DONE) return outcome;
         }
-        if (*i < count && turn_is_wanted(shard) && !turn_pause(shard)) return RUN_STOPPING;
+        if (*i < count && turn_is_wanted(shard) && !turn_pause(shard)) return RUN_LOST;
     }
     return RUN_DONE;
 }
@@ -174,14 +191,13 @@ static enum run_outcome run_requests(struct run *run) {
     uint32_t i = 0;
     enum run_outcome outcome = RUN_DONE;
     if (KRT_UNLIKELY(slots_pending(&connection->slots))) {
-        if (!turn_return(run->shard)) return RUN_STOPPING;
-        if (!run_behind(run, &i)) outcome = RUN_SUSPENDED;
+        if (!turn_return(run->shard)) outcome = RUN_LOST;
+        else if (!run_behind(run, &i)) outcome = RUN_SUSPENDED;
     }
     if (outcome == RUN_DONE) outcome = run_on(run, &i);
-    if (outcome != RUN_SUSPENDED) return outcome;
-    if (i == run->input.count) return RUN_DONE; /* all of it is on its way */
-    parser_rewind(&connection->parser, &run->input, i);
-    return RUN_SUSPENDED;
+    if (outcome == RUN_SUSPENDED && i == run->input.count) return RUN_DONE; /* all is on its way */
+    if (outcome != RUN_DONE) parser_rewind(&connection->parser, &run->input, i);
+    return outcome;
 }
 
 /* What is wrong with the bytes is answered behind all good requests, in its own place, then the
@@ -207,7 +223,8 @@ static void run_parse(struct shard *shard, struct run *run, struct connection *c
     for (uint32_t i = 0; i < run->input.count; i++)
         plan_request(shard->fabric, &run->input.requests[i], &run->plans[i]);
     run->mask = run_mask(run, 0);
-    run->fetched = run->input.count <= GROUP_COMMANDS && (run->mask & ~shard->own) == 0;
+    run->fetched = shard->held == shard->own && (run->mask & ~shard->own) == 0 &&
+                   run->input.count <= GROUP_COMMANDS;
     if (run->fetched) prefetch_buckets(run, 0, run->input.count);
 }
 
@@ -246,7 +263,27 @@ void run_execute(struct run *run) {
     if (connection->closing) return;
     shard->io.slice_commands += run->input.count;
     enum run_outcome outcome = run_requests(run);
-    if (outcome == RUN_STOPPING) return;
     if (KRT_UNLIKELY(connection->client.close_unanswered)) connection_end(shard, connection);
-    else if (run_conclude(run, outcome)) connection_want_input(shard, connection);
+    else if (outcome == RUN_LOST || run_conclude(run, outcome))
+        connection_want_input(shard, connection);
+}
+
+void run_undo(struct run *run) {
+    if (run->connection->closing) return;
+    parser_rewind(&run->connection->parser, &run->input, 0);
+    connection_want_input(run->shard, run->connection);
+}
+
+/* Behind a forwarded request it waits: the answers keep their order. */
+void run_busy(struct run *run) {
+    struct connection *connection = run->connection;
+    if (slots_pending(&connection->slots)) {
+        parser_rewind(&connection->parser, &run->input, 0);
+        run_conclude(run, RUN_SUSPENDED);
+        return;
+    }
+    for (uint32_t i = 0; i < run->input.count && !connection->client.close_after_reply;)
+        (void)refuse_busy(run, &i);
+    if (KRT_UNLIKELY(connection->client.close_unanswered)) connection_end(run->shard, connection);
+    else if (run_conclude(run, RUN_DONE)) connection_want_input(run->shard, connection);
 }

@@ -84,6 +84,7 @@ struct shard {
     uint32_t index;
     uint64_t own;     /* the bit of its baton */
     uint64_t held;    /* batons held by the shard thread in this turn, often its own; the thread only */
+    atomic_u32 busy;  /* somebody else has the place for long; writer the thread, readers other shard threads, relaxed */
     int64_t now_ms;   /* the clock of this slice, 0: not read yet; the thread only */
     struct inbox inbox;
     struct shard_data data;
@@ -95,22 +96,25 @@ struct shard {
 };
 
 /* ---- turn.c ------------------------------------------------------------------------------------- */
-/* Begins a turn with the own baton. False: the server is stopping. */
+/* A turn loses its place, and holds nothing, when the server stops or when somebody else keeps a baton for
+ * longer than the settings' busy_ms (B2); shard->busy tells which. */
+
+/* Begins a turn with the own baton. False: the place is lost. */
 bool turn_begin(struct shard *shard);
 /* Holds `mask` when it returns true, without waiting long, and its own baton only if that is in `mask` or
  * nothing had to be taken. False: not to be had quickly; what is held then is the own baton alone, or
- * nothing because the server is stopping. Drops before it takes, after sealing. */
+ * nothing because the place is lost. Drops before it takes, after sealing. */
 bool turn_borrow(struct shard *shard, uint64_t mask);
-/* The same, but waits. False: stopping, nothing is held. */
+/* The same, but waits, as long as a busy shard may be waited for. */
 bool turn_coordinate(struct shard *shard, uint64_t mask);
-/* Back to the own baton alone. False: stopping, nothing is held. */
+/* Back to the own baton alone. False: the place is lost. */
 bool turn_return(struct shard *shard);
 /* The place whose counters and effects serve for what runs now. */
 static inline struct shard *turn_home(struct shard *shard) {
     if (KRT_LIKELY(shard->held & shard->own)) return shard;
     return shard->fabric->shards[__builtin_ctzll(shard->held)];
 }
-/* Between slices: lets waiters in. False: stopping, nothing is held. */
+/* Between slices: lets waiters in. False: the place is lost. */
 bool turn_pause(struct shard *shard);
 /* Is the slice used up? Asked between runs. */
 bool turn_slice_is_over(struct shard *shard);
@@ -139,6 +143,9 @@ void plan_request(struct fabric *fabric, const struct request *request, struct p
 /* Checks and runs one command with all its batons held. `home` is the shard whose counters and effects serve. */
 void execute_command(struct shard *home, struct client *client, uint32_t db, struct reply *reply,
                      const struct request *request, const struct plan *plan, int64_t *now_ms);
+/* The same for a thread that has lost its place: -BUSY to all but what needs no data and is allowed then. */
+void execute_busy(struct client *client, struct reply *reply, const struct request *request,
+                  const struct plan *plan, struct fabric *fabric);
 /* Replies why the request cannot run (unknown, arity, authentication) and returns true; false: it may run. */
 bool execute_refused(struct client *client, struct reply *reply, const struct request *request,
                      const struct plan *plan);
@@ -160,9 +167,13 @@ struct run {
 /* Takes connections off the input list and parses a run of each into io.runs: up to RUNS_AHEAD and about a
  * slice of commands. Returns how many. */
 uint32_t run_gather(struct shard *shard);
-/* Executes a gathered run; its connection is in the input list again if it has more. The server is stopping
- * if nothing is held behind it. */
+/* Executes a gathered run; its connection is in the input list again if it has more. Nothing is held behind
+ * it if the place was lost: then its requests that did not run come again. */
 void run_execute(struct run *run);
+/* All requests of a gathered run come again. */
+void run_undo(struct run *run);
+/* Answers a gathered run without the place. */
+void run_busy(struct run *run);
 
 /* ---- forward.c ---------------------------------------------------------------------------------- */
 /* Copies a request into the batch for shard `target`. False: no memory, or no slot to be had now. */
@@ -197,6 +208,8 @@ struct connection *connection_find(struct shard *shard, uint32_t index, uint32_t
 void accept_note(struct shard *shard, int fd);
 /* Deals what was accepted to the shards with the fewest connections; needs the own baton. */
 void accept_deal(struct shard *shard);
+/* Keeps what was accepted here; needs no baton. */
+void accept_keep(struct shard *shard);
 /* The shard that gets the next connection. */
 struct shard *accept_target(struct fabric *fabric);
 

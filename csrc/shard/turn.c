@@ -57,21 +57,37 @@ static void turn_drop(struct shard *shard, uint64_t mask) {
     shard->held &= ~mask;
 }
 
-static bool turn_take(struct shard *shard, uint64_t mask) {
-    if (baton_set_take(&shard->fabric->set, mask, FUTEX_NO_DEADLINE) != BATON_TAKEN) return false;
+/* While busy the batons are only asked for, so that the sockets are served meanwhile. */
+static uint64_t patience_end(struct shard *shard) {
+    uint64_t busy_ms = shard->fabric->settings.busy_ms;
+    if (atomic_load_relaxed(&shard->busy)) return 0;
+    return busy_ms ? clock_monotonic_ns() + busy_ms * 1000000 : FUTEX_NO_DEADLINE;
+}
+
+static bool turn_took(struct shard *shard, uint64_t mask, enum baton_result result) {
+    if (result != BATON_TAKEN) return false;
     shard->held = mask;
     shard->now_ms = 0;
     return true;
 }
 
+static bool turn_take(struct shard *shard, uint64_t mask) {
+    return turn_took(shard, mask,
+                     baton_set_take(&shard->fabric->set, mask, patience_end(shard)));
+}
+
+/* The own place, or the end of the turn. */
+static bool turn_take_own(struct shard *shard) {
+    bool taken = turn_take(shard, shard->own);
+    atomic_store_relaxed(&shard->busy, !taken && !baton_is_closed(shard->baton));
+    return taken;
+}
+
 bool turn_begin(struct shard *shard) {
     KRT_DCHECK(shard->held == 0);
-    if (KRT_LIKELY(baton_try(shard->baton))) {
-        shard->held = shard->own;
-        shard->now_ms = 0;
-    } else if (!turn_take(shard, shard->own)) {
-        return false;
-    }
+    if (KRT_LIKELY(baton_try(shard->baton))) turn_took(shard, shard->own, BATON_TAKEN);
+    else if (!turn_take_own(shard)) return false;
+    if (KRT_UNLIKELY(atomic_load_relaxed(&shard->busy))) atomic_store_relaxed(&shard->busy, 0);
     forward_drain(shard);
     return true;
 }
@@ -87,18 +103,20 @@ bool turn_borrow(struct shard *shard, uint64_t mask) {
         }
         futex_pause();
     }
-    (void)turn_take(shard, shard->own);
+    (void)turn_take_own(shard);
     return false;
 }
 
 bool turn_coordinate(struct shard *shard, uint64_t mask) {
     turn_drop(shard, shard->held);
-    return turn_take(shard, mask);
+    if (turn_take(shard, mask)) return true;
+    (void)turn_take_own(shard);
+    return false;
 }
 
 bool turn_return(struct shard *shard) {
     turn_drop(shard, shard->held & ~shard->own);
-    return shard->held != 0 || turn_take(shard, shard->own);
+    return shard->held != 0 || turn_take_own(shard);
 }
 
 bool turn_is_overdue(const struct shard *shard) {
@@ -119,10 +137,9 @@ bool turn_pause(struct shard *shard) {
     shard->io.slice_ns = clock_monotonic_ns();
     if (KRT_LIKELY(!baton_wanted(shard->baton))) return true;
     turn_seal(shard, shard->own);
-    enum baton_result result = baton_yield(shard->baton);
-    if (result == BATON_TAKEN) return true;
     shard->held = 0;
-    return result == BATON_HUSHED && turn_take(shard, shard->own);
+    return turn_took(shard, shard->own, baton_yield(shard->baton, patience_end(shard))) ||
+           turn_take_own(shard);
 }
 
 void turn_end(struct shard *shard) {

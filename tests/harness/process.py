@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -29,6 +30,7 @@ STOP_DEADLINE_S = 20.0
 ANSWER_DEADLINE_S = 5.0
 FAILURES_BEFORE_GIVING_UP = 4
 PORT_ATTEMPTS = 5
+LISTENING_PORTS = (10_000, 32_000)
 REPORTS = ("Sanitizer", "runtime error:", "Assertion", "assertion")
 
 C_SERVER = os.environ.get("KEVYRT_SERVE")
@@ -267,10 +269,14 @@ def _environment() -> dict[str, str]:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that was free a moment ago."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
+    """A port that was free a moment ago, and that the kernel gives to no outgoing connection."""
+    while True:
+        port = random.randrange(*LISTENING_PORTS)
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind((host, port))
+                return port
 
 
 class Pool:

@@ -63,7 +63,7 @@ static void test_yield_without_waiters_keeps_the_baton(void **state) {
     struct baton baton;
     baton_init(&baton);
     assert_true(baton_try(&baton));
-    assert_int_equal(baton_yield(&baton), BATON_TAKEN);
+    assert_int_equal(baton_yield(&baton, FUTEX_NO_DEADLINE), BATON_TAKEN);
     assert_int_equal(atomic_load_relaxed(&baton.word), BATON_HELD);
     baton_drop(&baton);
 }
@@ -117,7 +117,7 @@ static void take_try_yield(struct crew_member *member) {
         if (way == 2)
             crew_sleep_us(20); /* long enough for others to fall asleep */
         if (way < 5) {
-            assert_int_equal(baton_yield(&room->baton), BATON_TAKEN);
+            assert_int_equal(baton_yield(&room->baton, FUTEX_NO_DEADLINE), BATON_TAKEN);
             visit(room);
         }
         baton_drop(&room->baton);
@@ -179,7 +179,7 @@ static void hold_in_slices(struct crew_member *member) {
     while (!atomic_load_relaxed(&room->stop)) {
         visit(room);
         if (baton_wanted(&room->baton))
-            assert_int_equal(baton_yield(&room->baton), BATON_TAKEN);
+            assert_int_equal(baton_yield(&room->baton, FUTEX_NO_DEADLINE), BATON_TAKEN);
     }
     baton_drop(&room->baton);
 }

@@ -81,7 +81,7 @@ static void take_as_shard(struct rooms *rooms, struct crew_member *member) {
         visit(rooms, others | UINT64_C(1) << own);
         baton_set_drop(&rooms->set, others);
     }
-    if (baton_yield(&rooms->batons[own]) == BATON_TAKEN)
+    if (baton_yield(&rooms->batons[own], FUTEX_NO_DEADLINE) == BATON_TAKEN)
         baton_drop(&rooms->batons[own]);
 }
 
