@@ -27,6 +27,7 @@ struct fabric_settings {
     uint32_t shard_count, database_count;
     enum reactor_kind reactor;
     enum borrow_mode borrow;
+    bool order_by_shard; /* a connection's commands keep their order per shard only */
     uint32_t ring_entries, buffer_count, buffer_bytes, stream_entries;
     uint32_t max_clients;
     uint32_t idle_timeout_s;  /* 0: never */

@@ -12,6 +12,8 @@
  *   one other shard            forward, if it is busy          forward if it is t, else suspend
  *   several, or a mixed run    wait for all batons, in place   suspend
  *
+ * With `pipeline-order shard` every request goes to its shard at once, and only what needs several waits.
+ *
  * A suspended connection gets its requests back into the parser and comes again when its last outstanding reply
  * is home. (A job queue's `HSET job; LPUSH queue job` on two shards must never show the job without its hash.)
  */
@@ -28,17 +30,22 @@ static struct keyspace *place_of(struct shard *shard, uint64_t hash) {
     return shard->fabric->keyspaces[hash_shard(hash, shard->fabric->settings.shard_count)];
 }
 
+/* Only what is held may be looked at, the pointers to it included. */
+static bool is_fetchable(const struct run *run, const struct plan *plan) {
+    return plan->hash_index && (plan->mask & ~run->shard->held) == 0;
+}
+
 static void prefetch_buckets(struct run *run, uint32_t from, uint32_t to) {
     uint32_t db = run->connection->client.db;
     for (const struct plan *plan = run->plans + from; plan < run->plans + to; plan++)
-        if (plan->hash_index)
+        if (is_fetchable(run, plan))
             keyspace_prefetch_bucket(place_of(run->shard, plan->hash), db, plan->hash);
 }
 
 static void prefetch_entries(struct run *run, uint32_t from, uint32_t to) {
     uint32_t db = run->connection->client.db;
     for (const struct plan *plan = run->plans + from; plan < run->plans + to; plan++)
-        if (plan->hash_index)
+        if (is_fetchable(run, plan))
             keyspace_prefetch_entry(place_of(run->shard, plan->hash), db, plan->hash);
 }
 
@@ -46,14 +53,18 @@ static uint32_t group_end(uint32_t from, uint32_t to) {
     return to - from > GROUP_COMMANDS ? from + GROUP_COMMANDS : to;
 }
 
-static void run_one(struct run *run, uint32_t i) {
-    struct connection *connection = run->connection;
+static void run_into(struct run *run, uint32_t i, struct reply *reply) {
+    struct client *client = &run->connection->client;
     const struct request *request = &run->input.requests[i];
     const struct plan *plan = &run->plans[i];
     KRT_DCHECK((plan->mask & ~run->shard->held) == 0);
-    if (execute_refused(&connection->client, &connection->output, request, plan)) return;
-    execute_command(turn_home(run->shard), &connection->client, connection->client.db, &connection->output,
-                    request, plan, &run->shard->now_ms);
+    if (execute_refused(client, reply, request, plan)) return;
+    execute_command(turn_home(run->shard), client, client->db, reply, request, plan,
+                    &run->shard->now_ms);
+}
+
+static void run_one(struct run *run, uint32_t i) {
+    run_into(run, i, &run->connection->output);
 }
 
 /* Executes requests [from, to), all of whose batons are held. Returns where it ended: at QUIT, behind
@@ -186,17 +197,68 @@ static enum run_outcome run_on(struct run *run, uint32_t *i) {
     return RUN_DONE;
 }
 
-static enum run_outcome run_requests(struct run *run) {
+/* ---- With pipeline-order shard ------------------------------------------------------------------- */
+
+/* Runs request i in its own place, with its answer behind those that are outstanding. */
+static bool run_into_slot(struct run *run, uint32_t i) {
     struct connection *connection = run->connection;
-    uint32_t i = 0;
-    enum run_outcome outcome = RUN_DONE;
-    if (KRT_UNLIKELY(slots_pending(&connection->slots))) {
-        if (!turn_return(run->shard)) outcome = RUN_LOST;
-        else if (!run_behind(run, &i)) outcome = RUN_SUSPENDED;
+    struct reply reply;
+    uint32_t slot;
+    if (!slots_issue(&connection->slots, &run->shard->io.pool, &slot)) return false;
+    reply_init(&reply, &run->shard->io.pool, connection->client.proto);
+    run_into(run, i, &reply);
+    if (reply.failed) connection->output.failed = true;
+    slots_fill(&connection->slots, slot, &reply, reply_pending_bytes(&reply), &connection->output);
+    return true;
+}
+
+/* One request: to its shard at once, whatever is outstanding elsewhere. False: it must wait. */
+static bool run_scattered(struct run *run, uint32_t *i) {
+    struct slots *slots = &run->connection->slots;
+    uint32_t target;
+    if (forward_target(run, *i, &target)) {
+        if (!forward_one(run, *i, target)) return false;
+    } else if (run->plans[*i].mask & ~run->shard->own) {
+        return false;
+    } else if (slots_pending(slots) == 0) {
+        run->connection->output.proto = run->connection->client.proto;
+        run_one(run, *i);
+    } else if (!run_into_slot(run, *i)) {
+        return false;
     }
-    if (outcome == RUN_DONE) outcome = run_on(run, &i);
+    ++*i;
+    return true;
+}
+
+/* The order between shards is given up: each works on its part of the pipeline by itself. */
+static enum run_outcome run_scattering(struct run *run, uint32_t *i) {
+    struct connection *connection = run->connection;
+    if (!turn_return(run->shard)) return RUN_LOST;
+    while (*i < run->input.count && !connection->client.close_after_reply) {
+        if (run_scattered(run, i)) continue;
+        if (slots_pending(&connection->slots)) return RUN_SUSPENDED;
+        return run_on(run, i); /* several shards at once, or no memory to forward */
+    }
+    return RUN_DONE;
+}
+
+/* ---- A whole run --------------------------------------------------------------------------------- */
+
+static enum run_outcome run_in_order(struct run *run, uint32_t *i) {
+    if (KRT_UNLIKELY(slots_pending(&run->connection->slots))) {
+        if (!turn_return(run->shard)) return RUN_LOST;
+        if (!run_behind(run, i)) return RUN_SUSPENDED;
+    }
+    return run_on(run, i);
+}
+
+static enum run_outcome run_requests(struct run *run) {
+    const struct fabric_settings *settings = &run->shard->fabric->settings;
+    bool scatters = settings->order_by_shard && settings->shard_count > 1;
+    uint32_t i = 0;
+    enum run_outcome outcome = scatters ? run_scattering(run, &i) : run_in_order(run, &i);
     if (outcome == RUN_SUSPENDED && i == run->input.count) return RUN_DONE; /* all is on its way */
-    if (outcome != RUN_DONE) parser_rewind(&connection->parser, &run->input, i);
+    if (outcome != RUN_DONE) parser_rewind(&run->connection->parser, &run->input, i);
     return outcome;
 }
 

@@ -9,6 +9,7 @@ other may see out of order.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 from harness.client import Connection, connections
@@ -16,6 +17,7 @@ from harness.model import Model, plain, random_command
 from harness.process import Server
 from harness.resp import encode, encode_all, integer
 
+Start = Callable[..., Server]
 CLIENTS = 4
 KEYS_EACH = 6
 
@@ -41,6 +43,27 @@ def test_pipelines_equal_the_sequential_result(order_subject: Server, seed: int)
             _write_in_pieces(choose, clients, [encode_all(batch) for batch in batches])
             for client, model, batch in zip(clients, models, batches, strict=True):
                 _check(client, model, batch)
+
+
+def test_order_by_shard_keeps_each_key_s_order_and_the_replies(own: Start) -> None:
+    """With `pipeline-order shard` commands on one key, and replies, keep their order."""
+    server = own()
+    if not server.is_redis:
+        server = own("--pipeline-order", "shard", "--threads", "3")
+    choose = random.Random(11)
+    keys = [f"key:{i}" for i in range(8)]
+    with server.connect() as client:
+        counts = dict.fromkeys(keys, 0)
+        for _ in range(6):
+            chosen = [choose.choice(keys) for _ in range(700)]
+            everything = [("MGET", *keys), ("ECHO", "last")]
+            client.send(encode_all([*(("INCR", key) for key in chosen), *everything]))
+            for key in chosen:
+                counts[key] += 1
+                assert client.read() == integer(counts[key])
+            values = client.read().value
+            assert [int(value.value or 0) for value in values] == list(counts.values())
+            assert client.read().value == b"last"
 
 
 def _write_in_pieces(choose: random.Random, clients: list[Connection], data: list[bytes]) -> None:
