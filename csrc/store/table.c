@@ -367,6 +367,7 @@ struct entry *table_find(const struct table *table, uint64_t hash, struct bytes 
         uint64_t match = bucket_match(bucket, fingerprint);
         for (; match != 0; match &= match - 1) {
             struct entry *entry = bucket_slot(bucket, bucket_match_slot(match));
+            prefetch_line((const char *)entry + 64); /* the value: with the key, not after it */
             if (KRT_LIKELY(key_equal(entry, key))) {
                 return entry;
             }
