@@ -4,5 +4,7 @@
 #pragma once
 
 void server_commands_bind(void);
-/* info.c; part of server_commands_bind. */
+/* Parts of it, each the file of its name. */
+void config_commands_bind(void);
+void debug_commands_bind(void);
 void info_bind(void);
