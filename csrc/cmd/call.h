@@ -17,6 +17,17 @@
 
 struct client; /* shard/client.h: state of a connection or session; opaque to cmd/ */
 
+/* What a command has to pass before it runs, besides its own checks. */
+enum domain_gate {
+    GATE_PAUSE = 1,  /* CLIENT PAUSE is in force */
+    GATE_MEMORY = 2, /* there is a budget of memory */
+};
+
+enum call_flags {
+    CALL_NO_TOUCH = 1,  /* leaves the access time of keys as it is */
+    CALL_MAY_PAUSE = 2, /* comes again if it is unfinished */
+};
+
 /* What all calls of a server share. Written at start and under all batons; read after a take. */
 struct domain {
     atomic_u64 last_now_ms; /* any holder, relaxed: the latest time any call has seen (B7) */
@@ -24,6 +35,7 @@ struct domain {
     struct keyspace **keyspaces; /* one per shard */
     uint32_t shard_count;
     uint32_t database_count;
+    uint32_t gates; /* enum domain_gate; 0 as a rule */
     int64_t (*clock_ms)(void *context); /* real or virtual wall time */
     void *clock_context;
     /* Takes what a flush detached, to be freed off the shard threads; must not block. */
@@ -44,7 +56,11 @@ struct call {
     uint64_t first_hash;     /* hash of the key at first_hash_index, computed for routing; see call_hash */
     uint32_t first_hash_index; /* 0: none (argv[0] is never a key) */
     int64_t now_ms; /* 0 until call_now reads it */
-    bool failed;    /* an error was replied: counted in the statistics */
+    uint32_t flags; /* enum call_flags */
+    bool failed;    /* an error was replied */
+    /* Set by a handler that did a part of its work, if call_may_pause: nothing of the reply is written yet, and
+     * it is called again with the same arguments once others had their turn. */
+    bool unfinished;
 };
 
 struct key_place {
@@ -61,6 +77,11 @@ int64_t domain_now(struct domain *domain);
 static inline int64_t call_now(struct call *call) {
     if (call->now_ms == 0) call->now_ms = domain_now(call->domain);
     return call->now_ms;
+}
+
+/* May the handler leave the rest of its work for later? If not, it goes through with it. */
+static inline bool call_may_pause(const struct call *call) {
+    return call->flags & CALL_MAY_PAUSE;
 }
 
 static inline uint64_t call_hash(const struct call *call, uint32_t index) {

@@ -19,6 +19,7 @@
 #include "base/bytes.h"
 
 struct call;
+struct domain;
 struct key_list; /* private to table.c */
 
 #define COMMAND_NAME_MAX 24 /* bytes of a name or of a subcommand's own name */
@@ -189,7 +190,9 @@ struct command {
     const struct command *subcommands;
     bool (*find_keys)(const struct command *, const struct bytes *argv, size_t argc,
                       struct key_list *); /* private to table.c; NULL if it has no specs */
-    bool all_shards;                /* its handler looks at every shard; written before `handler` */
+    /* Written before `handler`: it looks at every shard; or its arguments say at which, if not by keys. */
+    bool all_shards;
+    uint64_t (*places)(const struct domain *, const struct bytes *argv, uint32_t argc);
     void (*handler)(struct call *); /* NULL until bound */
 };
 
@@ -212,6 +215,11 @@ const struct command *command_find_name(struct bytes full_name);
 void command_bind(const char *full_name, void (*handler)(struct call *));
 /* The same for a handler that is about whole databases or the server: it runs with every shard held. */
 void command_bind_all_shards(const char *full_name, void (*handler)(struct call *));
+/* The same for a handler without keys whose arguments say which shards it looks at: it runs with those of
+ * the mask that `places` returns held. */
+void command_bind_placed(const char *full_name, void (*handler)(struct call *),
+                         uint64_t (*places)(const struct domain *, const struct bytes *argv,
+                                            uint32_t argc));
 
 /* All rows, subcommands included. */
 size_t command_count(void);

@@ -237,11 +237,22 @@ static bool is_line_break(char c) {
     return c == '\r' || c == '\n';
 }
 
+static void note_error(struct reply *reply, const char *text, size_t len) {
+    size_t code = 0;
+    while (code < len && code < REPLY_CODE_MAX && text[code] != ' ' && !is_line_break(text[code])) {
+        code++;
+    }
+    memcpy(reply->error_code, text, code);
+    reply->error_code[code] = 0;
+    reply->errors++;
+}
+
 /* An error is one line: breaks inside become blanks, those at the end go. */
 static void write_error(struct reply *reply, const char *text, size_t len) {
     while (len > 0 && is_line_break(text[len - 1])) {
         len--;
     }
+    note_error(reply, text, len);
     reply_raw(reply, "-", 1);
     for (size_t done = 0; done < len;) {
         size_t run = 0;

@@ -23,6 +23,7 @@
 #include "base/bytes.h"
 
 enum { REPLY_CHUNK_BYTES = 16384 - 64, REPLY_SMALL_BYTES = 448, REPLY_REFERENCE_MIN = 4096 };
+enum { REPLY_CODE_MAX = 31 };
 
 struct reply_chunk {
     struct reply_chunk *next;
@@ -48,6 +49,8 @@ struct reply {
     uint64_t sealed_bytes; /* bytes in chunks before the tail, less what was taken */
     uint8_t proto;         /* 2 or 3 */
     bool failed;
+    uint32_t errors; /* error replies written so far */
+    char error_code[REPLY_CODE_MAX + 1]; /* of the last one: what is before its first blank */
 };
 
 void reply_pool_init(struct reply_pool *pool, struct mem_account *account, uint32_t limit);

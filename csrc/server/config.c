@@ -225,6 +225,7 @@ void config_fabric_settings(const struct config *config, struct fabric_settings 
     out->database_count = number32(config, SETTING_DATABASES);
     int64_t busy_ms = config->numbers[SETTING_BUSY_REPLY_THRESHOLD];
     out->busy_ms = busy_ms < UINT32_MAX ? (uint64_t)busy_ms : UINT32_MAX;
+    out->latency_tracking = number32(config, SETTING_LATENCY_TRACKING);
     out->order_by_shard = number32(config, SETTING_PIPELINE_ORDER) == 1;
     out->borrow = (enum borrow_mode)number32(config, SETTING_DEBUG_BORROW);
     out->max_clients = number32(config, SETTING_MAXCLIENTS);

@@ -57,7 +57,7 @@ static void config_resetstat_command(struct call *call) {
         struct shard *shard = fabric->shards[i];
         shard->data.keyspace.stats = (struct keyspace_stats){0};
         shard->data.counters = (struct shard_counters){0};
-        memset(shard->data.calls, 0, command_count() * sizeof *shard->data.calls);
+        statistics_reset(&shard->data.statistics);
         atomic_store_relaxed(&shard->io.gap_max_ns, 0);
         atomic_store_relaxed(&shard->io.gaps_over_1ms, 0);
     }

@@ -169,7 +169,7 @@ static void commandstats_section(struct info *info) {
     for (size_t id = 0; id < command_count(); id++) {
         uint64_t calls = 0;
         for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++)
-            calls += info->fabric->shards[i]->data.calls[id];
+            calls += info->fabric->shards[i]->data.statistics.commands[id].calls;
         if (calls)
             line(info, "cmdstat_%s:calls=%llu", command_at(id)->full_name,
                  (unsigned long long)calls);

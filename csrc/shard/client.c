@@ -26,12 +26,19 @@ bool client_init(struct client *client, struct fabric *fabric, int fd, uint32_t 
         .card = card,
         .proto = session ? 3 : 2,
         .session = session,
+        .call_flags = session ? 0 : CALL_MAY_PAUSE,
         .authenticated = session || !password || !*password,
     };
     return true;
 }
 
+void client_end_task(struct client *client) {
+    if (client->task) client->task->free(client->task);
+    client->task = NULL;
+}
+
 void client_deinit(struct client *client) {
+    client_end_task(client);
     struct card *card = client->card;
     registry_remove(&client->fabric->registry, card);
     mem_free(NULL, card->name);

@@ -28,10 +28,17 @@ struct card {
     atomic_u32 db, proto;                   /* writer owner, relaxed; a statistic */
 };
 
+/* How far an unfinished command is (struct call, `unfinished`); embedded in what its handler needs. */
+struct client_task {
+    void (*free)(struct client_task *task);
+};
+
 struct client {
     struct fabric *fabric;
     struct card *card;
+    struct client_task *task; /* of the command that is to be called again; NULL: none */
     uint32_t db;
+    uint32_t call_flags; /* enum call_flags of its calls */
     uint8_t proto;          /* 2 or 3 */
     bool authenticated;
     bool close_after_reply; /* QUIT and protocol errors: answer what is there, then close */
@@ -42,6 +49,8 @@ struct client {
 /* False: no memory. `fd` -1 and `shard` UINT32_MAX for a session. */
 bool client_init(struct client *client, struct fabric *fabric, int fd, uint32_t shard);
 void client_deinit(struct client *client);
+/* The task is done, or will never be. */
+void client_end_task(struct client *client);
 
 enum client_text { CLIENT_NAME, CLIENT_LIB_NAME, CLIENT_LIB_VERSION };
 /* Empty text unsets. False: no memory. */

@@ -133,9 +133,15 @@ void connection_want_keep(struct shard *shard, struct connection *connection) {
     shard->io.keep_first = connection;
 }
 
+/* One writer: no need for an atomic addition. */
+static void count_bytes(atomic_u64 *counter, uint64_t more) {
+    atomic_store_relaxed(counter, atomic_load_relaxed(counter) + more);
+}
+
 void connection_receive(struct shard *shard, struct connection *connection, struct bytes data) {
     if (connection->closing || connection->client.close_after_reply) return;
     connection->active_ns = shard->io.woke_ns;
+    count_bytes(&shard->io.input_bytes, data.len);
     if (connection->in_input || connection->suspended) {
         /* The window of the last feed is still in use: what it holds is kept, then this is added. */
         if (!parser_keep(&connection->parser)) {
@@ -177,6 +183,7 @@ static void send_some(struct shard *shard, struct connection *connection) {
             connection_end(shard, connection);
             return;
         }
+        count_bytes(&shard->io.output_bytes, (uint64_t)sent);
         reply_consume(&connection->output, (uint64_t)sent);
     }
 }
@@ -198,6 +205,7 @@ void connection_sent(struct shard *shard, struct connection *connection, int res
         connection_end(shard, connection);
         return;
     }
+    count_bytes(&shard->io.output_bytes, (uint64_t)result);
     reply_consume(&connection->output, (uint64_t)result);
     if (!reply_is_empty(&connection->output) || is_finished(connection))
         connection_want_ready(shard, connection);

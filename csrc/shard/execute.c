@@ -44,25 +44,45 @@ bool execute_refused(struct client *client, struct reply *reply, const struct re
     return false;
 }
 
-void execute_command(struct shard *home, struct client *client, uint32_t db, struct reply *reply,
-                     const struct request *request, const struct plan *plan, int64_t *now_ms) {
+void execute_count_refused(struct shard *home, const struct reply *reply, const struct plan *plan) {
+    statistics_error(&home->data.statistics, plan->command, false, reply->error_code);
+}
+
+/* The time of a command begins where that of the command before it ended: one reading of the clock each. */
+static void count_call(struct shard *home, const struct command *command, struct moment *moment) {
+    uint64_t end = clock_ticks();
+    home->data.counters.commands++;
+    statistics_call(&home->data.statistics, command, moment->ticks, end,
+                    home->fabric->settings.latency_tracking);
+    moment->ticks = end;
+}
+
+enum execute_result execute_command(struct shard *home, const struct origin *origin,
+                                    const struct request *request, const struct plan *plan) {
+    struct moment *moment = origin->moment;
     struct call call = {
         .command = plan->command,
         .argv = request->argv,
         .argc = request->argc,
-        .db = db,
-        .reply = reply,
-        .client = client,
+        .db = origin->db,
+        .reply = origin->reply,
+        .client = origin->client,
         .domain = &home->fabric->domain,
         .effects = &home->data.effects,
         .first_hash = plan->hash,
         .first_hash_index = plan->hash_index,
-        .now_ms = *now_ms,
+        .now_ms = moment->now_ms,
+        .flags = origin->flags,
     };
-    home->data.counters.commands++;
-    home->data.calls[plan->command->id]++;
+    uint32_t errors = origin->reply->errors;
+    if (moment->ticks == 0) moment->ticks = clock_ticks();
     plan->command->handler(&call);
-    *now_ms = call.now_ms;
+    moment->now_ms = call.now_ms;
+    if (KRT_UNLIKELY(call.unfinished)) return EXECUTE_UNFINISHED;
+    count_call(home, plan->command, moment);
+    if (KRT_UNLIKELY(origin->reply->errors != errors))
+        statistics_error(&home->data.statistics, plan->command, true, origin->reply->error_code);
+    return EXECUTE_DONE;
 }
 
 static bool may_run_busy(const struct request *request, const struct plan *plan) {

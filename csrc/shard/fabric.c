@@ -46,10 +46,10 @@ static int shard_fill(struct shard *shard) {
     shard->inbox.wake_fd = -1;
     shard->io.next_cron_ns = FUTEX_NO_DEADLINE;
     shard->data.effects.sink = &fabric->sink;
-    shard->data.calls = mem_calloc(NULL, command_count() * sizeof *shard->data.calls);
     shard->data.streams = mem_pages_alloc(NULL, count * sizeof *shard->data.streams, 4096);
     shard->io.runs = mem_calloc(NULL, RUNS_AHEAD * sizeof *shard->io.runs);
-    if (!shard->data.calls || !shard->data.streams || !shard->io.runs) return -ENOMEM;
+    bool counted = statistics_init(&shard->data.statistics);
+    if (!counted || !shard->data.streams || !shard->io.runs) return -ENOMEM;
     if (!keyspace_init(&shard->data.keyspace, shard->index, fabric->settings.database_count,
                        fabric->domain.hash_seed.b + shard->index, &fabric->domain.hash_seed))
         return -ENOMEM;
@@ -78,7 +78,7 @@ static void shard_empty(struct shard *shard) {
     mem_free(NULL, shard->io.accepted);
     mem_free(NULL, shard->io.runs);
     keyspace_deinit(&shard->data.keyspace);
-    mem_free(NULL, shard->data.calls);
+    statistics_deinit(&shard->data.statistics);
     for (uint32_t t = 0; shard->data.streams && t < count; t++)
         stream_deinit(&shard->data.streams[t]);
     mem_pages_free(NULL, shard->data.streams, count * sizeof *shard->data.streams);
@@ -199,6 +199,7 @@ static int start_threads(struct fabric *fabric) {
 }
 
 int fabric_start(struct fabric *fabric, const int *listeners, uint32_t count) {
+    clock_calibrate();
     int result = keep_listeners(fabric, listeners, count);
     if (result == 0) result = fill_shards(fabric);
     if (result == 0) result = start_threads(fabric);

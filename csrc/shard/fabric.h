@@ -35,6 +35,7 @@ struct fabric_settings {
     uint64_t busy_ms;         /* how long a shard thread waits for its place before it answers -BUSY; 0: for ever */
     uint32_t tcp_keepalive_s; /* 0: off */
     const char *password;     /* NULL or "": none; lives as long as the fabric */
+    bool latency_tracking;    /* the time of commands is counted by its length too */
     bool protected_mode;      /* refuses remote peers while there is no password and no explicit bind */
     struct parser_limits parser, parser_unauthenticated;
 };

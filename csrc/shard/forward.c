@@ -114,6 +114,7 @@ bool forward_request(struct shard *shard, struct connection *connection, uint32_
         .generation = connection->generation,
         .slot = slot,
         .proto = connection->client.proto,
+        .call_flags = connection->client.call_flags & CALL_NO_TOUCH,
     };
     shard->data.counters.forwarded++;
     return true;
@@ -149,6 +150,7 @@ static void prefetch_batch(struct shard *shard, const struct batch *batch) {
 static void execute_batch(struct shard *shard, struct batch *batch) {
     reply_init(&batch->reply, &shard->io.pool, 2);
     prefetch_batch(shard, batch);
+    shard->moment.ticks = 0;
     for (uint32_t i = 0; i < batch->count; i++) {
         struct forwarded *forwarded = &batch->requests[i];
         struct request request = {.argv = forwarded->argv, .argc = forwarded->argc};
@@ -156,8 +158,9 @@ static void execute_batch(struct shard *shard, struct batch *batch) {
                             .hash_index = forwarded->hash_index, .arity_ok = true};
         uint64_t before = reply_pending_bytes(&batch->reply);
         batch->reply.proto = forwarded->proto;
-        execute_command(shard, NULL, forwarded->db, &batch->reply, &request, &plan,
-                        &shard->now_ms);
+        struct origin origin = {NULL, forwarded->db, forwarded->call_flags, &batch->reply,
+                                &shard->moment};
+        (void)execute_command(shard, &origin, &request, &plan);
         forwarded->reply_bytes = reply_pending_bytes(&batch->reply) - before;
     }
     batch->head.kind = MESSAGE_REPLIES;

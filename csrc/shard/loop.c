@@ -149,6 +149,16 @@ static void serve_busy(struct shard *shard) {
     }
 }
 
+static void sample_rates(struct shard *shard) {
+    struct rate_sample now = {
+        .at_ns = shard->io.woke_ns,
+        .commands = shard->data.counters.commands,
+        .input_bytes = atomic_load_relaxed(&shard->io.input_bytes),
+        .output_bytes = atomic_load_relaxed(&shard->io.output_bytes),
+    };
+    statistics_sample(&shard->data.statistics, &now);
+}
+
 /* False: the place was lost. */
 static bool run_turn(struct shard *shard, bool cron_due) {
     if (!turn_begin(shard)) return false;
@@ -157,6 +167,7 @@ static bool run_turn(struct shard *shard, bool cron_due) {
     shard->io.slice_ns = shard->io.woke_ns;
     if (shard->io.accepted_count) accept_deal(shard);
     if (!run_inputs(shard)) return false;
+    sample_rates(shard);
     if (cron_due) run_cron(shard);
     arm_cron(shard);
     turn_end(shard);

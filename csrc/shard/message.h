@@ -39,6 +39,7 @@ struct forwarded {
     uint32_t connection, generation, slot; /* of the source shard */
     uint64_t reply_bytes; /* set by the target */
     uint8_t proto;
+    uint8_t call_flags; /* enum call_flags */
 };
 
 struct batch {

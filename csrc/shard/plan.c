@@ -43,6 +43,8 @@ static uint64_t plan_mask(const struct fabric *fabric, const struct request *req
                           const struct plan *plan) {
     const struct command *command = plan->command;
     if (command->all_shards) return fabric_all(fabric);
+    if (KRT_UNLIKELY(command->places))
+        return command->places(&fabric->domain, request->argv, request->argc);
     if (fabric->settings.shard_count == 1) return 0; /* one's own baton is always held */
     if (plan->hash_index == 0)
         return command->spec_count ? plan_keys_by_spec(fabric, request, command) : 0;

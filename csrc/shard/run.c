@@ -24,7 +24,12 @@
  * group by group the entries they point to, while the commands of the group before run. */
 enum { GROUP_COMMANDS = 16 };
 
-enum run_outcome { RUN_DONE, RUN_SUSPENDED, RUN_LOST }; /* lost: the place, nothing is held */
+enum run_outcome {
+    RUN_DONE,
+    RUN_SUSPENDED,
+    RUN_AGAIN, /* its turn is over, and a request goes on in the next */
+    RUN_LOST,  /* the place, and nothing is held */
+};
 
 static struct keyspace *place_of(struct shard *shard, uint64_t hash) {
     return shard->fabric->keyspaces[hash_shard(hash, shard->fabric->settings.shard_count)];
@@ -53,25 +58,36 @@ static uint32_t group_end(uint32_t from, uint32_t to) {
     return to - from > GROUP_COMMANDS ? from + GROUP_COMMANDS : to;
 }
 
-static void run_into(struct run *run, uint32_t i, struct reply *reply) {
+static enum execute_result run_into(struct run *run, uint32_t i, struct reply *reply,
+                                    uint32_t flags) {
     struct client *client = &run->connection->client;
     const struct request *request = &run->input.requests[i];
     const struct plan *plan = &run->plans[i];
+    struct shard *home = turn_home(run->shard);
+    struct origin origin = {client, client->db, flags, reply, &run->shard->moment};
     KRT_DCHECK((plan->mask & ~run->shard->held) == 0);
-    if (execute_refused(client, reply, request, plan)) return;
-    execute_command(turn_home(run->shard), client, client->db, reply, request, plan,
-                    &run->shard->now_ms);
+    if (KRT_UNLIKELY(execute_refused(client, reply, request, plan))) {
+        execute_count_refused(home, reply, plan);
+        return EXECUTE_DONE;
+    }
+    return execute_command(home, &origin, request, plan);
 }
 
-static void run_one(struct run *run, uint32_t i) {
-    run_into(run, i, &run->connection->output);
+/* False: it comes again. */
+static bool run_one(struct run *run, uint32_t i) {
+    struct connection *connection = run->connection;
+    enum execute_result result =
+        run_into(run, i, &connection->output, connection->client.call_flags);
+    run->unfinished = result == EXECUTE_UNFINISHED;
+    return result == EXECUTE_DONE;
 }
 
 /* Executes requests [from, to), all of whose batons are held. Returns where it ended: at QUIT, behind
- * which nothing runs, or early because somebody waits. */
+ * which nothing runs, or early because somebody waits or the request is to come again. */
 static uint32_t run_in_place(struct run *run, uint32_t from, uint32_t to) {
     struct connection *connection = run->connection;
     connection->output.proto = connection->client.proto;
+    run->shard->moment.ticks = 0;
     if (!run->fetched && to - from > 1) {
         prefetch_buckets(run, from, to);
         prefetch_entries(run, from, group_end(from, to));
@@ -80,7 +96,8 @@ static uint32_t run_in_place(struct run *run, uint32_t from, uint32_t to) {
         uint32_t end = group_end(i, to);
         prefetch_entries(run, end, group_end(end, to));
         while (i < end) {
-            run_one(run, i++);
+            if (KRT_UNLIKELY(!run_one(run, i))) return i;
+            i++;
             if (KRT_UNLIKELY(connection->client.close_after_reply)) return to;
             if (KRT_UNLIKELY(turn_is_wanted(run->shard))) return i;
         }
@@ -120,8 +137,10 @@ static bool prefers_forward(const struct run *run, uint32_t from, uint64_t mask,
 static bool forward_one(struct run *run, uint32_t i, uint32_t target) {
     struct connection *connection = run->connection;
     const struct request *request = &run->input.requests[i];
-    if (execute_refused(&connection->client, &connection->output, request, &run->plans[i]))
+    if (execute_refused(&connection->client, &connection->output, request, &run->plans[i])) {
+        execute_count_refused(run->shard, &connection->output, &run->plans[i]);
         return true;
+    }
     if (!forward_request(run->shard, connection, target, request, &run->plans[i])) return false;
     connection->outstanding_at = target;
     return true;
@@ -192,6 +211,7 @@ static enum run_outcome run_on(struct run *run, uint32_t *i) {
             enum run_outcome outcome = run_elsewhere(run, i);
             if (outcome != RUN_DONE) return outcome;
         }
+        if (KRT_UNLIKELY(run->unfinished)) return RUN_AGAIN;
         if (*i < count && turn_is_wanted(shard) && !turn_pause(shard)) return RUN_LOST;
     }
     return RUN_DONE;
@@ -206,7 +226,8 @@ static bool run_into_slot(struct run *run, uint32_t i) {
     uint32_t slot;
     if (!slots_issue(&connection->slots, &run->shard->io.pool, &slot)) return false;
     reply_init(&reply, &run->shard->io.pool, connection->client.proto);
-    run_into(run, i, &reply);
+    /* Behind what is outstanding nothing comes again. */
+    (void)run_into(run, i, &reply, connection->client.call_flags & ~CALL_MAY_PAUSE);
     if (reply.failed) connection->output.failed = true;
     slots_fill(&connection->slots, slot, &reply, reply_pending_bytes(&reply), &connection->output);
     return true;
@@ -222,7 +243,8 @@ static bool run_scattered(struct run *run, uint32_t *i) {
         return false;
     } else if (slots_pending(slots) == 0) {
         run->connection->output.proto = run->connection->client.proto;
-        run_one(run, *i);
+        (void)run_into(run, *i, &run->connection->output,
+                       run->connection->client.call_flags & ~CALL_MAY_PAUSE);
     } else if (!run_into_slot(run, *i)) {
         return false;
     }
@@ -278,6 +300,7 @@ static void run_parse(struct shard *shard, struct run *run, struct connection *c
     const struct fabric_settings *settings = &shard->fabric->settings;
     run->shard = shard;
     run->connection = connection;
+    run->unfinished = false;
     connection->parser.limits = connection->client.authenticated
                                     ? &settings->parser
                                     : &settings->parser_unauthenticated;
@@ -310,6 +333,7 @@ static bool run_conclude(struct run *run, enum run_outcome outcome) {
     connection_want_ready(run->shard, connection);
     connection->suspended = outcome == RUN_SUSPENDED;
     if (connection->suspended || connection->client.close_after_reply) return false;
+    if (outcome == RUN_AGAIN) return true;
     if (run->result == PARSE_ERROR) {
         if (slots_pending(&connection->slots)) connection->suspended = true;
         else answer_malformed(run->shard, connection);

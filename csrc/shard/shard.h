@@ -11,6 +11,7 @@
  *     forward.c     batches to other shards and home again
  *     execute.c     one command: checks, handler, statistics
  *     caller.c      the same for in-process callers
+ *     statistics.c  what each place counts
  */
 #pragma once
 
@@ -22,6 +23,7 @@
 #include "shard/fabric.h"
 #include "shard/message.h"
 #include "shard/slots.h"
+#include "shard/statistics.h"
 
 struct connection {
     struct io_socket socket; /* first: events name the socket, which is the connection */
@@ -46,7 +48,7 @@ struct shard_data {
     struct keyspace keyspace;
     struct effects effects;
     struct shard_counters counters;
-    uint64_t *calls;           /* per command id */
+    struct statistics statistics;
     struct stream *streams;    /* producer ends: streams[t] goes to shard t */
     uint64_t pushed;           /* streams that were pushed to and not yet woken in this turn */
     uint64_t backlogged;       /* streams with messages behind their ring */
@@ -75,7 +77,14 @@ struct shard_io {
     uint64_t woke_ns;      /* when this loop began */
     uint64_t slice_ns;     /* when this slice began */
     uint32_t slice_commands; /* executed in it */
+    atomic_u64 input_bytes, output_bytes; /* of sockets; writer shard thread, relaxed; statistics */
     atomic_u64 loops, gap_max_ns, gaps_over_1ms; /* writer shard thread, relaxed; statistics */
+};
+
+/* What has been read of the clocks, until the next take makes it old. */
+struct moment {
+    int64_t now_ms; /* 0: not read yet */
+    uint64_t ticks; /* when the last command ended; 0: not known */
 };
 
 struct shard {
@@ -85,7 +94,7 @@ struct shard {
     uint64_t own;     /* the bit of its baton */
     uint64_t held;    /* batons held by the shard thread in this turn, often its own; the thread only */
     atomic_u32 busy;  /* somebody else has the place for long; writer the thread, readers other shard threads, relaxed */
-    int64_t now_ms;   /* the clock of this slice, 0: not read yet; the thread only */
+    struct moment moment; /* of this slice; the thread only */
     struct inbox inbox;
     struct shard_data data;
     struct shard_io io;
@@ -140,12 +149,28 @@ struct plan {
 void plan_request(struct fabric *fabric, const struct request *request, struct plan *plan);
 
 /* ---- execute.c ---------------------------------------------------------------------------------- */
-/* Checks and runs one command with all its batons held. `home` is the shard whose counters and effects serve. */
-void execute_command(struct shard *home, struct client *client, uint32_t db, struct reply *reply,
-                     const struct request *request, const struct plan *plan, int64_t *now_ms);
+/* Who asks, and where the answer goes. */
+struct origin {
+    struct client *client; /* NULL: a plain in-process call, or a request from another shard */
+    uint32_t db;
+    uint32_t flags; /* enum call_flags */
+    struct reply *reply;
+    struct moment *moment;
+};
+
+enum execute_result {
+    EXECUTE_DONE,
+    EXECUTE_UNFINISHED, /* the same request is to come again; nothing was replied yet */
+};
+
+/* Runs one command with all its batons held. `home` is the shard whose counters and effects serve. */
+enum execute_result execute_command(struct shard *home, const struct origin *origin,
+                                    const struct request *request, const struct plan *plan);
 /* The same for a thread that has lost its place: -BUSY to all but what needs no data and is allowed then. */
 void execute_busy(struct client *client, struct reply *reply, const struct request *request,
                   const struct plan *plan, struct fabric *fabric);
+/* Counts what execute_refused has replied; with the baton of `home`. */
+void execute_count_refused(struct shard *home, const struct reply *reply, const struct plan *plan);
 /* Replies why the request cannot run (unknown, arity, authentication) and returns true; false: it may run. */
 bool execute_refused(struct client *client, struct reply *reply, const struct request *request,
                      const struct plan *plan);
@@ -158,6 +183,7 @@ struct run {
     struct shard *shard;
     struct connection *connection;
     enum parse_result result;
+    bool unfinished; /* the request that it stopped at is to come again */
     bool fetched;  /* the memory of its keys is on its way */
     uint64_t mask; /* shards of all its keys */
     struct request_run input;
