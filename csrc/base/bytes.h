@@ -43,8 +43,29 @@ static inline void bytes_copy(char *to, const char *from, size_t len) {
     }
 }
 
+enum { BYTES_COMPARE_SHORT = 32 };
+
+static inline uint64_t bytes_load8(const char *at) {
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+/* memcmp for keys and names: a call costs more than what it does for them. */
+static inline bool bytes_same(const char *a, const char *b, size_t len) {
+    if (len > BYTES_COMPARE_SHORT) return memcmp(a, b, len) == 0;
+    if (len < 8) {
+        for (size_t i = 0; i < len; i++)
+            if (a[i] != b[i]) return false;
+        return true;
+    }
+    uint64_t difference = bytes_load8(a + len - 8) ^ bytes_load8(b + len - 8); /* overlaps */
+    for (size_t i = 0; i + 8 < len; i += 8) difference |= bytes_load8(a + i) ^ bytes_load8(b + i);
+    return difference == 0;
+}
+
 static inline bool bytes_equal(struct bytes a, struct bytes b) {
-    return a.len == b.len && memcmp(a.at, b.at, a.len) == 0;
+    return a.len == b.len && bytes_same(a.at, b.at, a.len);
 }
 
 /* ASCII letters compare equal regardless of case; `lower` is a lower-case literal. */

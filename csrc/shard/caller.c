@@ -22,10 +22,10 @@ enum caller_result caller_run(struct fabric *fabric, struct client *client, uint
                               struct reply *reply) {
     struct request request = {.argv = argv, .argc = argc};
     struct plan plan;
-    struct moment moment = {0};
+    int64_t now_ms = 0;
     struct origin origin = {client, client ? client->db : db, client ? client->call_flags : 0, reply,
-                            &moment};
-    plan_request(fabric, &request, &plan);
+                            &now_ms};
+    plan_request(fabric, &request, &(struct plan_hint){0}, &plan);
     if (execute_refused(client, reply, &request, &plan)) return CALLER_DONE;
     /* With one shard, and for a command without keys, any shard's counters and effects serve. */
     uint64_t mask = plan.mask ? plan.mask : 1;
@@ -50,30 +50,11 @@ static void leave(struct shard *shard) {
     baton_drop(shard->baton);
 }
 
-/* Reading the clock twice costs as much as a look-up, so one call in so many is measured, and stands for the
- * others too. */
-enum { MEASURED_CALLS = 64 };
-
-/* Counts a call. Its start in ticks if it is measured, else 0. */
-static uint64_t count_start(struct shard *shard, const struct command *command) {
-    uint64_t calls = ++shard->data.statistics.commands[command->id].calls;
-    shard->data.counters.commands++;
-    return KRT_UNLIKELY(calls % MEASURED_CALLS == 0) ? clock_ticks() : 0;
-}
-
-static void count_end(struct shard *shard, const struct command *command, uint64_t start) {
-    if (KRT_LIKELY(start == 0)) return;
-    struct command_statistics *own = &shard->data.statistics.commands[command->id];
-    uint64_t ticks = clock_ticks() - start;
-    own->ticks += ticks * MEASURED_CALLS;
-    if (shard->fabric->settings.latency_tracking)
-        statistics_latency(own, clock_ticks_to_ns(ticks), MEASURED_CALLS);
-}
-
 /* The handler's call, for what the fast path must not decide itself: an expiry, an effect. */
 static struct call fast_call(struct shard *shard, const struct command *command, uint32_t db,
                              const struct bytes *argv, uint32_t argc, uint64_t hash,
                              struct reply *reply) {
+    shard->data.counters.commands++;
     return (struct call){
         .command = command,
         .argv = argv,
@@ -108,14 +89,15 @@ enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes k
     uint64_t hash = hash_bytes(&fabric->domain.hash_seed, key.at, key.len);
     enum caller_result result = enter(fabric, hash, may_wait, &shard);
     if (KRT_UNLIKELY(result != CALLER_DONE)) return result;
-    uint64_t start = count_start(shard, fabric->get_command);
+    struct command_statistics *own = statistics_of(&shard->data.statistics, fabric->get_command);
+    uint64_t start = statistics_begin(own);
     struct call call = fast_call(shard, fabric->get_command, db, argv, 2, hash, NULL);
     struct key_place place = {key, hash, &shard->data.keyspace, db};
     struct entry *entry = call_read(&call, &place);
     if (!entry) *found = CALLER_MISSING;
     else if (entry_type(entry) != VALUE_STRING) *found = CALLER_WRONG_TYPE;
     else result = copy_out(entry_string(entry), small, capacity, len, large, found);
-    count_end(shard, fabric->get_command, start);
+    statistics_end(own, start, fabric->settings.latency_tracking);
     leave(shard);
     return result;
 }
@@ -130,10 +112,11 @@ enum caller_result caller_set(struct fabric *fabric, uint32_t db, struct bytes k
     if (KRT_UNLIKELY(result != CALLER_DONE)) return result;
     reply_init(&reply, NULL, 3);
     reply.failed = true; /* nobody reads it: what is appended is dropped */
-    uint64_t start = count_start(shard, fabric->set_command);
+    struct command_statistics *own = statistics_of(&shard->data.statistics, fabric->set_command);
+    uint64_t start = statistics_begin(own);
     struct call call = fast_call(shard, fabric->set_command, db, argv, 3, hash, &reply);
     fabric->set_command->handler(&call);
-    count_end(shard, fabric->set_command, start);
+    statistics_end(own, start, fabric->settings.latency_tracking);
     leave(shard);
     return call.failed ? CALLER_NO_MEMORY : CALLER_DONE;
 }

@@ -48,18 +48,10 @@ void execute_count_refused(struct shard *home, const struct reply *reply, const 
     statistics_error(&home->data.statistics, plan->command, false, reply->error_code);
 }
 
-/* The time of a command begins where that of the command before it ended: one reading of the clock each. */
-static void count_call(struct shard *home, const struct command *command, struct moment *moment) {
-    uint64_t end = clock_ticks();
-    home->data.counters.commands++;
-    statistics_call(&home->data.statistics, command, moment->ticks, end,
-                    home->fabric->settings.latency_tracking);
-    moment->ticks = end;
-}
-
 enum execute_result execute_command(struct shard *home, const struct origin *origin,
                                     const struct request *request, const struct plan *plan) {
-    struct moment *moment = origin->moment;
+    struct statistics *statistics = &home->data.statistics;
+    struct command_statistics *own = statistics_of(statistics, plan->command);
     struct call call = {
         .command = plan->command,
         .argv = request->argv,
@@ -71,17 +63,21 @@ enum execute_result execute_command(struct shard *home, const struct origin *ori
         .effects = &home->data.effects,
         .first_hash = plan->hash,
         .first_hash_index = plan->hash_index,
-        .now_ms = moment->now_ms,
+        .now_ms = *origin->now_ms,
         .flags = origin->flags,
     };
     uint32_t errors = origin->reply->errors;
-    if (moment->ticks == 0) moment->ticks = clock_ticks();
+    uint64_t start = statistics_begin(own);
     plan->command->handler(&call);
-    moment->now_ms = call.now_ms;
-    if (KRT_UNLIKELY(call.unfinished)) return EXECUTE_UNFINISHED;
-    count_call(home, plan->command, moment);
+    *origin->now_ms = call.now_ms;
+    if (KRT_UNLIKELY(call.unfinished)) {
+        statistics_interrupt(own, start);
+        return EXECUTE_UNFINISHED;
+    }
+    home->data.counters.commands++;
+    statistics_end(own, start, home->fabric->settings.latency_tracking);
     if (KRT_UNLIKELY(origin->reply->errors != errors))
-        statistics_error(&home->data.statistics, plan->command, true, origin->reply->error_code);
+        statistics_error(statistics, plan->command, true, origin->reply->error_code);
     return EXECUTE_DONE;
 }
 

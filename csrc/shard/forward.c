@@ -150,7 +150,6 @@ static void prefetch_batch(struct shard *shard, const struct batch *batch) {
 static void execute_batch(struct shard *shard, struct batch *batch) {
     reply_init(&batch->reply, &shard->io.pool, 2);
     prefetch_batch(shard, batch);
-    shard->moment.ticks = 0;
     for (uint32_t i = 0; i < batch->count; i++) {
         struct forwarded *forwarded = &batch->requests[i];
         struct request request = {.argv = forwarded->argv, .argc = forwarded->argc};
@@ -159,7 +158,7 @@ static void execute_batch(struct shard *shard, struct batch *batch) {
         uint64_t before = reply_pending_bytes(&batch->reply);
         batch->reply.proto = forwarded->proto;
         struct origin origin = {NULL, forwarded->db, forwarded->call_flags, &batch->reply,
-                                &shard->moment};
+                                &shard->now_ms};
         (void)execute_command(shard, &origin, &request, &plan);
         forwarded->reply_bytes = reply_pending_bytes(&batch->reply) - before;
     }

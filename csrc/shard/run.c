@@ -64,7 +64,7 @@ static enum execute_result run_into(struct run *run, uint32_t i, struct reply *r
     const struct request *request = &run->input.requests[i];
     const struct plan *plan = &run->plans[i];
     struct shard *home = turn_home(run->shard);
-    struct origin origin = {client, client->db, flags, reply, &run->shard->moment};
+    struct origin origin = {client, client->db, flags, reply, &run->shard->now_ms};
     KRT_DCHECK((plan->mask & ~run->shard->held) == 0);
     if (KRT_UNLIKELY(execute_refused(client, reply, request, plan))) {
         execute_count_refused(home, reply, plan);
@@ -87,7 +87,6 @@ static bool run_one(struct run *run, uint32_t i) {
 static uint32_t run_in_place(struct run *run, uint32_t from, uint32_t to) {
     struct connection *connection = run->connection;
     connection->output.proto = connection->client.proto;
-    run->shard->moment.ticks = 0;
     if (!run->fetched && to - from > 1) {
         prefetch_buckets(run, from, to);
         prefetch_entries(run, from, group_end(from, to));
@@ -304,9 +303,10 @@ static void run_parse(struct shard *shard, struct run *run, struct connection *c
     connection->parser.limits = connection->client.authenticated
                                     ? &settings->parser
                                     : &settings->parser_unauthenticated;
+    struct plan_hint hint = {0};
     run->result = parser_run(&connection->parser, &run->input);
     for (uint32_t i = 0; i < run->input.count; i++)
-        plan_request(shard->fabric, &run->input.requests[i], &run->plans[i]);
+        plan_request(shard->fabric, &run->input.requests[i], &hint, &run->plans[i]);
     run->mask = run_mask(run, 0);
     run->fetched = shard->held == shard->own && (run->mask & ~shard->own) == 0 &&
                    run->input.count <= GROUP_COMMANDS;

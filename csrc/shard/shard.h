@@ -81,12 +81,6 @@ struct shard_io {
     atomic_u64 loops, gap_max_ns, gaps_over_1ms; /* writer shard thread, relaxed; statistics */
 };
 
-/* What has been read of the clocks, until the next take makes it old. */
-struct moment {
-    int64_t now_ms; /* 0: not read yet */
-    uint64_t ticks; /* when the last command ended; 0: not known */
-};
-
 struct shard {
     struct fabric *fabric;
     struct baton *baton;
@@ -94,7 +88,7 @@ struct shard {
     uint64_t own;     /* the bit of its baton */
     uint64_t held;    /* batons held by the shard thread in this turn, often its own; the thread only */
     atomic_u32 busy;  /* somebody else has the place for long; writer the thread, readers other shard threads, relaxed */
-    struct moment moment; /* of this slice; the thread only */
+    int64_t now_ms;   /* the clock of this slice, 0: not read yet; the thread only */
     struct inbox inbox;
     struct shard_data data;
     struct shard_io io;
@@ -146,7 +140,14 @@ struct plan {
     uint32_t hash_index;           /* 0: no key */
     bool arity_ok;
 };
-void plan_request(struct fabric *fabric, const struct request *request, struct plan *plan);
+/* The name that was looked up last: a pipeline mostly repeats it. */
+struct plan_hint {
+    struct bytes name;
+    const struct command *command; /* NULL: nothing, or a container, whose row depends on more */
+};
+/* The hint's name must still be there; a new one is all zero. */
+void plan_request(struct fabric *fabric, const struct request *request, struct plan_hint *hint,
+                  struct plan *plan);
 
 /* ---- execute.c ---------------------------------------------------------------------------------- */
 /* Who asks, and where the answer goes. */
@@ -155,7 +156,7 @@ struct origin {
     uint32_t db;
     uint32_t flags; /* enum call_flags */
     struct reply *reply;
-    struct moment *moment;
+    int64_t *now_ms; /* what the clock said since the last take; 0: not read yet */
 };
 
 enum execute_result {

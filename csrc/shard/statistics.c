@@ -33,6 +33,20 @@ void statistics_reset(struct statistics *statistics) {
     statistics->error_replies = 0;
 }
 
+/* ---- Calls --------------------------------------------------------------------------------------- */
+
+void statistics_measure(struct command_statistics *command, uint64_t ticks, bool with_latency) {
+    uint64_t ns = clock_ticks_to_ns(ticks);
+    uint32_t weight = command->weight ? command->weight : 1;
+    command->measured += weight;
+    command->ticks += ticks * weight;
+    command->weight = ns < SHORT_CALL_NS ? CALLS_PER_MEASUREMENT : 1;
+    command->unmeasured = command->weight - 1;
+    if (!with_latency) return;
+    if (!command->latency) command->latency = mem_calloc(NULL, sizeof *command->latency);
+    if (command->latency) latency_note(command->latency, ns, weight);
+}
+
 /* ---- Errors ------------------------------------------------------------------------------------- */
 
 static void count_code(struct statistics *statistics, const char *code) {
@@ -82,9 +96,8 @@ const struct rate_sample *statistics_baseline(const struct statistics *statistic
 
 /* ---- Distributions ------------------------------------------------------------------------------ */
 
-void statistics_latency(struct command_statistics *command, uint64_t ns, uint64_t count) {
-    if (!command->latency) command->latency = mem_calloc(NULL, sizeof *command->latency);
-    if (command->latency) command->latency->counts[latency_bucket(ns)] += count;
+void latency_note(struct latency *latency, uint64_t ns, uint64_t calls) {
+    latency->counts[latency_bucket(ns)] += calls;
 }
 
 uint64_t latency_bucket_end_ns(uint32_t bucket) {

@@ -21,11 +21,18 @@ struct latency {
     uint64_t counts[LATENCY_BUCKETS];
 };
 
+/* Reading the clock twice costs as much as a look-up. So of a command whose last measured call was short, one
+ * call in CALLS_PER_MEASUREMENT is measured, and stands for those that were not. */
+enum { CALLS_PER_MEASUREMENT = 8, SHORT_CALL_NS = 2000 };
+
 struct command_statistics {
-    uint64_t calls, ticks; /* ticks: of plat/clock.h */
-    uint64_t failed;       /* ran and replied an error */
-    uint64_t rejected;     /* refused before it ran */
-    struct latency *latency; /* NULL until the first call that is measured */
+    uint64_t calls;
+    uint64_t measured, ticks; /* calls that measurements stand for, and their time in ticks */
+    uint64_t failed;          /* ran and replied an error */
+    uint64_t rejected;        /* refused before it ran */
+    struct latency *latency;  /* of the measured ones; NULL until the first */
+    uint32_t unmeasured;      /* calls still to pass before the next measurement */
+    uint32_t weight;          /* calls that it stands for */
 };
 
 struct error_statistics {
@@ -53,9 +60,42 @@ void statistics_deinit(struct statistics *statistics);
 /* CONFIG RESETSTAT. The samples of the rates stay, as their counters do. */
 void statistics_reset(struct statistics *statistics);
 
-/* A call that ran from `start` to `end` (ticks). `with_latency`: its time goes into the distribution. */
-static inline void statistics_call(struct statistics *statistics, const struct command *command,
-                                   uint64_t start, uint64_t end, bool with_latency);
+static inline struct command_statistics *statistics_of(struct statistics *statistics,
+                                                       const struct command *command) {
+    return &statistics->commands[command->id];
+}
+
+void statistics_measure(struct command_statistics *command, uint64_t ticks, bool with_latency);
+
+/* Counts a call. Returns when it started, in ticks, if it is measured, else 0. */
+static inline uint64_t statistics_begin(struct command_statistics *command) {
+    command->calls++;
+    if (KRT_LIKELY(command->unmeasured)) {
+        command->unmeasured--;
+        return 0;
+    }
+    return clock_ticks();
+}
+
+/* `with_latency`: the time of a measured call goes into the distribution. */
+static inline void statistics_end(struct command_statistics *command, uint64_t start,
+                                  bool with_latency) {
+    if (KRT_UNLIKELY(start)) statistics_measure(command, clock_ticks() - start, with_latency);
+}
+
+/* The call is unfinished and will be begun again: so far it was only time. */
+static inline void statistics_interrupt(struct command_statistics *command, uint64_t start) {
+    command->calls--;
+    if (start) command->ticks += clock_ticks() - start;
+}
+
+/* The time of all calls, as far as the measured ones tell. */
+static inline uint64_t statistics_time_ns(const struct command_statistics *command) {
+    if (command->measured == 0) return 0;
+    unsigned __int128 ticks = (unsigned __int128)command->ticks * command->calls;
+    return clock_ticks_to_ns((uint64_t)(ticks / command->measured));
+}
+
 /* An error reply; of a command that was refused before it ran, or of one that ran (`ran`), or of neither
  * (NULL). */
 void statistics_error(struct statistics *statistics, const struct command *command, bool ran,
@@ -81,16 +121,4 @@ uint64_t latency_count(const struct latency *latency);
 /* The time that `percentile` (0 to 100) of the calls did not exceed; 0 without calls. */
 uint64_t latency_percentile_ns(const struct latency *latency, double percentile);
 
-/* Counts `count` calls of that time in the distribution. */
-void statistics_latency(struct command_statistics *command, uint64_t ns, uint64_t count);
-
-static inline void statistics_call(struct statistics *statistics, const struct command *command,
-                                   uint64_t start, uint64_t end, bool with_latency) {
-    struct command_statistics *own = &statistics->commands[command->id];
-    own->calls++;
-    own->ticks += end - start;
-    if (!with_latency) return;
-    uint64_t ns = clock_ticks_to_ns(end - start);
-    if (KRT_LIKELY(own->latency)) own->latency->counts[latency_bucket(ns)]++;
-    else statistics_latency(own, ns, 1);
-}
+void latency_note(struct latency *latency, uint64_t ns, uint64_t calls);

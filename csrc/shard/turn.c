@@ -67,7 +67,7 @@ static uint64_t patience_end(struct shard *shard) {
 static bool turn_took(struct shard *shard, uint64_t mask, enum baton_result result) {
     if (result != BATON_TAKEN) return false;
     shard->held = mask;
-    shard->moment = (struct moment){0};
+    shard->now_ms = 0;
     return true;
 }
 
@@ -98,7 +98,7 @@ bool turn_borrow(struct shard *shard, uint64_t mask) {
     for (int tries = 0; tries < BORROW_TRIES; tries++) {
         if (baton_set_try(&shard->fabric->set, mask)) {
             shard->held = mask;
-            shard->moment = (struct moment){0};
+            shard->now_ms = 0;
             return true;
         }
         futex_pause();
@@ -132,7 +132,7 @@ bool turn_slice_is_over(struct shard *shard) {
 
 bool turn_pause(struct shard *shard) {
     if (!turn_return(shard)) return false;
-    shard->moment = (struct moment){0};
+    shard->now_ms = 0;
     shard->io.slice_commands = 0;
     shard->io.slice_ns = clock_monotonic_ns();
     if (KRT_LIKELY(!baton_wanted(shard->baton))) return true;

@@ -340,24 +340,8 @@ static inline void shrink_if_due(struct table *table) {
 
 /* ---- Single entries -------------------------------------------------------------------------- */
 
-static inline bool words_equal(const char *a, const char *b) {
-    uint64_t x, y;
-    memcpy(&x, a, sizeof x);
-    memcpy(&y, b, sizeof y);
-    return x == y;
-}
-
-/* Keys of 8 to 16 bytes, the common ones, are two overlapping words. */
 static inline bool key_equal(const struct entry *entry, struct bytes key) {
-    struct bytes own = entry_key_inline(entry);
-    if (own.len != key.len) {
-        return false;
-    }
-    if (KRT_LIKELY(key.len - 8u <= 8u)) {
-        size_t second = key.len - 8u;
-        return words_equal(own.at, key.at) && words_equal(own.at + second, key.at + second);
-    }
-    return key.len == 0 || memcmp(own.at, key.at, key.len) == 0;
+    return bytes_equal(entry_key_inline(entry), key);
 }
 
 struct entry *table_find(const struct table *table, uint64_t hash, struct bytes key) {

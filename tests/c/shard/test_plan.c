@@ -47,7 +47,7 @@ static struct plan plan_of(const char *line) {
         assert_true(request.argc < WORDS_MAX);
         argv[request.argc++] = bytes_of(word, strlen(word));
     }
-    plan_request(&fabric, &request, &plan);
+    plan_request(&fabric, &request, &(struct plan_hint){0}, &plan);
     return plan;
 }
 

@@ -37,22 +37,21 @@ static void percentiles_are_those_of_the_list(void **state) {
     (void)state;
     static uint64_t times[TIMES];
     static const double percentiles[] = {0, 1, 50, 90, 99, 99.9, 100};
-    struct command_statistics command = {0};
+    static struct latency latency;
     struct random_state random;
     random_seed(&random, 7);
     for (int i = 0; i < TIMES; i++) {
         times[i] = random_next(&random) >> (35 + random_next(&random) % 29);
-        statistics_latency(&command, times[i], 1);
+        latency_note(&latency, times[i], 1);
     }
     qsort(times, TIMES, sizeof *times, by_size);
-    assert_int_equal(latency_count(command.latency), TIMES);
+    assert_int_equal(latency_count(&latency), TIMES);
     for (size_t i = 0; i < sizeof percentiles / sizeof *percentiles; i++) {
         size_t rank = (size_t)(percentiles[i] / 100 * TIMES);
         uint64_t exact = times[rank ? rank - 1 : 0];
-        uint64_t got = latency_percentile_ns(command.latency, percentiles[i]);
+        uint64_t got = latency_percentile_ns(&latency, percentiles[i]);
         assert_true(got >= exact && got - exact <= exact / 32);
     }
-    free(command.latency);
 }
 
 static void sums_of_places_are_places(void **state) {
@@ -66,6 +65,38 @@ static void sums_of_places_are_places(void **state) {
     assert_int_equal(latency_count(&one), 7);
     assert_int_equal(latency_percentile_ns(&one, 100), latency_bucket_end_ns(800));
     assert_int_equal(latency_percentile_ns(&(struct latency){0}, 50), 0);
+}
+
+/* Short calls are measured one in eight, long ones each; what was measured stands for all. */
+static void time_is_that_of_all_calls(void **state) {
+    (void)state;
+    struct command_statistics command = {0};
+    uint64_t short_ticks = 1000, ticks = 0, measured = 0;
+    assert_true(clock_ticks_to_ns(short_ticks) < SHORT_CALL_NS);
+    for (int call = 0; call < 801; call++) {
+        if (statistics_begin(&command) == 0) continue;
+        statistics_measure(&command, short_ticks, true);
+        measured++;
+    }
+    assert_int_equal(command.calls, 801);
+    assert_int_equal(measured, 101);
+    assert_int_equal(command.measured, 801);
+    assert_int_equal(latency_count(command.latency), 801);
+    ticks = command.calls * short_ticks;
+    assert_int_equal(statistics_time_ns(&command), clock_ticks_to_ns(ticks));
+    uint64_t long_ticks = short_ticks * 1000000;
+    for (int call = 0; call < 8; call++) assert_int_equal(statistics_begin(&command) != 0, call == 7);
+    statistics_measure(&command, long_ticks, false);
+    for (int call = 0; call < 5; call++) {
+        assert_true(statistics_begin(&command) != 0);
+        statistics_measure(&command, long_ticks, false);
+    }
+    ticks += long_ticks * 13;
+    assert_int_equal(statistics_time_ns(&command), clock_ticks_to_ns(ticks));
+    assert_int_equal(statistics_begin(&command) != 0, true);
+    statistics_interrupt(&command, 0);
+    assert_int_equal(command.calls, 814);
+    free(command.latency);
 }
 
 static void errors_are_counted_by_code(void **state) {
@@ -133,6 +164,7 @@ int main(void) {
         cmocka_unit_test(buckets_cover_all_times_without_gaps),
         cmocka_unit_test(percentiles_are_those_of_the_list),
         cmocka_unit_test(sums_of_places_are_places),
+        cmocka_unit_test(time_is_that_of_all_calls),
         cmocka_unit_test(errors_are_counted_by_code),
         cmocka_unit_test(rates_look_back_over_the_window),
         cmocka_unit_test(ticks_are_nanoseconds_by_the_scale),
