@@ -16,6 +16,8 @@ from harness.resp import CLOSED, Argument, Parser, Reply, encode, encode_all
 
 Address = tuple[str, int] | str
 
+IP_BIND_ADDRESS_NO_PORT = 24  # of linux/in.h; Python names it from 3.13 on
+
 # Counts replies in this process, so that a test which read none can be told from one that passed.
 replies_read = 0
 
@@ -112,6 +114,8 @@ def _connect(address: Address, timeout_s: float, source: str | None) -> socket.s
         sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if source is not None:
+            # The port is chosen with the connect: those of other servers' old connections are free.
+            sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
             sock.bind((source, 0))
     sock.settimeout(timeout_s)
     try:
