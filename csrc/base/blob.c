@@ -2,6 +2,7 @@
 #include "base/blob.h"
 
 #include "base/assert.h"
+#include "base/garbage.h"
 
 struct blob *blob_new(struct mem_account *account, uint32_t len) {
     struct blob *blob = mem_alloc(account, sizeof *blob + len);
@@ -31,11 +32,43 @@ struct blob *blob_resize(struct blob *blob, uint32_t len) {
     return resized;
 }
 
+static void free_garbage(struct garbage *garbage) {
+    mem_free(NULL, (char *)garbage - offsetof(struct blob, data));
+}
+
+/* Nobody reads the payload any more: it holds the link of the taker's list. */
+static bool blob_give(struct blob *blob) {
+    struct mem_account *account = blob->account;
+    if (account == NULL || account->taker == NULL) {
+        return false;
+    }
+    mem_recharge(account, NULL, blob);
+    struct garbage *garbage = (struct garbage *)(void *)blob->data;
+    *garbage = (struct garbage){.free = free_garbage};
+    garbage_give(account->taker, garbage);
+    return true;
+}
+
+static void blob_free(struct blob *blob) {
+    if (KRT_LIKELY(blob->len < BLOB_LARGE_BYTES) || !blob_give(blob)) {
+        mem_free(blob->account, blob);
+    }
+}
+
 /* Acquire and release: whoever frees sees the last read of everybody who dropped before. */
 void blob_put(struct blob *blob) {
     uint32_t before = atomic_sub_acq_rel(&blob->references, 1);
     KRT_DCHECK(before > 0);
     if (before == 1) {
-        mem_free(blob->account, blob);
+        blob_free(blob);
     }
+}
+
+/* Acquire: who dropped the other references has read the account before. */
+void blob_recharge(struct blob *blob, struct mem_account *account) {
+    if (blob->account == account || atomic_load_acquire(&blob->references) != 1) {
+        return;
+    }
+    mem_recharge(blob->account, account, blob);
+    blob->account = account;
 }

@@ -2,12 +2,16 @@
  *
  * Ownership: a blob is born with one reference; `blob_get` adds one, `blob_put` drops one and frees
  * at zero. Counts are atomic: a reply in flight on an I/O thread keeps the value alive after the
- * key is gone. The payload may be written only between `blob_new` and its first publication.
+ * key is gone. The payload may be written only between `blob_new` and its first publication. A large
+ * blob is freed by its account's taker, not by whoever drops the last reference: unmapping megabytes
+ * stops a thread for longer than many commands.
  */
 #pragma once
 
 #include "base/bytes.h"
 #include "base/mem.h"
+
+enum { BLOB_LARGE_BYTES = 1 << 20 };
 
 struct blob {
     atomic_u32 references; /* any thread; get relaxed, put acq_rel pairs with itself */
@@ -22,6 +26,8 @@ struct blob *blob_copy(struct mem_account *account, struct bytes from);
  * blob as it was. */
 struct blob *blob_resize(struct blob *blob, uint32_t len);
 void blob_put(struct blob *blob);
+/* Charges another account, if the caller's reference is the only one; else the charge stays. */
+void blob_recharge(struct blob *blob, struct mem_account *account);
 
 static inline struct blob *blob_get(struct blob *blob) {
     atomic_add_relaxed(&blob->references, 1);

@@ -74,6 +74,11 @@ void mem_free(struct mem_account *account, void *at) {
     }
 }
 
+void mem_recharge(struct mem_account *from, struct mem_account *to, const void *at) {
+    (void)charge(to, (void *)(uintptr_t)at);
+    uncharge(from, malloc_usable_size((void *)(uintptr_t)at));
+}
+
 static size_t round_to_pages(size_t size) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     return (size + page - 1) & ~(page - 1);

@@ -15,14 +15,20 @@
 
 #include "base/atomic.h"
 
+struct garbage_taker;
+
 struct mem_account {
     atomic_u64 used_bytes; /* writers and readers: any thread, relaxed; a statistic */
+    struct garbage_taker
+        *taker; /* frees what is large (base/garbage.h); NULL: whoever drops it does */
 };
 
 void *mem_alloc(struct mem_account *account, size_t size);
 void *mem_calloc(struct mem_account *account, size_t size);
 void *mem_realloc(struct mem_account *account, void *at, size_t size);
 void mem_free(struct mem_account *account, void *at);
+/* The allocation is from now on `to`'s; it is freed with that account. */
+void mem_recharge(struct mem_account *from, struct mem_account *to, const void *at);
 
 /* Anonymous pages straight from the kernel, zeroed, `align` a power of two of at least the page size;
  * counted in the account. Huge pages are declined: a 2 MiB fault stalls a shard for milliseconds. */

@@ -124,6 +124,20 @@ bool call_integer(struct call *call, uint32_t index, int64_t *out) {
     return false;
 }
 
+bool call_int(struct call *call, uint32_t index, const char *text, int64_t *out) {
+    bool is_number = bytes_to_int64(call->argv[index], out);
+    if (is_number && *out >= INT32_MIN && *out <= INT32_MAX)
+        return true;
+    if (text)
+        call_error(call, text);
+    else if (is_number)
+        call_error_format(call, "ERR value is out of range, value must between %d and %d", INT32_MIN,
+                          INT32_MAX);
+    else
+        call_error_integer(call);
+    return false;
+}
+
 static void reply_unknown_subcommand(struct reply *reply, const struct bytes *argv) {
     char name[COMMAND_NAME_MAX + 1];
     uint32_t len = argv[0].len < COMMAND_NAME_MAX ? argv[0].len : COMMAND_NAME_MAX;

@@ -38,9 +38,7 @@ struct domain {
     uint32_t gates; /* enum domain_gate; 0 as a rule */
     int64_t (*clock_ms)(void *context); /* real or virtual wall time */
     void *clock_context;
-    /* Takes what a flush detached, to be freed off the shard threads; must not block. */
-    void (*discard)(void *context, struct keyspace_garbage *garbage);
-    void *discard_context;
+    struct garbage_taker *taker; /* of what is to be freed off the shard threads; NULL in tests */
     void *server_context; /* the struct server, for handlers of server/ */
 };
 
@@ -124,3 +122,6 @@ void call_error_arity(struct call *call);
 
 /* Parses argv[index] as an integer; replies the error and returns false if it is none. */
 bool call_integer(struct call *call, uint32_t index, int64_t *out);
+/* The same within an int of C, which is what Redis keeps numbers of databases in. `text` is what to reply
+ * instead of Redis's usual errors, or NULL. */
+bool call_int(struct call *call, uint32_t index, const char *text, int64_t *out);

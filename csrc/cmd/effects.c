@@ -9,8 +9,13 @@ void effect_change(struct call *call, const struct key_place *place, enum notify
     struct effects *effects = call->effects;
     effects->dirty++;
     if (KRT_LIKELY(effects->sink->wanted == 0)) return;
-    if (effects_want(effects, EFFECT_TOUCH)) effects->sink->touch(effects->sink->context, place);
+    effect_touch(call, place);
     effect_notify(call, place, class, event);
+}
+
+void effect_touch(struct call *call, const struct key_place *place) {
+    const struct effect_sink *sink = call->effects->sink;
+    if (KRT_UNLIKELY(sink->wanted & EFFECT_TOUCH)) sink->touch(sink->context, place);
 }
 
 void effect_notify(struct call *call, const struct key_place *place, enum notify_class class,
@@ -29,6 +34,18 @@ void effect_flush(struct call *call, uint32_t db, uint64_t count) {
     effects->dirty += count;
     if (KRT_UNLIKELY(effects->sink->wanted & EFFECT_TOUCH))
         effects->sink->touch_all(effects->sink->context, db);
+}
+
+static void effect_exchanged(struct call *call, uint32_t db) {
+    const struct effect_sink *sink = call->effects->sink;
+    if (KRT_UNLIKELY(sink->wanted & EFFECT_TOUCH)) sink->touch_all(sink->context, db);
+    if (KRT_UNLIKELY(sink->wanted & EFFECT_READY)) sink->ready_all(sink->context, db);
+}
+
+void effect_swap(struct call *call, uint32_t first, uint32_t second) {
+    call->effects->dirty++;
+    effect_exchanged(call, first);
+    effect_exchanged(call, second);
 }
 
 void effect_log_verbatim(struct call *call) {

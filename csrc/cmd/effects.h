@@ -47,6 +47,8 @@ struct effect_sink {
     /* NULL place: every key of database `db`, or of all databases if db is UINT32_MAX. */
     void (*touch_all)(void *context, uint32_t db);
     void (*ready)(void *context, const struct key_place *place, enum value_type type);
+    /* Any key of the database may hold what somebody waits for. */
+    void (*ready_all)(void *context, uint32_t db);
     void (*notify)(void *context, enum notify_class class, const char *event,
                    const struct key_place *place);
 };
@@ -63,6 +65,8 @@ static inline bool effects_want(const struct effects *effects, enum effect_kind 
 /* The key's value changed: dirty, touched, notified. */
 void effect_change(struct call *call, const struct key_place *place, enum notify_class class,
                    const char *event);
+/* The same for a further key of a change that counts once. */
+void effect_touch(struct call *call, const struct key_place *place);
 /* Only a notification (a second event of the same change, a miss). */
 void effect_notify(struct call *call, const struct key_place *place, enum notify_class class,
                    const char *event);
@@ -70,6 +74,9 @@ void effect_notify(struct call *call, const struct key_place *place, enum notify
 void effect_ready(struct call *call, const struct key_place *place, enum value_type type);
 /* A whole database (UINT32_MAX: all of them) was emptied, `count` keys. */
 void effect_flush(struct call *call, uint32_t db, uint64_t count);
+
+/* Two databases exchanged what they hold. */
+void effect_swap(struct call *call, uint32_t first, uint32_t second);
 
 /* The log effect: the command as it came, or the given words. Words are NULL-terminated by count. */
 void effect_log_verbatim(struct call *call);

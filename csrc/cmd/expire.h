@@ -1,11 +1,16 @@
-/* Active expiry: keys whose deadline has passed go even if nobody asks for them.
+/* Expiry of entries that were found by walking: active expiry, SCAN, RANDOMKEY.
  *
- * Threads: holder of the keyspace's baton. Bounds: about `budget_ns` of work per call; without deadlines
- * there is none.
+ * Threads: holder of the keyspace's baton.
  */
 #pragma once
 
 #include "cmd/call.h"
 
-void expire_cycle(struct domain *domain, struct keyspace *keyspace, struct effects *effects,
+/* Deletes an entry whose deadline has passed, with its effects. False: no memory to remember a long key's
+ * name by; the entry stays. */
+bool expire_entry(struct call *call, uint32_t db, struct entry *entry);
+
+/* Active expiry of one keyspace, within `budget_ns` of the monotonic clock. Returns whether there is more to
+ * do: then it should be called again soon, else at the usual pace. */
+bool expire_cycle(struct domain *domain, struct keyspace *keyspace, struct effects *effects,
                   uint64_t budget_ns);

@@ -8,4 +8,9 @@
 
 void strings_bind(void);
 void keys_bind(void);
+void deadlines_bind(void);
+void databases_bind(void);
+void scan_bind(void);
+void object_bind(void);
+void echo_bind(void);
 void command_commands_bind(void);

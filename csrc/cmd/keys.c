@@ -1,214 +1,217 @@
-/* Keys of any type: DEL, EXISTS, deadlines, whole databases; and PING and ECHO, which need no key. */
+/* Keys of any type, by name: whether they are there, what they are, and how they go elsewhere. */
 #include "cmd/families.h"
+#include "store/transfer.h"
 
-/* ---- DEL, EXISTS -------------------------------------------------------------------------------- */
+/* ---- DEL, UNLINK ------------------------------------------------------------------------------ */
 
 static bool del_one(struct call *call, const struct key_place *place) {
     struct entry *entry = call_find(call, place);
-    if (!entry) return false;
+    if (!entry)
+        return false;
     keyspace_delete(place->keyspace, place->db, place->hash, entry);
     effect_change(call, place, NOTIFY_GENERIC, "del");
     return true;
 }
 
+/* UNLINK too: what is small is freed sooner than it is handed over, what is large goes to the keeper
+ * whatever deletes it. */
 static void del_command(struct call *call) {
     struct key_place places[KEY_GROUP];
     int64_t deleted = 0;
     for (uint32_t i = 1, count; i < call->argc; i += count) {
         count = keyspace_for_group(call, i, 1, places);
-        for (uint32_t k = 0; k < count; k++) deleted += del_one(call, &places[k]);
+        for (uint32_t k = 0; k < count; k++)
+            deleted += del_one(call, &places[k]);
     }
-    if (deleted) effect_log_verbatim(call);
+    if (deleted)
+        effect_log_verbatim(call);
     reply_integer(call->reply, deleted);
 }
+
+/* ---- EXISTS, TOUCH, TYPE ---------------------------------------------------------------------- */
 
 static void exists_command(struct call *call) {
     struct key_place places[KEY_GROUP];
     int64_t found = 0;
     for (uint32_t i = 1, count; i < call->argc; i += count) {
         count = keyspace_for_group(call, i, 1, places);
-        for (uint32_t k = 0; k < count; k++) found += call_read(call, &places[k]) != NULL;
+        for (uint32_t k = 0; k < count; k++)
+            found += call_read(call, &places[k]) != NULL;
     }
     reply_integer(call->reply, found);
 }
 
-/* ---- EXPIRE, TTL -------------------------------------------------------------------------------- */
-
-enum expire_flags { EXPIRE_NX = 1, EXPIRE_XX = 2, EXPIRE_GT = 4, EXPIRE_LT = 8 };
-
-static bool expire_parse_flag(struct bytes word, unsigned *flags) {
-    static const struct {
-        const char *name;
-        unsigned flag;
-    } known[] = {{"nx", EXPIRE_NX}, {"xx", EXPIRE_XX}, {"gt", EXPIRE_GT}, {"lt", EXPIRE_LT}};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (!bytes_is(word, known[i].name)) continue;
-        *flags |= known[i].flag;
-        return true;
-    }
-    return false;
+static void type_command(struct call *call) {
+    struct key_place place = keyspace_for(call, 1);
+    struct entry *entry = call_read(call, &place);
+    reply_simple(call->reply, entry ? value_type_name(entry_type(entry)) : "none");
 }
 
-static bool expire_parse(struct call *call, unsigned *flags) {
-    for (uint32_t i = 3; i < call->argc; i++) {
-        if (expire_parse_flag(call->argv[i], flags)) continue;
-        call_error_format(call, "ERR Unsupported option %.*s", (int)call->argv[i].len,
-                          call->argv[i].at);
-        return false;
-    }
-    if (*flags & EXPIRE_NX && *flags & (EXPIRE_XX | EXPIRE_GT | EXPIRE_LT)) {
-        call_error(call, "ERR NX and XX, GT or LT options at the same time are not compatible");
-        return false;
-    }
-    if (*flags & EXPIRE_GT && *flags & EXPIRE_LT) {
-        call_error(call, "ERR GT and LT options at the same time are not compatible");
-        return false;
-    }
-    return true;
+/* ---- Going elsewhere -------------------------------------------------------------------------- */
+
+static struct entry_place entry_place(const struct key_place *place) {
+    return (struct entry_place){place->keyspace, place->db, place->hash, place->key};
 }
 
-/* `unit_ms` is 1 or 1000; the deadline is from now. */
-static bool expire_deadline(struct call *call, int64_t unit_ms, int64_t *deadline) {
-    int64_t value;
-    if (!call_integer(call, 2, &value)) return false;
-    bool overflow = value < INT64_MIN / unit_ms || value > INT64_MAX / unit_ms ||
-                    __builtin_add_overflow(value * unit_ms, call_now(call), deadline);
-    if (overflow)
-        call_error_format(call, "ERR invalid expire time in '%s' command",
-                          call->command->full_name);
-    return !overflow;
+/* A key that is there now and was not before, or held something else. */
+static void declare_arrival(struct call *call, const struct key_place *place,
+                            enum value_type type) {
+    effect_ready(call, place, type);
+    effect_notify(call, place, NOTIFY_NEW, "new");
 }
 
-/* No deadline counts as an infinite one. */
-static bool expire_allowed(unsigned flags, int64_t current, int64_t wanted) {
-    if (flags & EXPIRE_NX && current) return false;
-    if (flags & EXPIRE_XX && !current) return false;
-    if (flags & EXPIRE_GT && (!current || wanted <= current)) return false;
-    if (flags & EXPIRE_LT && current && wanted >= current) return false;
-    return true;
-}
+struct transfer {
+    struct key_place from, to;
+    struct entry *entry, *found; /* at `to`; NULL: nothing is there */
+};
 
-static bool expire_set(struct call *call, const struct key_place *place, struct entry *entry,
-                       int64_t deadline) {
-    char number[24];
-    if (!keyspace_set_deadline(place->keyspace, place->db, place->hash, entry, deadline)) {
+/* Moves and declares it, with Redis's two events. False: no memory, which has been replied. */
+static bool transfer_move(struct call *call, struct transfer *transfer, const char *event_from,
+                          const char *event_to) {
+    struct entry_place from = entry_place(&transfer->from), to = entry_place(&transfer->to);
+    enum value_type type = entry_type(transfer->entry);
+    if (!keyspace_move_entry(&from, transfer->entry, &to, transfer->found)) {
         call_error_memory(call);
         return false;
     }
-    struct bytes log[] = {BYTES_LITERAL("PEXPIREAT"), place->key,
-                          bytes_of(number, bytes_from_int64(number, deadline))};
-    effect_log(call, place->db, log, 3);
-    effect_change(call, place, NOTIFY_GENERIC, "expire");
+    effect_log_verbatim(call);
+    declare_arrival(call, &transfer->to, type);
+    effect_touch(call, &transfer->from);
+    effect_notify(call, &transfer->from, NOTIFY_GENERIC, event_from);
+    effect_change(call, &transfer->to, NOTIFY_GENERIC, event_to);
     return true;
 }
 
-static void expire_generic(struct call *call, int64_t unit_ms) {
-    unsigned flags = 0;
-    int64_t deadline;
-    if (!expire_parse(call, &flags) || !expire_deadline(call, unit_ms, &deadline)) return;
-    struct key_place place = keyspace_for(call, 1);
-    struct entry *entry = call_find(call, &place);
-    if (!entry || !expire_allowed(flags, entry_deadline(entry), deadline)) {
-        reply_integer(call->reply, 0);
+/* The number of a database in argv[index]. */
+static bool database_number(struct call *call, uint32_t index, uint32_t *db) {
+    int64_t number;
+    if (!call_int(call, index, NULL, &number))
+        return false;
+    if (number < 0 || number >= call->domain->database_count) {
+        call_error(call, "ERR DB index is out of range");
+        return false;
+    }
+    *db = (uint32_t)number;
+    return true;
+}
+
+static void error_same(struct call *call) {
+    call_error(call, "ERR source and destination objects are the same");
+}
+
+/* ---- RENAME, RENAMENX, MOVE ------------------------------------------------------------------- */
+
+static void reply_renamed(struct call *call, bool nx, bool renamed) {
+    if (nx)
+        reply_integer(call->reply, renamed);
+    else
+        reply_ok(call->reply);
+}
+
+static void rename_generic(struct call *call, bool nx) {
+    struct transfer transfer = {.from = keyspace_for(call, 1), .to = keyspace_for(call, 2)};
+    transfer.entry = call_find(call, &transfer.from);
+    if (!transfer.entry) {
+        call_error(call, "ERR no such key");
         return;
     }
-    if (deadline <= call_now(call)) call_delete(call, &place, entry, NOTIFY_GENERIC, "del");
-    else if (!expire_set(call, &place, entry, deadline)) return;
+    if (bytes_equal(call->argv[1], call->argv[2])) {
+        reply_renamed(call, nx, false);
+        return;
+    }
+    transfer.found = call_find(call, &transfer.to);
+    if (nx && transfer.found)
+        reply_integer(call->reply, 0);
+    else if (transfer_move(call, &transfer, "rename_from", "rename_to"))
+        reply_renamed(call, nx, true);
+}
+
+static void rename_command(struct call *call) {
+    rename_generic(call, false);
+}
+
+static void renamenx_command(struct call *call) {
+    rename_generic(call, true);
+}
+
+static void move_command(struct call *call) {
+    uint32_t db;
+    if (!database_number(call, 2, &db))
+        return;
+    if (db == call->db) {
+        error_same(call);
+        return;
+    }
+    struct transfer transfer = {.from = keyspace_for(call, 1), .to = keyspace_for(call, 1)};
+    transfer.to.db = db;
+    transfer.entry = call_find(call, &transfer.from);
+    if (!transfer.entry || call_find(call, &transfer.to))
+        reply_integer(call->reply, 0);
+    else if (transfer_move(call, &transfer, "move_from", "move_to"))
+        reply_integer(call->reply, 1);
+}
+
+/* ---- COPY ------------------------------------------------------------------------------------- */
+
+struct copy_options {
+    uint32_t db;
+    bool replace;
+};
+
+static bool copy_parse(struct call *call, struct copy_options *options) {
+    for (uint32_t i = 3; i < call->argc; i++) {
+        if (bytes_is(call->argv[i], "replace")) {
+            options->replace = true;
+        } else if (bytes_is(call->argv[i], "db") && i + 1 < call->argc) {
+            if (!database_number(call, ++i, &options->db))
+                return false;
+        } else {
+            call_error_syntax(call);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void copy_to(struct call *call, const struct transfer *transfer) {
+    struct entry_place to = entry_place(&transfer->to);
+    if (!keyspace_copy_entry(transfer->entry, &to, transfer->found)) {
+        call_error_memory(call);
+        return;
+    }
+    effect_log_verbatim(call);
+    declare_arrival(call, &transfer->to, entry_type(transfer->entry));
+    effect_change(call, &transfer->to, NOTIFY_GENERIC, "copy_to");
     reply_integer(call->reply, 1);
 }
 
-static void expire_command(struct call *call) {
-    expire_generic(call, 1000);
-}
-
-static void pexpire_command(struct call *call) {
-    expire_generic(call, 1);
-}
-
-/* Remaining milliseconds; -1 without a deadline, -2 without the key. */
-static int64_t remaining_ms(struct call *call) {
-    struct key_place place = keyspace_for(call, 1);
-    struct entry *entry = call_read(call, &place);
-    if (!entry) return -2;
-    int64_t deadline = entry_deadline(entry);
-    return deadline ? deadline - call_now(call) : -1;
-}
-
-static void ttl_command(struct call *call) {
-    int64_t left = remaining_ms(call);
-    reply_integer(call->reply, left < 0 ? left : (left + 500) / 1000);
-}
-
-static void pttl_command(struct call *call) {
-    reply_integer(call->reply, remaining_ms(call));
-}
-
-/* ---- Whole databases: with all batons held ------------------------------------------------------ */
-
-static void dbsize_command(struct call *call) {
-    uint64_t count = 0;
-    for (uint32_t i = 0; i < call->domain->shard_count; i++)
-        count += keyspace_count(call->domain->keyspaces[i], call->db);
-    reply_integer(call->reply, (int64_t)count);
-}
-
-/* Detaches a database everywhere; what it held is freed by another thread. */
-static uint64_t flush_database(struct call *call, uint32_t db) {
-    uint64_t count = 0;
-    for (uint32_t i = 0; i < call->domain->shard_count; i++) {
-        count += keyspace_count(call->domain->keyspaces[i], db);
-        struct keyspace_garbage *garbage = keyspace_detach(call->domain->keyspaces[i], db);
-        if (garbage) call->domain->discard(call->domain->discard_context, garbage);
+static void copy_command(struct call *call) {
+    struct copy_options options = {.db = call->db};
+    if (!copy_parse(call, &options))
+        return;
+    if (options.db == call->db && bytes_equal(call->argv[1], call->argv[2])) {
+        error_same(call);
+        return;
     }
-    return count;
-}
-
-static bool flush_parse(struct call *call) {
-    if (call->argc == 1) return true;
-    if (call->argc == 2 && (bytes_is(call->argv[1], "async") || bytes_is(call->argv[1], "sync")))
-        return true;
-    call_error_syntax(call);
-    return false;
-}
-
-static void flushdb_command(struct call *call) {
-    if (!flush_parse(call)) return;
-    effect_flush(call, call->db, flush_database(call, call->db));
-    effect_log_verbatim(call);
-    reply_ok(call->reply);
-}
-
-static void flushall_command(struct call *call) {
-    uint64_t count = 0;
-    if (!flush_parse(call)) return;
-    for (uint32_t db = 0; db < call->domain->database_count; db++) count += flush_database(call, db);
-    effect_flush(call, UINT32_MAX, count);
-    effect_log_verbatim(call);
-    reply_ok(call->reply);
-}
-
-/* ---- Without a key ------------------------------------------------------------------------------ */
-
-static void ping_command(struct call *call) {
-    if (call->argc > 2) call_error_arity(call);
-    else if (call->argc == 2) reply_bulk(call->reply, call->argv[1]);
-    else reply_simple(call->reply, "PONG");
-}
-
-static void echo_command(struct call *call) {
-    reply_bulk(call->reply, call->argv[1]);
+    struct transfer transfer = {.from = keyspace_for(call, 1), .to = keyspace_for(call, 2)};
+    transfer.to.db = options.db;
+    transfer.entry = call_read(call, &transfer.from);
+    if (transfer.entry)
+        transfer.found = call_find(call, &transfer.to);
+    if (!transfer.entry || (transfer.found && !options.replace))
+        reply_integer(call->reply, 0);
+    else
+        copy_to(call, &transfer);
 }
 
 void keys_bind(void) {
     command_bind("del", del_command);
+    command_bind("unlink", del_command);
     command_bind("exists", exists_command);
-    command_bind("expire", expire_command);
-    command_bind("pexpire", pexpire_command);
-    command_bind("ttl", ttl_command);
-    command_bind("pttl", pttl_command);
-    command_bind_all_shards("dbsize", dbsize_command);
-    command_bind_all_shards("flushdb", flushdb_command);
-    command_bind_all_shards("flushall", flushall_command);
-    command_bind("ping", ping_command);
-    command_bind("echo", echo_command);
+    command_bind("touch", exists_command);
+    command_bind("type", type_command);
+    command_bind("rename", rename_command);
+    command_bind("renamenx", renamenx_command);
+    command_bind("move", move_command);
+    command_bind("copy", copy_command);
 }

@@ -1,33 +1,58 @@
+/* The keeper's thread, and the stack of garbage that it empties.
+ *
+ * A push is one compare-and-swap of the stack's head, and the thread takes the whole stack at once, so
+ * there is nobody who could see a node come back (ABA). While no thread runs the head is CLOSED: garbage
+ * may outlive the server's stop (a view of a value), and is freed then by whoever brings it.
+ */
 #include "server/keeper.h"
 
-#include "base/mem.h"
 #include "plat/futex.h"
 #include "plat/thread.h"
 
-struct keeper_job {
-    struct keeper_job *next;
-    struct keyspace_garbage *garbage;
-};
+static char closed_mark;
+#define CLOSED ((void *)&closed_mark)
 
 static void keeper_ring(struct keeper *keeper) {
     atomic_add_seq_cst(&keeper->bell, 1);
     futex_wake(&keeper->bell, 1);
 }
 
-void keeper_discard(void *context, struct keyspace_garbage *garbage) {
-    struct keeper *keeper = context;
-    struct keeper_job *job = mem_alloc(NULL, sizeof *job);
-    if (!job) { /* no memory to hand it over: slow here is better than lost */
-        keyspace_garbage_free(garbage);
+/* ---- Garbage ------------------------------------------------------------------------------------ */
+
+/* False: there is no thread. */
+static bool push(struct keeper *keeper, struct garbage *garbage) {
+    void *head = atomic_load_relaxed(&keeper->garbage);
+    do {
+        if (head == CLOSED)
+            return false;
+        garbage->next = head;
+    } while (!atomic_cas_acq_rel(&keeper->garbage, &head, garbage));
+    return true;
+}
+
+static void keeper_take(struct garbage_taker *taker, struct garbage *garbage) {
+    struct keeper *keeper = (struct keeper *)taker;
+    bool full = atomic_add_relaxed(&keeper->waiting, 1) >= KEEPER_WAITING_MAX;
+    if (!full && push(keeper, garbage)) {
+        keeper_ring(keeper);
         return;
     }
-    job->garbage = garbage;
-    pthread_mutex_lock(&keeper->lock);
-    job->next = keeper->jobs;
-    keeper->jobs = job;
-    pthread_mutex_unlock(&keeper->lock);
-    keeper_ring(keeper);
+    atomic_sub_relaxed(&keeper->waiting, 1);
+    garbage->free(garbage);
 }
+
+/* Frees what waits and leaves `next` as the stack. */
+static void free_waiting(struct keeper *keeper, void *next) {
+    struct garbage *garbage = atomic_swap_acq_rel(&keeper->garbage, next);
+    while (garbage && garbage != CLOSED) {
+        struct garbage *after = garbage->next;
+        garbage->free(garbage);
+        atomic_sub_relaxed(&keeper->waiting, 1);
+        garbage = after;
+    }
+}
+
+/* ---- The thread --------------------------------------------------------------------------------- */
 
 void keeper_request_stop(struct keeper *keeper) {
     pthread_mutex_lock(&keeper->lock);
@@ -36,25 +61,15 @@ void keeper_request_stop(struct keeper *keeper) {
     keeper_ring(keeper);
 }
 
-static void free_jobs(struct keeper_job *job) {
-    while (job) {
-        struct keeper_job *next = job->next;
-        keyspace_garbage_free(job->garbage);
-        mem_free(NULL, job);
-        job = next;
-    }
-}
-
 /* One look at what there is to do. False: the thread may end. */
 static bool keeper_work(struct keeper *keeper) {
     pthread_mutex_lock(&keeper->lock);
-    struct keeper_job *jobs = keeper->jobs;
     bool stop = keeper->stop_requested, ending = keeper->ending;
-    keeper->jobs = NULL;
     keeper->stop_requested = false;
     pthread_mutex_unlock(&keeper->lock);
-    free_jobs(jobs);
-    if (stop && !ending) keeper->stop(keeper->context);
+    free_waiting(keeper, ending ? CLOSED : NULL);
+    if (stop && !ending)
+        keeper->stop(keeper->context);
     return !ending;
 }
 
@@ -62,15 +77,31 @@ static void *keeper_thread(void *argument) {
     struct keeper *keeper = argument;
     for (;;) {
         uint32_t seen = atomic_load_seq_cst(&keeper->bell);
-        if (!keeper_work(keeper)) return NULL;
+        if (!keeper_work(keeper))
+            return NULL;
         futex_wait(&keeper->bell, seen, FUTEX_NO_DEADLINE);
     }
 }
 
-int keeper_start(struct keeper *keeper, void (*stop)(void *), void *context) {
-    *keeper = (struct keeper){.stop = stop, .context = context};
+void keeper_init(struct keeper *keeper) {
+    *keeper = (struct keeper){.taker = {.take = keeper_take}};
+    atomic_store_relaxed(&keeper->garbage, CLOSED);
     pthread_mutex_init(&keeper->lock, NULL);
-    return thread_start(&keeper->thread, "kevyrt-keeper", keeper_thread, keeper);
+}
+
+void keeper_deinit(struct keeper *keeper) {
+    pthread_mutex_destroy(&keeper->lock);
+}
+
+int keeper_start(struct keeper *keeper, void (*stop)(void *), void *context) {
+    keeper->stop = stop;
+    keeper->context = context;
+    keeper->stop_requested = keeper->ending = false;
+    atomic_store_release(&keeper->garbage, NULL);
+    int result = thread_start(&keeper->thread, "kevyrt-keeper", keeper_thread, keeper);
+    if (result < 0)
+        free_waiting(keeper, CLOSED);
+    return result;
 }
 
 void keeper_stop(struct keeper *keeper) {
@@ -79,8 +110,6 @@ void keeper_stop(struct keeper *keeper) {
     pthread_mutex_unlock(&keeper->lock);
     keeper_ring(keeper);
     thread_join(keeper->thread);
-    keeper_work(keeper); /* what came after its last look */
-    pthread_mutex_destroy(&keeper->lock);
 }
 
 bool keeper_is_current(const struct keeper *keeper) {

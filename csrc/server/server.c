@@ -31,6 +31,10 @@ static void bind_once(void) {
     log_queue_install();
     strings_bind();
     keys_bind();
+    deadlines_bind();
+    databases_bind();
+    scan_bind();
+    echo_bind();
     command_commands_bind();
     client_commands_bind();
     server_commands_bind();
@@ -98,8 +102,7 @@ static enum kevyrt_status make_fabric(struct kevyrt_server *server, struct kevyr
                            system_error_text(result));
     struct domain *domain = &server->fabric.domain;
     domain->server_context = server;
-    domain->discard = keeper_discard;
-    domain->discard_context = &server->keeper;
+    domain->taker = &server->keeper.taker;
     return KEVYRT_OK;
 }
 
@@ -112,6 +115,7 @@ enum kevyrt_status kevyrt_server_new(const struct kevyrt_setting *settings, size
     atomic_store_relaxed(&server->references, 1);
     pthread_mutex_init(&server->control, NULL);
     pthread_mutex_init(&server->life, NULL);
+    keeper_init(&server->keeper);
     config_init(&server->config);
     enum kevyrt_status status = configure(server, settings, count, error);
     if (status == KEVYRT_OK)
@@ -141,6 +145,7 @@ void kevyrt_server_put(struct kevyrt_server *server) {
     config_deinit(&server->config);
     pthread_mutex_destroy(&server->control);
     pthread_mutex_destroy(&server->life);
+    keeper_deinit(&server->keeper);
     mem_pages_free(NULL, server, sizeof *server);
 }
 

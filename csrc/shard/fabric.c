@@ -53,6 +53,7 @@ static int shard_fill(struct shard *shard) {
     if (!keyspace_init(&shard->data.keyspace, shard->index, fabric->settings.database_count,
                        fabric->domain.hash_seed.b + shard->index, &fabric->domain.hash_seed))
         return -ENOMEM;
+    shard->data.keyspace.account.taker = fabric->domain.taker;
     reply_pool_init(&shard->io.pool, &shard->data.keyspace.account, REPLY_SPARE_CHUNKS);
     int result = inbox_init(&shard->inbox);
     if (result == 0) descriptor_note(shard->inbox.wake_fd);

@@ -6,10 +6,12 @@
  */
 #pragma once
 
+#include "base/garbage.h"
 #include "store/keyspace.h"
 #include "store/table.h"
 
 struct database {
+    struct garbage garbage; /* once it is detached */
     struct table keys;
     struct table deadlines;
     struct entry_store store;
@@ -19,6 +21,15 @@ struct database {
 /* NULL: no memory. */
 struct database *database_new(struct keyspace *keyspace);
 void database_free(struct database *database);
+/* The database, created if it is not there yet. NULL: no memory. */
+struct database *database_open(struct keyspace *keyspace, uint32_t db);
+/* Puts an entry into both tables, in the place of `found` of the same key, which is freed (NULL: the key
+ * is not there). False: no memory, nothing changed. */
+bool database_put(struct keyspace *keyspace, struct database *database, uint64_t hash,
+                  struct entry *found, struct entry *entry);
+/* Takes an entry out of both tables; it is the caller's. */
+void database_take(struct keyspace *keyspace, struct database *database, uint64_t hash,
+                   struct entry *entry);
 
 static inline struct database *database_at(const struct keyspace *keyspace, uint32_t db) {
     KRT_DCHECK(db < keyspace->database_count);

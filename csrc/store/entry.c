@@ -5,6 +5,25 @@
 
 #include "base/assert.h"
 
+static const char *const type_names[] = {
+    [VALUE_STRING] = "string", [VALUE_LIST] = "list", [VALUE_SET] = "set",
+    [VALUE_ZSET] = "zset",     [VALUE_HASH] = "hash", [VALUE_STREAM] = "stream",
+};
+
+const char *value_type_name(enum value_type type) {
+    return type_names[type];
+}
+
+bool value_type_find(struct bytes name, enum value_type *type) {
+    for (size_t i = 0; i < sizeof type_names / sizeof type_names[0]; i++) {
+        if (bytes_is(name, type_names[i])) {
+            *type = (enum value_type)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The parts of an entry to be made. */
 struct shape {
     struct bytes key;
@@ -185,8 +204,8 @@ int entry_assign_string(struct entry *entry, struct entry_store *store, struct b
 }
 
 static struct entry *copy_around_pointer(const struct entry *entry, struct entry_store *store,
-                                         int64_t deadline_ms) {
-    struct shape shape = {.key = entry_key(entry), .flags = ENTRY_POINTER};
+                                         struct bytes key, int64_t deadline_ms) {
+    struct shape shape = {.key = key, .flags = ENTRY_POINTER};
     shape.flags |= deadline_ms != 0 ? ENTRY_DEADLINE : 0;
     shape.bytes = bytes_without_value(shape.key, shape.flags);
     shape.flags |= flag_outside(shape.bytes);
@@ -198,18 +217,27 @@ static struct entry *copy_around_pointer(const struct entry *entry, struct entry
     return copy;
 }
 
-/* An inline value is copied, and moves into a blob when the deadline makes the entry outgrow its
+/* An inline value is copied, and moves into a blob when key and deadline make the entry outgrow its
  * cell. */
-struct entry *entry_copy_with_deadline(const struct entry *entry, struct entry_store *store,
-                                       int64_t deadline_ms) {
-    struct entry *copy =
-        entry->flags & ENTRY_POINTER
-            ? copy_around_pointer(entry, store, deadline_ms)
-            : entry_new_string(store, entry_key(entry), entry_string(entry), deadline_ms);
+struct entry *entry_copy_as(const struct entry *entry, struct entry_store *store, struct bytes key,
+                            int64_t deadline_ms) {
+    struct entry *copy = entry->flags & ENTRY_POINTER
+                             ? copy_around_pointer(entry, store, key, deadline_ms)
+                             : entry_new_string(store, key, entry_string(entry), deadline_ms);
     if (copy != NULL) {
         copy->type = entry->type;
         copy->flags |= entry->flags & ENTRY_RAW;
         memcpy(copy->access, entry->access, sizeof copy->access);
+    }
+    return copy;
+}
+
+struct entry *entry_duplicate(const struct entry *entry, struct entry_store *store,
+                              struct bytes key, int64_t deadline_ms) {
+    KRT_DCHECK(entry_type(entry) == VALUE_STRING);
+    struct entry *copy = entry_new_string(store, key, entry_string(entry), deadline_ms);
+    if (copy != NULL) {
+        copy->flags |= entry->flags & ENTRY_RAW;
     }
     return copy;
 }

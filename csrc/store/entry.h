@@ -11,6 +11,10 @@
 
 enum value_type { VALUE_STRING, VALUE_LIST, VALUE_SET, VALUE_ZSET, VALUE_HASH, VALUE_STREAM };
 
+/* Redis's names; any case is found. */
+const char *value_type_name(enum value_type type);
+bool value_type_find(struct bytes name, enum value_type *type);
+
 static inline enum value_type entry_type(const struct entry *entry) {
     return (enum value_type)(entry->type & 0x0f);
 }

@@ -87,13 +87,16 @@ struct entry *entry_new_string(struct entry_store *store, struct bytes key, stru
  * not fit, -1 no memory. The value may be the entry's own. */
 int entry_assign_string(struct entry *entry, struct entry_store *store, struct bytes value,
                         int64_t deadline_ms);
-/* A copy with another deadline (0: none), which takes the value over; the old entry must then be
- * given to entry_drop. NULL: no memory, nothing happened. */
-struct entry *entry_copy_with_deadline(const struct entry *entry, struct entry_store *store,
-                                       int64_t deadline_ms);
+/* A copy with another key or deadline (0: none), perhaps in another store, which takes the value
+ * over; the old entry must then be given to entry_drop. NULL: no memory, nothing happened. */
+struct entry *entry_copy_as(const struct entry *entry, struct entry_store *store, struct bytes key,
+                            int64_t deadline_ms);
 /* Undoes it: the original keeps its value. */
 void entry_discard_copy(struct entry *copy, const struct entry *original,
                         struct entry_store *store);
+/* A copy with a value of its own; blobs are shared, since nobody changes them. NULL: no memory. */
+struct entry *entry_duplicate(const struct entry *entry, struct entry_store *store,
+                              struct bytes key, int64_t deadline_ms);
 void entry_put_deadline(struct entry *entry, int64_t deadline_ms); /* which it has already */
 void entry_free(struct entry *entry, struct entry_store *store);
 void entry_drop(struct entry *entry, struct entry_store *store); /* not its value */

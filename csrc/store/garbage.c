@@ -8,11 +8,11 @@
 #include "base/assert.h"
 #include "store/database.h"
 
-struct keyspace_garbage { /* never completed elsewhere: a detached database by another name */
-    struct database database;
-};
+static void free_detached(struct garbage *garbage) {
+    database_free((struct database *)garbage);
+}
 
-struct keyspace_garbage *keyspace_detach(struct keyspace *keyspace, uint32_t db) {
+struct garbage *keyspace_detach(struct keyspace *keyspace, uint32_t db) {
     struct database *database = database_at(keyspace, db);
     if (database == NULL || database->keys.count == 0) {
         return NULL;
@@ -20,13 +20,8 @@ struct keyspace_garbage *keyspace_detach(struct keyspace *keyspace, uint32_t db)
     KRT_ASSERT(keyspace->deadline_count >= database->deadlines.count);
     keyspace->deadline_count -= database->deadlines.count;
     keyspace->databases[db] = NULL;
-    return (struct keyspace_garbage *)database;
-}
-
-void keyspace_garbage_free(struct keyspace_garbage *garbage) {
-    if (garbage != NULL) {
-        database_free(&garbage->database);
-    }
+    database->garbage = (struct garbage){.free = free_detached};
+    return &database->garbage;
 }
 
 static void free_outside(void *context, struct entry *entry) {

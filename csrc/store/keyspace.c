@@ -51,6 +51,20 @@ struct database *database_new(struct keyspace *keyspace) {
     return database;
 }
 
+struct database *database_open(struct keyspace *keyspace, uint32_t db) {
+    struct database *database = database_at(keyspace, db);
+    if (KRT_UNLIKELY(database == NULL)) {
+        database = keyspace->databases[db] = database_new(keyspace);
+    }
+    return database;
+}
+
+void keyspace_swap(struct keyspace *keyspace, uint32_t a, uint32_t b) {
+    struct database *first = database_at(keyspace, a);
+    keyspace->databases[a] = database_at(keyspace, b);
+    keyspace->databases[b] = first;
+}
+
 /* ---- Finding --------------------------------------------------------------------------------- */
 
 void keyspace_prefetch_bucket(const struct keyspace *keyspace, uint32_t db, uint64_t hash) {
@@ -136,15 +150,31 @@ static bool supersede(struct keyspace *keyspace, struct database *database, uint
     return true;
 }
 
+bool database_put(struct keyspace *keyspace, struct database *database, uint64_t hash,
+                  struct entry *found, struct entry *entry) {
+    if (found == NULL) {
+        return insert(keyspace, database, hash, entry);
+    }
+    if (!exchange(keyspace, database, hash, found, entry)) {
+        return false;
+    }
+    entry_free(found, &database->store);
+    return true;
+}
+
+void database_take(struct keyspace *keyspace, struct database *database, uint64_t hash,
+                   struct entry *entry) {
+    if (has_deadline(entry)) {
+        deadline_remove(keyspace, database, hash, entry);
+    }
+    table_remove(&database->keys, hash, entry);
+}
+
 static struct entry *add_string(struct keyspace *keyspace, uint32_t db, uint64_t hash,
                                 struct bytes key, struct bytes value, int64_t deadline_ms) {
-    struct database *database = database_at(keyspace, db);
-    if (KRT_UNLIKELY(database == NULL)) {
-        database = database_new(keyspace);
-        if (database == NULL) {
-            return NULL;
-        }
-        keyspace->databases[db] = database;
+    struct database *database = database_open(keyspace, db);
+    if (database == NULL) {
+        return NULL;
     }
     struct entry *entry = entry_new_string(&database->store, key, value, deadline_ms);
     if (entry != NULL && !insert(keyspace, database, hash, entry)) {
@@ -182,7 +212,7 @@ struct entry *keyspace_set_deadline(struct keyspace *keyspace, uint32_t db, uint
         return entry;
     }
     struct database *database = database_at(keyspace, db);
-    struct entry *copy = entry_copy_with_deadline(entry, &database->store, deadline_ms);
+    struct entry *copy = entry_copy_as(entry, &database->store, entry_key(entry), deadline_ms);
     if (copy == NULL) {
         return NULL;
     }
@@ -196,10 +226,7 @@ struct entry *keyspace_set_deadline(struct keyspace *keyspace, uint32_t db, uint
 
 void keyspace_delete(struct keyspace *keyspace, uint32_t db, uint64_t hash, struct entry *entry) {
     struct database *database = database_at(keyspace, db);
-    if (has_deadline(entry)) {
-        deadline_remove(keyspace, database, hash, entry);
-    }
-    table_remove(&database->keys, hash, entry);
+    database_take(keyspace, database, hash, entry);
     entry_free(entry, &database->store);
 }
 
@@ -237,6 +264,20 @@ uint64_t keyspace_scan(struct keyspace *keyspace, uint32_t db, uint64_t cursor,
                        keyspace_visit *visit, void *context) {
     const struct database *database = database_at(keyspace, db);
     return database != NULL ? table_scan(&database->keys, cursor, visit, context) : 0;
+}
+
+uint64_t keyspace_scan_measure(const struct keyspace *keyspace, uint32_t db, uint64_t cursor,
+                               struct scan_budget *budget) {
+    const struct database *database = database_at(keyspace, db);
+    return database != NULL ? table_scan_measure(&database->keys, cursor, budget) : 0;
+}
+
+void keyspace_scan_fetch(const struct keyspace *keyspace, uint32_t db, uint64_t cursor,
+                         uint64_t positions) {
+    const struct database *database = database_at(keyspace, db);
+    if (database != NULL) {
+        table_scan_fetch(&database->keys, cursor, positions);
+    }
 }
 
 struct entry *keyspace_random(struct keyspace *keyspace, uint32_t db) {

@@ -3,7 +3,7 @@
  * Role: find, set, delete, deadlines, walking and sampling; time is an argument. Effects (log,
  * watch, notifications) are the caller's: an expired entry is found like any other, and cmd/
  * decides.
- * Threads: holder of the shard's baton; `keyspace_garbage_free` runs anywhere.
+ * Threads: holder of the shard's baton; what is detached may be freed anywhere.
  *
  * Ownership: blobs are charged to the keyspace's account, so the keyspace outlives every blob that
  * was read from it and all of its garbage.
@@ -26,6 +26,7 @@
 #pragma once
 
 #include "base/assert.h"
+#include "base/garbage.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "store/entry.h"
@@ -49,6 +50,7 @@ struct keyspace {
     struct random_state random;
     int64_t last_now_ms;     /* the latest time a call has seen here (B7) */
     uint64_t deadline_count; /* entries with a deadline, all databases: 0 means no active expiry */
+    uint32_t expire_db;      /* where active expiry goes on */
 };
 
 /* `seed` starts the random draws; `hash_seed` is the one that all hashes given below are made with,
@@ -94,10 +96,15 @@ uint64_t keyspace_count_deadlines(const struct keyspace *keyspace, uint32_t db);
 /* Mean of the milliseconds that sampled entries have left, for INFO's avg_ttl; 0 without
  * deadlines. */
 int64_t keyspace_average_ttl(struct keyspace *keyspace, uint32_t db, int64_t now_ms);
-/* O(1): the database is empty afterwards; what it held is freed by keyspace_garbage_free, which any
- * thread may call without a baton. NULL when it was empty. */
-struct keyspace_garbage *keyspace_detach(struct keyspace *keyspace, uint32_t db);
-void keyspace_garbage_free(struct keyspace_garbage *garbage);
+/* O(1): the database is empty afterwards; what it held is the garbage, which any thread may free
+ * without a baton. NULL when it was empty. */
+struct garbage *keyspace_detach(struct keyspace *keyspace, uint32_t db);
+/* O(1): each holds what the other held. */
+void keyspace_swap(struct keyspace *keyspace, uint32_t a, uint32_t b);
+
+struct scan_budget { /* how much one call of SCAN goes over */
+    uint64_t entries, positions;
+};
 
 typedef void keyspace_visit(void *context, struct entry *entry);
 /* Visits one cursor position of a database and returns the next cursor, 0 at the end
@@ -105,6 +112,13 @@ typedef void keyspace_visit(void *context, struct entry *entry);
  * not change the keyspace. */
 uint64_t keyspace_scan(struct keyspace *keyspace, uint32_t db, uint64_t cursor,
                        keyspace_visit *visit, void *context);
+/* Goes ahead of a scan from a cursor over as many positions as the budget allows, and at least one, and
+ * takes off the budget what they hold. Returns the cursor there. */
+uint64_t keyspace_scan_measure(const struct keyspace *keyspace, uint32_t db, uint64_t cursor,
+                               struct scan_budget *budget);
+/* Fetches the memory of the entries at the next positions, which keyspace_scan then visits one by one. */
+void keyspace_scan_fetch(const struct keyspace *keyspace, uint32_t db, uint64_t cursor,
+                         uint64_t positions);
 /* A uniformly random entry, or NULL if empty. */
 struct entry *keyspace_random(struct keyspace *keyspace, uint32_t db);
 

@@ -93,14 +93,6 @@ static uint32_t overflow_needed(uint32_t count) {
                                  : (count - BUCKET_SLOTS + BUCKET_SLOTS - 2) / (BUCKET_SLOTS - 1);
 }
 
-static uint32_t chain_count(const struct bucket *bucket) {
-    uint32_t count = bucket_count_used(bucket);
-    while ((bucket = bucket_next(bucket)) != NULL) {
-        count += bucket_count_used(bucket);
-    }
-    return count;
-}
-
 /* Hangs an overflow bucket behind a full bucket; its ninth entry moves there. */
 static struct bucket *chain_extend(struct bucket *bucket, struct bucket *overflow) {
     const uint32_t ninth = BUCKET_SLOTS - 1;
@@ -151,12 +143,6 @@ static void chain_remove(struct table *table, struct bucket *bucket, struct buck
         slot_fill(before, BUCKET_SLOTS - 1, last->fingerprints[0], bucket_slot(last, 0));
         before->meta = BUCKET_SLOTS;
         slab_free(table->heap, last);
-    }
-}
-
-static void prefetch_entries(const struct bucket *bucket) {
-    for (uint32_t i = 0; i < bucket_count_used(bucket); i++) {
-        prefetch_line(bucket_slot(bucket, i));
     }
 }
 
@@ -239,7 +225,7 @@ static void prefetch_splits(const struct table *table) {
     const struct bucket *next = table_bucket_at(table, split_index(table, count));
     const struct bucket *after = table_bucket_at(table, split_index(table, count + 1));
     for (; next != NULL; next = bucket_next(next)) {
-        prefetch_entries(next);
+        bucket_prefetch_entries(next);
     }
     if (bucket_next(after) != NULL) {
         prefetch_line(bucket_next(after));
@@ -258,7 +244,7 @@ static void table_split(struct table *table) {
     *bucket = *table_bucket_at(table, high) = (struct bucket){0};
     table->bucket_count++;
     for (struct bucket *next; (next = bucket_next(&from)) != NULL;) {
-        prefetch_entries(next);
+        bucket_prefetch_entries(next);
         divide(table, &from, low, high, &spares);
         from = *next;
         overflow_spare(&spares, next);
@@ -274,7 +260,7 @@ static void table_split(struct table *table) {
 /* The spares that a merge of two chains can need on its way; false: no memory, none taken. */
 static bool merge_reserve(struct table *table, const struct bucket *low, const struct bucket *high,
                           struct spares *spares) {
-    uint32_t count_low = chain_count(low), count_high = chain_count(high);
+    uint32_t count_low = bucket_chain_count(low), count_high = bucket_chain_count(high);
     uint32_t needed = overflow_needed(count_low + count_high);
     if (needed == 0) {
         return true;
@@ -411,106 +397,6 @@ void table_replace(struct table *table, uint64_t hash, const struct entry *old,
     struct bucket *bucket = locate(table_bucket(table, hash), hash_fingerprint(hash), old, &slot);
     KRT_ASSERT(bucket != NULL);
     slot_write(bucket, slot, entry);
-}
-
-/* ---- Walking --------------------------------------------------------------------------------- */
-
-static void visit_chain(const struct bucket *bucket, table_visit *visit, void *context) {
-    for (; bucket != NULL; bucket = bucket_next(bucket)) {
-        prefetch_entries(bucket);
-        for (uint32_t i = 0; i < bucket_count_used(bucket); i++) {
-            visit(context, bucket_slot(bucket, i));
-        }
-    }
-}
-
-void table_walk(const struct table *table, table_visit *visit, void *context) {
-    for (uint64_t i = 0; i < table->bucket_count; i++) {
-        visit_chain(table_bucket_at(table, i), visit, context);
-    }
-}
-
-static uint64_t reverse_bits(uint64_t word) {
-    word = (word >> 1 & UINT64_C(0x5555555555555555)) | (word & UINT64_C(0x5555555555555555)) << 1;
-    word = (word >> 2 & UINT64_C(0x3333333333333333)) | (word & UINT64_C(0x3333333333333333)) << 2;
-    word = (word >> 4 & UINT64_C(0x0f0f0f0f0f0f0f0f)) | (word & UINT64_C(0x0f0f0f0f0f0f0f0f)) << 4;
-    return __builtin_bswap64(word);
-}
-
-/* Adds one at the highest bit of an address space of mask + 1: what has been visited then stays a
- * set of high bits turned low, which splitting and merging keep together. */
-static uint64_t cursor_next(uint64_t cursor, uint64_t mask) {
-    return reverse_bits(reverse_bits(cursor | ~mask) + 1);
-}
-
-uint64_t table_scan(const struct table *table, uint64_t cursor, table_visit *visit, void *context) {
-    if (table->bucket_count == 0) {
-        return 0;
-    }
-    uint64_t mask = table->mask >> 1; /* of the level: a split bucket is visited with its sibling */
-    uint64_t low = cursor & mask, high = low + mask + 1;
-    visit_chain(table_bucket_at(table, low), visit, context);
-    if (high < table->bucket_count) {
-        visit_chain(table_bucket_at(table, high), visit, context);
-    }
-    return cursor_next(cursor, mask);
-}
-
-static struct entry *chain_entry(const struct bucket *bucket, uint32_t position) {
-    while (position >= bucket_count_used(bucket)) {
-        position -= bucket_count_used(bucket);
-        bucket = bucket_next(bucket);
-        KRT_ASSERT(bucket != NULL);
-    }
-    return bucket_slot(bucket, position);
-}
-
-/* Draws a bucket and a position below the longest chain until there is an entry: equal chances,
- * since a chain accepts in proportion to its length. Few draws: the load has a floor, chains are
- * short. */
-struct entry *table_random(const struct table *table, struct random_state *random) {
-    if (table->count == 0) {
-        return NULL;
-    }
-    for (;;) {
-        uint64_t index = random_below(random, table->bucket_count);
-        const struct bucket *bucket = table_bucket_at(table, index);
-        uint32_t position = (uint32_t)random_below(random, table->longest);
-        if (position < chain_count(bucket)) {
-            return chain_entry(bucket, position);
-        }
-    }
-}
-
-struct entry *table_position_step(const struct table *table, struct table_position *position) {
-    if (position->bucket >= table->bucket_count) {
-        *position = TABLE_POSITION_START;
-        if (table->bucket_count == 0) {
-            return NULL;
-        }
-        position->bucket = table->bucket_count - 1;
-    }
-    const struct bucket *bucket = table_bucket_at(table, position->bucket);
-    uint32_t count = chain_count(bucket);
-    uint32_t slot = position->slot < count ? position->slot : count;
-    if (slot == 0) {
-        return NULL;
-    }
-    position->slot = slot - 1;
-    return chain_entry(bucket, position->slot);
-}
-
-bool table_position_advance(const struct table *table, struct table_position *position) {
-    if (position->bucket == 0 || table->bucket_count == 0) {
-        *position = TABLE_POSITION_START;
-        return false;
-    }
-    position->bucket--;
-    position->slot = UINT32_MAX;
-    if (position->bucket < table->bucket_count) {
-        prefetch_entries(table_bucket_at(table, position->bucket));
-    }
-    return true;
 }
 
 /* ---- Checks ---------------------------------------------------------------------------------- */

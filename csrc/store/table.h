@@ -42,6 +42,8 @@ _Static_assert(sizeof(struct bucket) == 64, "a bucket is a cache line");
 
 enum { SEGMENT_BYTES = SEGMENT_BUCKETS * sizeof(struct bucket) };
 
+struct scan_budget; /* store/keyspace.h */
+
 struct table {
     struct bucket **segments;
     uint64_t mask;         /* 2^(level+1) - 1 */
@@ -97,6 +99,20 @@ static inline void prefetch_line(const void *at) {
     __asm__ volatile("");
 }
 
+static inline void bucket_prefetch_entries(const struct bucket *bucket) {
+    for (uint32_t i = 0; i < bucket_count_used(bucket); i++) {
+        prefetch_line(bucket_slot(bucket, i));
+    }
+}
+
+static inline uint32_t bucket_chain_count(const struct bucket *bucket) {
+    uint32_t count = bucket_count_used(bucket);
+    while ((bucket = bucket_next(bucket)) != NULL) {
+        count += bucket_count_used(bucket);
+    }
+    return count;
+}
+
 /* ---- Places ---------------------------------------------------------------------------------- */
 
 static inline uint64_t table_index(const struct table *table, uint64_t hash) {
@@ -147,11 +163,18 @@ void table_remove(struct table *table, uint64_t hash, const struct entry *entry)
 void table_replace(struct table *table, uint64_t hash, const struct entry *old,
                    struct entry *entry);
 
+/* ---- Walking: table_walk.c ------------------------------------------------------------------- */
+
 typedef void table_visit(void *context, struct entry *entry);
 /* One position of a reverse-binary cursor; returns the next, 0 at the end. An entry that is in the
  * table from the first call to the last is visited, whatever splits and merges happen between
  * calls. */
 uint64_t table_scan(const struct table *table, uint64_t cursor, table_visit *visit, void *context);
+/* Goes ahead of table_scan, from a cursor over as many positions as the budget allows, but at least one:
+ * what is left of the budget is what it did not use. Returns the cursor there; reads buckets only. */
+uint64_t table_scan_measure(const struct table *table, uint64_t cursor, struct scan_budget *budget);
+/* Fetches the memory of the entries at so many positions. */
+void table_scan_fetch(const struct table *table, uint64_t cursor, uint64_t positions);
 /* Every entry in no order of meaning; the visitor may free the entry but not touch the table. */
 void table_walk(const struct table *table, table_visit *visit, void *context);
 /* Each entry with equal probability; NULL if empty. */

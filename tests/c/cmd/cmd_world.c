@@ -76,6 +76,12 @@ static void sink_ready(void *context, const struct key_place *place, enum value_
     sink_place(&((struct world *)context)->recorded, "ready:", place);
 }
 
+static void sink_ready_all(void *context, uint32_t db) {
+    struct world_text *text = &((struct world *)context)->recorded;
+    text_begin_item(text);
+    text_add(text, "ready-all:%u", db);
+}
+
 static char letter_of(enum notify_class class) {
     switch (class) {
     case NOTIFY_GENERIC:
@@ -127,11 +133,6 @@ static int64_t clock_read(void *world) {
     return ((struct world *)world)->now_ms;
 }
 
-static void discard(void *context, struct keyspace_garbage *garbage) {
-    ((struct world *)context)->discarded++;
-    keyspace_garbage_free(garbage);
-}
-
 /* With a spare chunk: small replies need no memory, as on a connection that has replied before. */
 static void pool_init(struct reply_pool *pool) {
     struct reply reply;
@@ -154,8 +155,6 @@ struct world *world_new(uint32_t shard_count) {
         .database_count = WORLD_DATABASES,
         .clock_ms = clock_read,
         .clock_context = world,
-        .discard = discard,
-        .discard_context = world,
     };
     world->sink = (struct effect_sink){
         .wanted = EFFECT_LOG | EFFECT_TOUCH | EFFECT_READY | EFFECT_NOTIFY,
@@ -164,6 +163,7 @@ struct world *world_new(uint32_t shard_count) {
         .touch = sink_touch,
         .touch_all = sink_touch_all,
         .ready = sink_ready,
+        .ready_all = sink_ready_all,
         .notify = sink_notify,
     };
     world->effects.sink = &world->sink;
@@ -181,6 +181,10 @@ void world_free(struct world *world) {
         struct keyspace *keyspace = &world->keyspaces[i];
         keyspace_check(keyspace);
         keyspace_deinit(keyspace);
+    }
+    /* After all of them: a copy shares the blob of its original, which may be in another shard. */
+    for (uint32_t i = 0; i < world->domain.shard_count; i++) {
+        struct keyspace *keyspace = &world->keyspaces[i];
         assert_int_equal(keyspace->account.used_bytes, 0);
         assert_int_equal(keyspace->page_account.used_bytes, 0);
     }

@@ -6,7 +6,7 @@
  * RESP2 with blanks for line ends; effects as `new k`-like words in order:
  *     log:SET k v       what the append-only log would get, in another database `log/2:SET k v`
  *     touch:k  touch-all:0  touch-all:*
- *     ready:k
+ *     ready:k  ready-all:0
  *     g:del k           a notification: the class's letter, the event, the key
  */
 #pragma once
@@ -34,7 +34,6 @@ struct world {
     struct effects effects;
     struct reply_pool pool;
     int64_t now_ms;
-    uint64_t discarded;
     bool route;  /* calls bring the hash of their first key, as routing would have computed it */
     bool failed; /* the last call replied an error */
     bool lost;   /* the last reply has a hole, for want of memory: its connection would be closed */

@@ -49,6 +49,26 @@ static const struct memory_case cases[] = {
     {"SET %600 &5000", "PEXPIRE %600 10", true},
     {"SET k v PX 10", "PEXPIRE k 100", false},
     {"SET k v", "EXPIRE k -1", false},
+    {"SET k v", "EXPIREAT k 9999", true},
+    {"SET k &5000", "PEXPIREAT k 9999999", true},
+    {"SET k v PX 10", "PERSIST k", true},
+    {"SET k &5000 PX 10", "PERSIST k", true},
+    {"SET k v", "RENAME k j", true},
+    {"SET k v PX 10", "RENAME k j", true},
+    {"SET k &5000 PX 10", "RENAME k %600", true},
+    {"SET %600 &5000", "RENAME %600 k", true},
+    {"SET k %400 PX 10; SET j &5000", "RENAME k j", true},
+    {"SET k &5000; SET j v PX 10", "RENAME k j", true},
+    {"SET k %480", "RENAMENX k %100", true},
+    {"3> SET k v", "3> RENAMENX k j", true},
+    {"SET k v PX 10", "MOVE k 2", true},
+    {"SET k &5000; 2> SET j 1", "MOVE k 2", true},
+    {"SET k v", "COPY k j", true},
+    {"SET k &5000 PX 10", "COPY k j", true},
+    {"SET k %400 PX 10; SET j v", "COPY k j REPLACE", true},
+    {"SET k v; 1> SET j &5000 PX 10", "COPY k j DB 1 REPLACE", true},
+    {"SET k v; SET j &5000", "UNLINK k j", false},
+    {"SET k v; 2> SET j &5000", "SWAPDB 0 2", false},
     {"SET k v; SET j &5000", "DEL k j", false},
     {"SET k v; 1> SET j &5000", "FLUSHALL", false},
     {"SET k v", "FLUSHDB", false},
@@ -152,11 +172,11 @@ static void test_an_expiry_is_kept_when_the_command_fails(void **state) {
     world_free(world);
 }
 
-/* Active expiry that cannot remember a key's name leaves the key for the next round. */
+/* Active expiry that cannot remember a long key's name leaves the key for the next round. */
 static void test_active_expiry_without_memory(void **state) {
     (void)state;
     struct world *world = world_new(1);
-    world_run_all(world, "SET k v PX 10; SET j v PX 10; ~10");
+    world_run_all(world, "SET %200 v PX 10; SET %300 v PX 10; ~10");
     mem_fail_after(2);
     world_expire(world);
     mem_fail_after(0);

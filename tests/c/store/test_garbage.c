@@ -18,7 +18,7 @@ static void fill(struct fixture *fixture, uint32_t db) {
 }
 
 static void *free_on_thread(void *garbage) {
-    keyspace_garbage_free(garbage);
+    garbage_give(NULL, garbage);
     return NULL;
 }
 
@@ -28,7 +28,7 @@ static void test_freed_elsewhere(void **state) {
     fixture_init(&fixture, 2);
     for (uint32_t round = 0; round < ROUNDS; round++) {
         fill(&fixture, round % 2);
-        struct keyspace_garbage *garbage = keyspace_detach(&fixture.keyspace, round % 2);
+        struct garbage *garbage = keyspace_detach(&fixture.keyspace, round % 2);
         assert_non_null(garbage);
         assert_int_equal(keyspace_count(&fixture.keyspace, round % 2), 0);
         assert_int_equal(fixture.keyspace.deadline_count, 0);
@@ -37,7 +37,7 @@ static void test_freed_elsewhere(void **state) {
         fill(&fixture, round % 2);
         keyspace_check(&fixture.keyspace);
         assert_int_equal(pthread_join(thread, NULL), 0);
-        keyspace_garbage_free(keyspace_detach(&fixture.keyspace, round % 2));
+        garbage_give(NULL, keyspace_detach(&fixture.keyspace, round % 2));
     }
     fixture_deinit(&fixture);
 }
@@ -52,7 +52,7 @@ static void test_blobs_outlive_the_database(void **state) {
     struct bytes value = entry_string(find(&fixture, 0, key_of(&key, 5)));
     assert_int_equal(value.flags, BYTES_BLOB);
     struct blob *blob = blob_get(blob_of(value));
-    keyspace_garbage_free(keyspace_detach(&fixture.keyspace, 0));
+    garbage_give(NULL, keyspace_detach(&fixture.keyspace, 0));
     assert_int_equal(blob->references, 1);
     assert_memory_equal(value.at, large, LARGE);
     blob_put(blob);
@@ -66,7 +66,7 @@ static void test_used_bytes_return(void **state) {
     uint64_t before = keyspace_used_bytes(&fixture.keyspace);
     fill(&fixture, 0);
     assert_true(keyspace_used_bytes(&fixture.keyspace) > before + KEYS / 5 * LARGE);
-    keyspace_garbage_free(keyspace_detach(&fixture.keyspace, 0));
+    garbage_give(NULL, keyspace_detach(&fixture.keyspace, 0));
     assert_int_equal(keyspace_used_bytes(&fixture.keyspace), before);
     assert_int_equal(keyspace_held_bytes(&fixture.keyspace), before);
     fixture_deinit(&fixture);

@@ -145,9 +145,9 @@ static void do_delete(struct model *model, uint32_t db, uint32_t id) {
 
 static void do_detach(struct model *model, uint32_t db) {
     bool had_any = keyspace_count(&model->fixture.keyspace, db) > 0;
-    struct keyspace_garbage *garbage = keyspace_detach(&model->fixture.keyspace, db);
+    struct garbage *garbage = keyspace_detach(&model->fixture.keyspace, db);
     assert_int_equal(garbage != NULL, had_any);
-    keyspace_garbage_free(garbage);
+    garbage_give(NULL, garbage);
     memset(model->expected[db], 0, sizeof model->expected[db]);
 }
 
@@ -269,7 +269,7 @@ static void test_blobs_are_kept_by_reference(void **state) {
     assert_ptr_equal(entry_string(entry).at, blob->data);
     assert_int_equal(blob->references, 3);
     assert_true(delete (&fixture, 0, BYTES_LITERAL("a")));
-    keyspace_garbage_free(keyspace_detach(&fixture.keyspace, 1));
+    garbage_give(NULL, keyspace_detach(&fixture.keyspace, 1));
     assert_int_equal(blob->references, 1);
     blob_put(blob);
     fixture_deinit(&fixture);
