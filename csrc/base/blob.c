@@ -1,8 +1,13 @@
 /* Birth and death of counted byte strings. */
 #include "base/blob.h"
 
+#include <malloc.h>
+
 #include "base/assert.h"
 #include "base/garbage.h"
+
+/* Up to here the room doubles, then it grows by as much. */
+enum { SPARE_BYTES_MAX = 1 << 20 };
 
 struct blob *blob_new(struct mem_account *account, uint32_t len) {
     struct blob *blob = mem_alloc(account, sizeof *blob + len);
@@ -30,6 +35,36 @@ struct blob *blob_resize(struct blob *blob, uint32_t len) {
         resized->len = len;
     }
     return resized;
+}
+
+static size_t room_of(struct blob *blob) {
+    return malloc_usable_size(blob) - sizeof *blob;
+}
+
+static struct blob *with_room(struct blob *blob, uint32_t len) {
+    size_t spare = len < SPARE_BYTES_MAX ? len : SPARE_BYTES_MAX;
+    if (len <= room_of(blob)) return blob;
+    return mem_realloc(blob->account, blob, sizeof *blob + len + spare);
+}
+
+struct blob *blob_grow(struct blob *blob, uint32_t len) {
+    KRT_ASSERT(blob_is_own(blob) && len >= blob->len);
+    struct blob *grown = with_room(blob, len);
+    if (grown == NULL) {
+        return NULL;
+    }
+    memset(grown->data + grown->len, 0, len - grown->len);
+    grown->len = len;
+    return grown;
+}
+
+struct blob *blob_copy_grown(struct mem_account *account, struct bytes from, uint32_t len) {
+    struct blob *blob = blob_new(account, len);
+    if (blob != NULL) {
+        memcpy(blob->data, from.at, from.len);
+        memset(blob->data + from.len, 0, len - from.len);
+    }
+    return blob;
 }
 
 static void free_garbage(struct garbage *garbage) {

@@ -73,6 +73,20 @@ struct entry *call_read(struct call *call, const struct key_place *place) {
     return entry;
 }
 
+static bool is_string(struct call *call, const struct entry *entry) {
+    if (!entry || KRT_LIKELY(entry_type(entry) == VALUE_STRING)) return true;
+    call_error_type(call);
+    return false;
+}
+
+bool call_read_string(struct call *call, const struct key_place *place, struct entry **entry) {
+    return is_string(call, *entry = call_read(call, place));
+}
+
+bool call_find_string(struct call *call, const struct key_place *place, struct entry **entry) {
+    return is_string(call, *entry = call_find(call, place));
+}
+
 void call_delete(struct call *call, const struct key_place *place, struct entry *entry,
                  enum notify_class class, const char *event) {
     struct bytes log[] = {BYTES_LITERAL("DEL"), place->key};

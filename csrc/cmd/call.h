@@ -35,6 +35,7 @@ struct domain {
     struct keyspace **keyspaces; /* one per shard */
     uint32_t shard_count;
     uint32_t database_count;
+    uint64_t string_bytes_max; /* proto-max-bulk-len: what a command may make of a string */
     uint32_t gates; /* enum domain_gate; 0 as a rule */
     int64_t (*clock_ms)(void *context); /* real or virtual wall time */
     void *clock_context;
@@ -102,6 +103,9 @@ struct key_place keyspace_for_bytes(struct call *call, struct bytes key, uint32_
 struct entry *call_read(struct call *call, const struct key_place *place);
 /* The same for writing: counts nothing. */
 struct entry *call_find(struct call *call, const struct key_place *place);
+/* Both, of a string: *entry is NULL if there is no key. False after the error reply for another type. */
+bool call_read_string(struct call *call, const struct key_place *place, struct entry **entry);
+bool call_find_string(struct call *call, const struct key_place *place, struct entry **entry);
 
 /* Deletes and declares it: DEL in the log, touched, notified as `event` of `class`. */
 void call_delete(struct call *call, const struct key_place *place, struct entry *entry,

@@ -7,6 +7,9 @@
 #include "cmd/call.h"
 
 void strings_bind(void);
+void numbers_bind(void);
+void ranges_bind(void);
+void lcs_bind(void);
 void keys_bind(void);
 void deadlines_bind(void);
 void databases_bind(void);

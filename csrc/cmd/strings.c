@@ -1,14 +1,17 @@
 /* Strings: GET, SET and their kin. */
 #include "cmd/families.h"
 
-/* ---- GET, MGET ---------------------------------------------------------------------------------- */
+/* ---- GET, MGET, GETDEL -------------------------------------------------------------------------- */
+
+static void reply_value(struct call *call, const struct entry *entry) {
+    if (entry) reply_bulk(call->reply, entry_string(entry));
+    else reply_null(call->reply);
+}
 
 static void get_command(struct call *call) {
+    struct entry *entry;
     struct key_place place = keyspace_for(call, 1);
-    struct entry *entry = call_read(call, &place);
-    if (!entry) reply_null(call->reply);
-    else if (KRT_UNLIKELY(entry_type(entry) != VALUE_STRING)) call_error_type(call);
-    else reply_bulk(call->reply, entry_string(entry));
+    if (KRT_LIKELY(call_read_string(call, &place, &entry))) reply_value(call, entry);
 }
 
 static void mget_one(struct call *call, const struct key_place *place) {
@@ -26,7 +29,15 @@ static void mget_command(struct call *call) {
     }
 }
 
-/* ---- SET ---------------------------------------------------------------------------------------- */
+static void getdel_command(struct call *call) {
+    struct entry *entry;
+    struct key_place place = keyspace_for(call, 1);
+    if (!call_read_string(call, &place, &entry)) return;
+    reply_value(call, entry);
+    if (entry) call_delete(call, &place, entry, NOTIFY_GENERIC, "del");
+}
+
+/* ---- Options of SET and GETEX ------------------------------------------------------------------- */
 
 enum set_flags {
     SET_NX = 1,
@@ -37,15 +48,19 @@ enum set_flags {
     SET_PX = 32,
     SET_EXAT = 64,
     SET_PXAT = 128,
+    SET_PERSIST = 256,
     SET_EXPIRES = SET_EX | SET_PX | SET_EXAT | SET_PXAT,
     SET_SECONDS = SET_EX | SET_EXAT,
     SET_ABSOLUTE = SET_EXAT | SET_PXAT,
+    OF_GETEX = SET_EXPIRES | SET_PERSIST,
+    OF_SET = SET_NX | SET_XX | SET_GET | SET_KEEPTTL | SET_EXPIRES,
 };
 
 struct set_options {
     unsigned flags;
     uint32_t expiry_index; /* of the number behind EX, PX, EXAT or PXAT */
     int64_t deadline_ms;   /* 0: none */
+    struct bytes value;
 };
 
 /* An option given twice counts once, with its last number; two kinds of expiry exclude each other. */
@@ -59,10 +74,11 @@ static const struct set_option set_options_known[] = {
     {"xx", SET_XX, SET_NX},
     {"get", SET_GET, 0},
     {"keepttl", SET_KEEPTTL, SET_EXPIRES},
-    {"ex", SET_EX, SET_KEEPTTL | (SET_EXPIRES & ~SET_EX)},
-    {"px", SET_PX, SET_KEEPTTL | (SET_EXPIRES & ~SET_PX)},
-    {"exat", SET_EXAT, SET_KEEPTTL | (SET_EXPIRES & ~SET_EXAT)},
-    {"pxat", SET_PXAT, SET_KEEPTTL | (SET_EXPIRES & ~SET_PXAT)},
+    {"persist", SET_PERSIST, SET_EXPIRES},
+    {"ex", SET_EX, SET_KEEPTTL | SET_PERSIST | (SET_EXPIRES & ~SET_EX)},
+    {"px", SET_PX, SET_KEEPTTL | SET_PERSIST | (SET_EXPIRES & ~SET_PX)},
+    {"exat", SET_EXAT, SET_KEEPTTL | SET_PERSIST | (SET_EXPIRES & ~SET_EXAT)},
+    {"pxat", SET_PXAT, SET_KEEPTTL | SET_PERSIST | (SET_EXPIRES & ~SET_PXAT)},
 };
 
 static const struct set_option *set_option_find(struct bytes word) {
@@ -71,11 +87,13 @@ static const struct set_option *set_option_find(struct bytes word) {
     return NULL;
 }
 
-static bool set_parse(struct call *call, struct set_options *options) {
-    for (uint32_t i = 3; i < call->argc; i++) {
+/* From argv[first] on; `known` are those that the command has. */
+static bool set_parse(struct call *call, uint32_t first, unsigned known,
+                      struct set_options *options) {
+    for (uint32_t i = first; i < call->argc; i++) {
         const struct set_option *option = set_option_find(call->argv[i]);
         bool missing = option && (option->adds & SET_EXPIRES) && i + 1 == call->argc;
-        if (!option || missing || (options->flags & option->excludes)) {
+        if (!option || !(option->adds & known) || missing || (options->flags & option->excludes)) {
             call_error_syntax(call);
             return false;
         }
@@ -94,18 +112,21 @@ static bool set_deadline(struct call *call, struct set_options *options) {
     if (!overflow && !(options->flags & SET_ABSOLUTE))
         overflow = __builtin_add_overflow(value, call_now(call), &value);
     if (overflow) {
-        call_error(call, "ERR invalid expire time in 'set' command");
+        call_error_format(call, "ERR invalid expire time in '%s' command",
+                          call->command->full_name);
         return false;
     }
     options->deadline_ms = value;
     return true;
 }
 
+/* ---- SET ---------------------------------------------------------------------------------------- */
+
 /* The effect without intentions: a relative expiry becomes a point in time. */
 static void set_log(struct call *call, const struct set_options *options) {
     char number[24];
     if (KRT_LIKELY(!effects_want(call->effects, EFFECT_LOG))) return;
-    struct bytes log[5] = {BYTES_LITERAL("SET"), call->argv[1], call->argv[2]};
+    struct bytes log[5] = {BYTES_LITERAL("SET"), call->argv[1], options->value};
     uint32_t count = 3;
     if (options->flags & SET_KEEPTTL) log[count++] = BYTES_LITERAL("KEEPTTL");
     if (options->deadline_ms) {
@@ -120,8 +141,8 @@ static bool set_store(struct call *call, const struct key_place *place, struct e
                       const struct set_options *options) {
     int64_t deadline = options->deadline_ms;
     if ((options->flags & SET_KEEPTTL) && entry) deadline = entry_deadline(entry);
-    if (!keyspace_set_string(place->keyspace, place->db, place->hash, place->key, call->argv[2],
-                             deadline, entry)) {
+    if (!keyspace_set_string(place->keyspace, place->db, place->hash, place->key,
+                             options->value, deadline, entry)) {
         call_error_memory(call);
         return false;
     }
@@ -163,11 +184,8 @@ static void set_plain(struct call *call, const struct key_place *place,
 static void set_get(struct call *call, const struct key_place *place,
                     const struct set_options *options) {
     struct set_old old;
-    struct entry *entry = call_read(call, place);
-    if (entry && entry_type(entry) != VALUE_STRING) {
-        call_error_type(call);
-        return;
-    }
+    struct entry *entry;
+    if (!call_read_string(call, place, &entry)) return;
     if (entry) set_old_keep(&old, entry_string(entry));
     bool done = set_blocked(options->flags, entry) || set_store(call, place, entry, options);
     if (done && entry) reply_bulk(call->reply, old.value);
@@ -176,15 +194,92 @@ static void set_get(struct call *call, const struct key_place *place,
 }
 
 static void set_command(struct call *call) {
-    struct set_options options = {0};
+    struct set_options options = {.value = call->argv[2]};
     struct key_place place = keyspace_for(call, 1);
     if (KRT_LIKELY(call->argc == 3)) {
         struct entry *entry = call_find(call, &place);
         if (set_store(call, &place, entry, &options)) reply_ok(call->reply);
-    } else if (set_parse(call, &options) && set_deadline(call, &options)) {
+    } else if (set_parse(call, 3, OF_SET, &options) && set_deadline(call, &options)) {
         if (options.flags & SET_GET) set_get(call, &place, &options);
         else set_plain(call, &place, &options);
     }
+}
+
+static void getset_command(struct call *call) {
+    struct set_options options = {.value = call->argv[2]};
+    struct key_place place = keyspace_for(call, 1);
+    set_get(call, &place, &options);
+}
+
+static void setnx_command(struct call *call) {
+    struct set_options options = {.value = call->argv[2]};
+    struct key_place place = keyspace_for(call, 1);
+    if (call_find(call, &place)) reply_integer(call->reply, 0);
+    else if (set_store(call, &place, NULL, &options)) reply_integer(call->reply, 1);
+}
+
+static void setex_generic(struct call *call, unsigned unit) {
+    struct set_options options = {.flags = unit, .expiry_index = 2, .value = call->argv[3]};
+    struct key_place place = keyspace_for(call, 1);
+    if (set_deadline(call, &options)) set_plain(call, &place, &options);
+}
+
+static void setex_command(struct call *call) {
+    setex_generic(call, SET_EX);
+}
+
+static void psetex_command(struct call *call) {
+    setex_generic(call, SET_PX);
+}
+
+/* ---- GETEX -------------------------------------------------------------------------------------- */
+
+static void getex_log(struct call *call, const struct key_place *place, int64_t deadline_ms) {
+    char number[24];
+    struct bytes log[] = {deadline_ms ? BYTES_LITERAL("PEXPIREAT") : BYTES_LITERAL("PERSIST"),
+                          place->key, bytes_of(number, bytes_from_int64(number, deadline_ms))};
+    effect_log(call, place->db, log, deadline_ms ? 3 : 2);
+}
+
+/* Gives the key a new deadline, or none (0), and declares it. */
+static void getex_change(struct call *call, const struct key_place *place, struct entry *entry,
+                         int64_t deadline_ms) {
+    struct bytes value = entry_string(entry);
+    struct set_old old;
+    set_old_keep(&old, value);
+    if (keyspace_set_deadline(place->keyspace, place->db, place->hash, entry, deadline_ms)) {
+        reply_bulk(call->reply, old.value);
+        getex_log(call, place, deadline_ms);
+        effect_change(call, place, NOTIFY_GENERIC, deadline_ms ? "expire" : "persist");
+    } else {
+        call_error_memory(call);
+    }
+    if (old.blob) blob_put(old.blob);
+}
+
+static void getex_apply(struct call *call, const struct key_place *place, struct entry *entry,
+                        const struct set_options *options) {
+    bool expires = options->flags & SET_EXPIRES;
+    bool persists = options->flags & SET_PERSIST && entry_deadline(entry);
+    if (!expires && !persists) {
+        reply_value(call, entry);
+    } else if (expires && options->deadline_ms <= call_now(call)) {
+        reply_value(call, entry);
+        call_delete(call, place, entry, NOTIFY_GENERIC, "del");
+    } else {
+        getex_change(call, place, entry, options->deadline_ms);
+    }
+}
+
+/* The number behind an option is looked at only when there is a key to use it on. */
+static void getex_command(struct call *call) {
+    struct entry *entry;
+    struct set_options options = {0};
+    struct key_place place = keyspace_for(call, 1);
+    if (!set_parse(call, 2, OF_GETEX, &options)) return;
+    if (!call_read_string(call, &place, &entry)) return;
+    if (!entry) reply_null(call->reply);
+    else if (set_deadline(call, &options)) getex_apply(call, &place, entry, &options);
 }
 
 /* ---- MSET --------------------------------------------------------------------------------------- */
@@ -256,71 +351,56 @@ static bool mset_all(struct mset *mset) {
     return prepared == mset->pairs;
 }
 
-static void mset_command(struct call *call) {
+static bool mset_any_exists(struct mset *mset) {
+    struct key_place places[KEY_GROUP];
+    for (uint32_t pair = 0, count; pair < mset->pairs; pair += count) {
+        count = keyspace_for_group(mset->call, 1 + 2 * pair, 2, places);
+        for (uint32_t i = 0; i < count; i++)
+            if (call_find(mset->call, &places[i])) return true;
+    }
+    return false;
+}
+
+static bool mset_parse(struct call *call, struct mset *mset) {
+    *mset = (struct mset){.call = call, .pairs = call->argc / 2};
+    if (call->argc % 2) return true;
+    call_error_arity(call);
+    return false;
+}
+
+/* False after an error reply, with nothing changed. */
+static bool mset_run(struct mset *mset) {
     struct entry *few[MSET_FEW];
-    struct mset mset = {.call = call, .prepared = few, .pairs = call->argc / 2};
-    if (call->argc % 2 == 0) {
-        call_error_arity(call);
-        return;
-    }
-    if (mset.pairs > MSET_FEW) mset.prepared = mem_alloc(NULL, mset.pairs * sizeof *few);
-    if (mset.prepared && mset_all(&mset)) reply_ok(call->reply);
-    else call_error_memory(call);
-    if (mset.prepared != few) mem_free(NULL, mset.prepared);
+    mset->prepared =
+        mset->pairs > MSET_FEW ? mem_alloc(NULL, mset->pairs * sizeof *few) : few;
+    bool done = mset->prepared && mset_all(mset);
+    if (mset->prepared != few) mem_free(NULL, mset->prepared);
+    if (!done) call_error_memory(mset->call);
+    return done;
 }
 
-/* ---- INCR --------------------------------------------------------------------------------------- */
-
-static bool incr_value(struct call *call, struct entry *entry, int64_t step, int64_t *out) {
-    int64_t value = 0;
-    if (entry && entry_type(entry) != VALUE_STRING) {
-        call_error_type(call);
-        return false;
-    }
-    if (entry && !bytes_to_int64(entry_string(entry), &value)) {
-        call_error_integer(call);
-        return false;
-    }
-    if (__builtin_add_overflow(value, step, out)) {
-        call_error(call, "ERR increment or decrement would overflow");
-        return false;
-    }
-    return true;
+static void mset_command(struct call *call) {
+    struct mset mset;
+    if (mset_parse(call, &mset) && mset_run(&mset)) reply_ok(call->reply);
 }
 
-static void incr_by(struct call *call, int64_t step) {
-    char text[24];
-    int64_t value;
-    struct key_place place = keyspace_for(call, 1);
-    struct entry *entry = call_find(call, &place);
-    if (!incr_value(call, entry, step, &value)) return;
-    struct bytes digits = bytes_of(text, bytes_from_int64(text, value));
-    int64_t deadline = entry ? entry_deadline(entry) : 0;
-    if (!keyspace_set_string(place.keyspace, place.db, place.hash, place.key, digits, deadline,
-                             entry)) {
-        call_error_memory(call);
-        return;
-    }
-    effect_log_verbatim(call);
-    if (!entry) effect_notify(call, &place, NOTIFY_NEW, "new");
-    effect_change(call, &place, NOTIFY_STRING, "incrby");
-    reply_integer(call->reply, value);
-}
-
-static void incr_command(struct call *call) {
-    incr_by(call, 1);
-}
-
-static void incrby_command(struct call *call) {
-    int64_t step;
-    if (call_integer(call, 2, &step)) incr_by(call, step);
+static void msetnx_command(struct call *call) {
+    struct mset mset;
+    if (!mset_parse(call, &mset)) return;
+    if (mset_any_exists(&mset)) reply_integer(call->reply, 0);
+    else if (mset_run(&mset)) reply_integer(call->reply, 1);
 }
 
 void strings_bind(void) {
     command_bind("get", get_command);
     command_bind("mget", mget_command);
+    command_bind("getdel", getdel_command);
+    command_bind("getex", getex_command);
+    command_bind("getset", getset_command);
     command_bind("set", set_command);
+    command_bind("setnx", setnx_command);
+    command_bind("setex", setex_command);
+    command_bind("psetex", psetex_command);
     command_bind("mset", mset_command);
-    command_bind("incr", incr_command);
-    command_bind("incrby", incrby_command);
+    command_bind("msetnx", msetnx_command);
 }

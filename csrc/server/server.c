@@ -30,6 +30,9 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void bind_once(void) {
     log_queue_install();
     strings_bind();
+    numbers_bind();
+    ranges_bind();
+    lcs_bind();
     keys_bind();
     deadlines_bind();
     databases_bind();

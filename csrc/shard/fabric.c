@@ -134,6 +134,7 @@ int fabric_init(struct fabric *fabric, const struct fabric_settings *settings) {
     fabric->domain.keyspaces = fabric->keyspaces;
     fabric->domain.shard_count = settings->shard_count;
     fabric->domain.database_count = settings->database_count;
+    fabric->domain.string_bytes_max = settings->parser.max_bulk_bytes;
     fabric->domain.clock_ms = wall_clock;
     fabric->get_command = command_find_name(BYTES_LITERAL("get"));
     fabric->set_command = command_find_name(BYTES_LITERAL("set"));

@@ -203,6 +203,36 @@ int entry_assign_string(struct entry *entry, struct entry_store *store, struct b
     return 1;
 }
 
+/* A blob that a reply still refers to stays as it is. */
+static int grow_blob(struct entry *entry, struct entry_store *store, uint32_t len) {
+    struct blob *blob = entry_blob(entry);
+    bool own = blob_is_own(blob);
+    struct blob *grown =
+        own ? blob_grow(blob, len) : blob_copy_grown(store->account, blob_bytes(blob), len);
+    if (grown == NULL) {
+        return -1;
+    }
+    write_pointer(entry, grown);
+    if (!own) {
+        blob_put(blob);
+    }
+    return 1;
+}
+
+int entry_grow_string(struct entry *entry, struct entry_store *store, uint32_t len) {
+    KRT_DCHECK(entry_type(entry) == VALUE_STRING && len >= entry_string(entry).len);
+    if (entry->flags & ENTRY_POINTER) {
+        return grow_blob(entry, store, len);
+    }
+    uint32_t more = len - entry->value_len;
+    if (len > SLAB_MAX_BYTES || own_bytes(entry) + more > slab_cell_bytes(own_bytes(entry))) {
+        return 0;
+    }
+    memset(entry_string_data(entry) + entry->value_len, 0, more);
+    entry->value_len = (uint16_t)len;
+    return 1;
+}
+
 static struct entry *copy_around_pointer(const struct entry *entry, struct entry_store *store,
                                          struct bytes key, int64_t deadline_ms) {
     struct shape shape = {.key = key, .flags = ENTRY_POINTER};

@@ -33,6 +33,11 @@ static inline struct bytes entry_string(const struct entry *entry) {
     return bytes_of(key.at + key.len, entry->value_len);
 }
 
+/* Where to write into a string that keyspace_grow_string has just made ready. */
+static inline char *entry_string_data(struct entry *entry) {
+    return (char *)(uintptr_t)entry_string(entry).at;
+}
+
 /* Absolute wall milliseconds, or 0 for none. */
 static inline int64_t entry_deadline(const struct entry *entry) {
     return entry_deadline_inline(entry);

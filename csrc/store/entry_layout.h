@@ -87,6 +87,9 @@ struct entry *entry_new_string(struct entry_store *store, struct bytes key, stru
  * not fit, -1 no memory. The value may be the entry's own. */
 int entry_assign_string(struct entry *entry, struct entry_store *store, struct bytes value,
                         int64_t deadline_ms);
+/* Makes the value `len` bytes long, not shorter than it is, what is new being zero, and the entry's own to be
+ * written into, if the parts stay where they are: 1 done, 0 it does not fit, -1 no memory. */
+int entry_grow_string(struct entry *entry, struct entry_store *store, uint32_t len);
 /* A copy with another key or deadline (0: none), perhaps in another store, which takes the value
  * over; the old entry must then be given to entry_drop. NULL: no memory, nothing happened. */
 struct entry *entry_copy_as(const struct entry *entry, struct entry_store *store, struct bytes key,

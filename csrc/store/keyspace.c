@@ -203,6 +203,49 @@ struct entry *keyspace_set_string(struct keyspace *keyspace, uint32_t db, uint64
     return entry;
 }
 
+/* What fits no cell of an entry is made as a blob, so that it is copied once. */
+static struct entry *set_grown(struct keyspace *keyspace, uint32_t db, uint64_t hash,
+                               struct bytes key, struct bytes old, uint32_t len,
+                               struct entry *found) {
+    char small[SLAB_MAX_BYTES];
+    int64_t deadline_ms = found != NULL ? entry_deadline(found) : 0;
+    if (len <= sizeof small) {
+        bytes_copy(small, old.at, old.len);
+        memset(small + old.len, 0, len - old.len);
+        return keyspace_set_string(keyspace, db, hash, key, bytes_of(small, len), deadline_ms,
+                                   found);
+    }
+    struct blob *blob = blob_copy_grown(&keyspace->account, old, len);
+    if (blob == NULL) {
+        return NULL;
+    }
+    struct entry *entry =
+        keyspace_set_string(keyspace, db, hash, key, blob_bytes(blob), deadline_ms, found);
+    blob_put(blob);
+    return entry;
+}
+
+struct entry *keyspace_grow_string(struct keyspace *keyspace, uint32_t db, uint64_t hash,
+                                   struct bytes key, uint32_t len, struct entry *found) {
+    struct bytes old = {.at = ""};
+    if (found != NULL) {
+        int grown = entry_grow_string(found, &database_at(keyspace, db)->store, len);
+        if (grown < 0) {
+            return NULL;
+        }
+        old = entry_string(found);
+        if (grown > 0) {
+            entry_mark_raw(found);
+            return found;
+        }
+    }
+    struct entry *entry = set_grown(keyspace, db, hash, key, old, len, found);
+    if (entry != NULL) {
+        entry_mark_raw(entry);
+    }
+    return entry;
+}
+
 struct entry *keyspace_set_deadline(struct keyspace *keyspace, uint32_t db, uint64_t hash,
                                     struct entry *entry, int64_t deadline_ms) {
     if (has_deadline(entry) == (deadline_ms != 0)) {

@@ -75,6 +75,11 @@ struct entry *keyspace_find(const struct keyspace *keyspace, uint32_t db, uint64
 struct entry *keyspace_set_string(struct keyspace *keyspace, uint32_t db, uint64_t hash,
                                   struct bytes key, struct bytes value, int64_t deadline_ms,
                                   struct entry *found);
+/* Makes the string of a key `len` bytes long, not shorter than it is, for the caller to write into at once
+ * (entry_string_data): what is new is zero, deadline and access stay. `found` as above; NULL makes the key. Returns the
+ * entry, marked raw, or NULL. */
+struct entry *keyspace_grow_string(struct keyspace *keyspace, uint32_t db, uint64_t hash,
+                                   struct bytes key, uint32_t len, struct entry *found);
 /* 0 removes the deadline. The entry may move; returns where it is, or NULL for no memory. */
 struct entry *keyspace_set_deadline(struct keyspace *keyspace, uint32_t db, uint64_t hash,
                                     struct entry *entry, int64_t deadline_ms);

@@ -32,6 +32,9 @@ VALUES = [
 FAR = ["100000", "200000", "+100000", "1e5", "abc", "", "0", "-1", "9223372036854775807"]
 FAR_DATES = ["33177117420", "33177117420000", "1", "0", "x", "9223372036854775808"]
 
+FLOATS = ["0", "1.5", "-0.1", "3.0e3", "1e-17", "1e5000", "inf", "nan", "x", "", " 1", "0x10"]
+OFFSETS = ["0", "1", "3", "-1", "-3", "700", "-700", "x", "", "9223372036854775807"]
+
 _key = st.sampled_from(KEYS)
 _value = st.one_of(st.sampled_from(VALUES), st.binary(max_size=80))
 _keys = st.lists(_key, min_size=1, max_size=7)
@@ -40,6 +43,10 @@ _set_option = st.one_of(
     st.sampled_from([("NX",), ("XX",), ("GET",), ("KEEPTTL",), ("get",), ("Nx",), ("FOO",)]),
     st.tuples(st.sampled_from(["EX", "PX", "ex"]), st.sampled_from(FAR)),
     st.tuples(st.sampled_from(["EXAT", "PXAT", "pxat"]), st.sampled_from(FAR_DATES)),
+)
+_lcs_option = st.one_of(
+    st.sampled_from([("LEN",), ("IDX",), ("WITHMATCHLEN",), ("FOO",)]),
+    st.tuples(st.just("MINMATCHLEN"), st.sampled_from(["0", "2", "-1", "x"])),
 )
 _expire_option = st.sampled_from([("NX",), ("XX",), ("GT",), ("LT",), ("gt",), ("FOO",)])
 
@@ -81,6 +88,20 @@ _COMMANDS = [
         st.lists(_expire_option, max_size=2),
     ),
     _command(_name(["TTL", "PTTL"]), _key),
+    _command(_name(["INCRBY", "DECRBY"]), _key, _value),
+    _command("DECR", _key),
+    _command("INCRBYFLOAT", _key, st.sampled_from(FLOATS)),
+    _command(_name(["APPEND", "SETNX", "GETSET"]), _key, _value),
+    _command("SETRANGE", _key, st.sampled_from(OFFSETS), _value),
+    _command(
+        _name(["GETRANGE", "SUBSTR"]), _key, st.sampled_from(OFFSETS), st.sampled_from(OFFSETS)
+    ),
+    _command(_name(["STRLEN", "GETDEL"]), _key),
+    _command("SETEX", _key, st.sampled_from(FAR), _value),
+    _command("PSETEX", _key, st.sampled_from(["900000000", *FAR[3:]]), _value),
+    _command("GETEX", _key, st.lists(st.one_of(_set_option, st.just(("PERSIST",))), max_size=2)),
+    _command("MSETNX", st.lists(st.tuples(_key, _value), min_size=1, max_size=3)),
+    _command("LCS", _key, _key, st.lists(_lcs_option, max_size=3)),
     _command(_name(["DBSIZE", "PING", "FLUSHDB"])),
     _command("SELECT", st.sampled_from(["0", "1", "15", "16", "-1", "x"])),
     _command(_name(["ECHO", "PING"]), _value),

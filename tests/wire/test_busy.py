@@ -28,7 +28,9 @@ def _sleep(connection: Connection, seconds: float) -> threading.Thread:
 def test_others_are_told_and_lose_nothing(own: Callable[..., Server]) -> None:
     server = own("--busy-reply-threshold", "50")
     with server.connect() as holder, connections(server.address, CLIENTS) as clients:
-        assert [client.do("SET", f"k{i}", "v") for i, client in enumerate(clients)] == [OK] * CLIENTS
+        assert [client.do("SET", f"k{i}", "v") for i, client in enumerate(clients)] == [
+            OK
+        ] * CLIENTS
         sleeper = _sleep(holder, 0.8)
         for client in clients:
             client.send(encode("INCR", "n") + encode("GET", "k0"))

@@ -149,6 +149,7 @@ struct world *world_new(uint32_t shard_count) {
     world->now_ms = WORLD_START_MS;
     world->route = true;
     world->domain = (struct domain){
+        .string_bytes_max = 1 << 20,
         .hash_seed = {.a = 0x1234567, .b = 0x89abcdef},
         .keyspaces = world->by_shard,
         .shard_count = shard_count,

@@ -1,0 +1,182 @@
+/* LCS: the longest common subsequence of two strings.
+ *
+ * The classical table of lengths, (n + 1) × (m + 1) numbers, is walked back from its end: where the bytes are equal
+ * one belongs to the subsequence, else the walk goes where the longer rest is. With IDX runs of common bytes are
+ * reported on the way, so from the end to the beginning.
+ */
+#include "cmd/families.h"
+
+struct lcs {
+    struct call *call;
+    struct bytes a, b;
+    uint32_t *lengths;
+    bool wants_len, wants_matches, with_match_len;
+    int64_t min_match_len;
+};
+
+static uint32_t *length_at(const struct lcs *lcs, uint32_t i, uint32_t j) {
+    return &lcs->lengths[(size_t)i * ((size_t)lcs->b.len + 1) + j];
+}
+
+/* ---- Arguments ---------------------------------------------------------------------------------- */
+
+static bool parse_options(struct lcs *lcs) {
+    struct call *call = lcs->call;
+    for (uint32_t i = 3; i < call->argc; i++) {
+        struct bytes word = call->argv[i];
+        if (bytes_is(word, "idx")) {
+            lcs->wants_matches = true;
+        } else if (bytes_is(word, "len")) {
+            lcs->wants_len = true;
+        } else if (bytes_is(word, "withmatchlen")) {
+            lcs->with_match_len = true;
+        } else if (bytes_is(word, "minmatchlen") && i + 1 < call->argc) {
+            if (!call_integer(call, ++i, &lcs->min_match_len)) return false;
+            if (lcs->min_match_len < 0) lcs->min_match_len = 0;
+        } else {
+            call_error_syntax(call);
+            return false;
+        }
+    }
+    if (!lcs->wants_matches || !lcs->wants_len) return true;
+    call_error(call, "ERR If you want both the length and indexes, please just use IDX.");
+    return false;
+}
+
+static bool is_string_or_missing(const struct entry *entry) {
+    return !entry || entry_type(entry) == VALUE_STRING;
+}
+
+static bool read_strings(struct lcs *lcs) {
+    struct key_place places[KEY_GROUP];
+    (void)keyspace_for_group(lcs->call, 1, 1, places);
+    struct entry *a = call_read(lcs->call, &places[0]), *b = call_read(lcs->call, &places[1]);
+    if (!is_string_or_missing(a) || !is_string_or_missing(b)) {
+        call_error(lcs->call, "ERR The specified keys must contain string values");
+        return false;
+    }
+    lcs->a = a ? entry_string(a) : (struct bytes){.at = ""};
+    lcs->b = b ? entry_string(b) : (struct bytes){.at = ""};
+    return true;
+}
+
+/* ---- The table ---------------------------------------------------------------------------------- */
+
+static bool allocate(struct lcs *lcs) {
+    uint64_t cells = ((uint64_t)lcs->a.len + 1) * ((uint64_t)lcs->b.len + 1);
+    if (cells > lcs->call->domain->string_bytes_max / sizeof *lcs->lengths) {
+        call_error(lcs->call, "ERR Insufficient memory, transient memory for LCS exceeds "
+                              "proto-max-bulk-len");
+        return false;
+    }
+    lcs->lengths = mem_alloc(NULL, cells * sizeof *lcs->lengths);
+    if (!lcs->lengths)
+        call_error(lcs->call, "ERR Insufficient memory, failed allocating transient memory for LCS");
+    return lcs->lengths != NULL;
+}
+
+static void fill_row(const struct lcs *lcs, uint32_t i) {
+    const uint32_t *above = length_at(lcs, i - 1, 0);
+    uint32_t *row = length_at(lcs, i, 0);
+    char byte = lcs->a.at[i - 1];
+    row[0] = 0;
+    for (uint32_t j = 1; j <= lcs->b.len; j++) {
+        uint32_t longer = above[j] > row[j - 1] ? above[j] : row[j - 1];
+        row[j] = byte == lcs->b.at[j - 1] ? above[j - 1] + 1 : longer;
+    }
+}
+
+static void fill(const struct lcs *lcs) {
+    memset(lcs->lengths, 0, ((size_t)lcs->b.len + 1) * sizeof *lcs->lengths);
+    for (uint32_t i = 1; i <= lcs->a.len; i++) fill_row(lcs, i);
+}
+
+/* ---- The way back ------------------------------------------------------------------------------- */
+
+struct walk {
+    uint32_t i, j; /* what is left of each string */
+};
+
+/* One step. True: the last bytes were equal, and belong to the subsequence. */
+static bool step_back(const struct lcs *lcs, struct walk *walk) {
+    if (lcs->a.at[walk->i - 1] == lcs->b.at[walk->j - 1]) {
+        walk->i--;
+        walk->j--;
+        return true;
+    }
+    if (*length_at(lcs, walk->i - 1, walk->j) > *length_at(lcs, walk->i, walk->j - 1)) walk->i--;
+    else walk->j--;
+    return false;
+}
+
+static void reply_subsequence(const struct lcs *lcs) {
+    uint32_t len = *length_at(lcs, lcs->a.len, lcs->b.len), left = len;
+    struct walk walk = {lcs->a.len, lcs->b.len};
+    struct blob *text = blob_new(NULL, len);
+    if (!text) {
+        call_error_memory(lcs->call);
+        return;
+    }
+    while (left)
+        if (step_back(lcs, &walk)) text->data[--left] = lcs->a.at[walk.i];
+    reply_bulk(lcs->call->reply, blob_bytes(text));
+    blob_put(text);
+}
+
+static void reply_range(struct reply *reply, uint32_t start, uint32_t len) {
+    reply_array(reply, 2);
+    reply_integer(reply, start);
+    reply_integer(reply, (int64_t)start + len - 1);
+}
+
+static bool reply_match(const struct lcs *lcs, const struct walk *start, uint32_t len) {
+    struct reply *reply = lcs->call->reply;
+    if (len == 0 || len < lcs->min_match_len) return false;
+    reply_array(reply, lcs->with_match_len ? 3 : 2);
+    reply_range(reply, start->i, len);
+    reply_range(reply, start->j, len);
+    if (lcs->with_match_len) reply_integer(reply, len);
+    return true;
+}
+
+/* Runs of bytes that are common and adjacent in both strings, the last one first. */
+static uint64_t reply_matches(const struct lcs *lcs) {
+    uint64_t matches = 0;
+    uint32_t run = 0;
+    struct walk walk = {lcs->a.len, lcs->b.len}, start = walk;
+    while (walk.i > 0 && walk.j > 0) {
+        struct walk before = walk;
+        if (step_back(lcs, &walk)) {
+            run++;
+            start = walk;
+            continue;
+        }
+        matches += reply_match(lcs, &before, run);
+        run = 0;
+    }
+    return matches + reply_match(lcs, &start, run);
+}
+
+static void reply_indexes(const struct lcs *lcs) {
+    struct reply *reply = lcs->call->reply;
+    reply_map(reply, 2);
+    reply_bulk_text(reply, "matches");
+    struct reply_mark mark = reply_defer_begin(reply);
+    reply_defer_array(reply, mark, reply_matches(lcs));
+    reply_bulk_text(reply, "len");
+    reply_integer(reply, *length_at(lcs, lcs->a.len, lcs->b.len));
+}
+
+static void lcs_command(struct call *call) {
+    struct lcs lcs = {.call = call};
+    if (!read_strings(&lcs) || !parse_options(&lcs) || !allocate(&lcs)) return;
+    fill(&lcs);
+    if (lcs.wants_matches) reply_indexes(&lcs);
+    else if (lcs.wants_len) reply_integer(call->reply, *length_at(&lcs, lcs.a.len, lcs.b.len));
+    else reply_subsequence(&lcs);
+    mem_free(NULL, lcs.lengths);
+}
+
+void lcs_bind(void) {
+    command_bind("lcs", lcs_command);
+}
