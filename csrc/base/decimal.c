@@ -1,7 +1,6 @@
 #include "base/decimal.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <locale.h>
 #include <math.h>
 #include <pthread.h>
@@ -21,8 +20,16 @@ static locale_t enter_locale(void) {
     return uselocale(plain_locale);
 }
 
-static bool is_out_of_range(long double value) {
-    return errno == ERANGE && (value == HUGE_VALL || value == -HUGE_VALL || value == 0);
+/* Infinity that the text does not name. */
+static bool is_overflow(const char *text, long double value) {
+    return isinf(value) && !strpbrk(text, "nN");
+}
+
+/* Zero, although there is another digit in front of the exponent. */
+static bool is_underflow(const char *text, long double value) {
+    bool hexadecimal = strpbrk(text, "xX");
+    size_t digits = strcspn(text, hexadecimal ? "pP" : "eE");
+    return value == 0 && strcspn(text, "123456789abcdfABCDF") < digits;
 }
 
 bool decimal_to_long_double(struct bytes text, long double *out) {
@@ -32,9 +39,9 @@ bool decimal_to_long_double(struct bytes text, long double *out) {
     copy[text.len] = 0;
     if (isspace((unsigned char)copy[0])) return false;
     locale_t before = enter_locale();
-    errno = 0;
     long double value = strtold(copy, &end);
-    bool whole = end == copy + text.len && !is_out_of_range(value) && !isnan(value);
+    bool whole = end == copy + text.len && !isnan(value) &&
+                 !is_overflow(copy, value) && !is_underflow(copy, value);
     uselocale(before);
     if (whole) *out = value;
     return whole;
