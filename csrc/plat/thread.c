@@ -32,3 +32,8 @@ void thread_join(pthread_t thread) {
     int error = pthread_join(thread, NULL);
     KRT_ASSERT(error == 0);
 }
+
+void thread_be_patient(void) {
+    struct sched_param none = {0};
+    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none); /* as it is, where it is refused */
+}

@@ -75,6 +75,7 @@ static bool keeper_work(struct keeper *keeper) {
 
 static void *keeper_thread(void *argument) {
     struct keeper *keeper = argument;
+    thread_be_patient();
     for (;;) {
         uint32_t seen = atomic_load_seq_cst(&keeper->bell);
         if (!keeper_work(keeper))

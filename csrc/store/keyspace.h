@@ -50,7 +50,7 @@ struct keyspace {
     struct random_state random;
     int64_t last_now_ms;     /* the latest time a call has seen here (B7) */
     uint64_t deadline_count; /* entries with a deadline, all databases: 0 means no active expiry */
-    uint32_t expire_db;      /* where active expiry goes on */
+    uint32_t expire_db;      /* where the next cycle of active expiry begins */
 };
 
 /* `seed` starts the random draws; `hash_seed` is the one that all hashes given below are made with,

@@ -219,6 +219,30 @@ static void test_scan_sees_what_stays(void **state) {
     fixture_deinit(&fixture);
 }
 
+/* Measured positions are those that a scan of the same table visits, up to the budget. */
+static void test_measured_positions_are_visited(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, 1);
+    for (uint64_t i = 0; i < STABLE; i++) {
+        add_number(&fixture, i);
+    }
+    for (uint64_t wanted = 1; wanted < 3 * STABLE; wanted = wanted * 2 + 1) {
+        struct seen seen = {0};
+        struct scan_budget budget = {.entries = wanted, .positions = 1000};
+        uint64_t end = keyspace_scan_measure(&fixture.keyspace, 0, 0, &budget), cursor = 0;
+        keyspace_scan_fetch(&fixture.keyspace, 0, 0, 1000 - budget.positions);
+        for (uint64_t left = 1000 - budget.positions; left > 0; left--) {
+            cursor = keyspace_scan(&fixture.keyspace, 0, cursor, see, &seen);
+        }
+        assert_int_equal(cursor, end);
+        assert_true(budget.entries == 0 || end == 0);
+        assert_true(seen.visits >= wanted || seen.visits == STABLE);
+        assert_true(seen.visits < wanted + 64);
+    }
+    fixture_deinit(&fixture);
+}
+
 static void test_any_cursor_is_valid(void **state) {
     (void)state;
     struct fixture fixture;
@@ -290,6 +314,7 @@ int main(void) {
         cmocka_unit_test(test_merge_refused),
         cmocka_unit_test(test_scan_of_a_resting_table),
         cmocka_unit_test(test_scan_sees_what_stays),
+        cmocka_unit_test(test_measured_positions_are_visited),
         cmocka_unit_test(test_any_cursor_is_valid),
         cmocka_unit_test(test_random_is_uniform),
         cmocka_unit_test(test_random_of_few),
