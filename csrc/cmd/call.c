@@ -62,6 +62,13 @@ struct entry *call_find(struct call *call, const struct key_place *place) {
     return call_expire(call, place, entry);
 }
 
+struct entry *call_inspect(struct call *call, const struct key_place *place) {
+    struct entry *entry = call_find(call, place);
+    uint64_t *count = entry ? &place->keyspace->stats.hits : &place->keyspace->stats.misses;
+    ++*count;
+    return entry;
+}
+
 struct entry *call_read(struct call *call, const struct key_place *place) {
     struct entry *entry = call_find(call, place);
     if (entry) {
@@ -150,6 +157,28 @@ bool call_int(struct call *call, uint32_t index, const char *text, int64_t *out)
     else
         call_error_integer(call);
     return false;
+}
+
+static void upper_case(char *out, const char *name) {
+    for (; *name; name++)
+        *out++ = *name >= 'a' && *name <= 'z' ? (char)(*name - 32) : *name;
+    *out = '\0';
+}
+
+void call_reply_help(struct call *call, const char *const *lines) {
+    char name[COMMAND_NAME_MAX + 1], title[COMMAND_NAME_MAX + 64];
+    uint64_t count = 0;
+    while (lines[count])
+        count++;
+    upper_case(name, call->command->container->name);
+    (void)snprintf(title, sizeof title,
+                   "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name);
+    reply_array(call->reply, count + 3);
+    reply_simple(call->reply, title);
+    for (uint64_t i = 0; i < count; i++)
+        reply_simple(call->reply, lines[i]);
+    reply_simple(call->reply, "HELP");
+    reply_simple(call->reply, "    Print this help.");
 }
 
 static void reply_unknown_subcommand(struct reply *reply, const struct bytes *argv) {
