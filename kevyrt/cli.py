@@ -82,7 +82,7 @@ def _configure(settings: list[tuple[str, str]]) -> _ConfiguredServer:
     server = _ConfiguredServer(settings)
     if folder := server.setting("dir"):
         os.chdir(folder)
-    _set_up_log(server.setting("logfile"), server.setting("loglevel"))
+    _set_up_log(server)
     wanted = int(server.setting("maxclients"))
     allowed = _allowed_clients(wanted, int(server.setting("threads")))
     if allowed == wanted:
@@ -133,11 +133,14 @@ class _Formatter(logging.Formatter):
         return f"{os.getpid()}:M {when}.{int(record.msecs):03d} {mark} {record.getMessage()}"
 
 
-def _set_up_log(logfile: str, level: str) -> None:
+def _set_up_log(server: _ConfiguredServer) -> None:
+    logfile = server.setting("logfile")
     handler = logging.FileHandler(logfile) if logfile else logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Formatter())
+    # Asked for each line, since CONFIG SET may change it.
+    handler.addFilter(lambda record: record.levelno >= _LEVELS[server.setting("loglevel")])
     _log.LOGGER.handlers[:] = [handler]
-    _log.LOGGER.setLevel(_LEVELS[level])
+    _log.LOGGER.setLevel(min(_LEVELS.values()))
     _log.LOGGER.propagate = False
 
 

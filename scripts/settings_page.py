@@ -23,7 +23,9 @@ Written by `scripts/settings_page.py` from `csrc/server/settings.def`; do not ed
 
 Settings have Redis 7.4's names and forms. They are options of `kevyrt-server` (`--maxclients 100`),
 lines of its configuration file, and arguments of `kevyrt.Server` with `_` for `-`
-(`maxclients=100`). `CONFIG GET` shows them.
+(`maxclients=100`). `CONFIG GET` shows them, and `CONFIG SET` changes those that say so while the
+server runs: several at once, all of them or none. Where it says protected,
+`enable-protected-configs` must allow it.
 
 - **ours**: takes effect.
 - **accepted**: kept and shown; nothing here depends on it.
@@ -60,6 +62,7 @@ class Setting:
     arguments: tuple[str, ...]
     default: str
     effect: str
+    when: str
     note: str
 
 
@@ -72,7 +75,7 @@ _ITEM = re.compile(
     r"/\* (?P<group>[A-Z]\w*) \*/|"
     rf"SETTING\(\s*\w+,\s*(?P<name>{_STRING}),\s*(?P<alias>NULL|{_STRING}),\s*"
     rf"(?P<kind>\w+)(?:\((?P<arguments>[^)]*)\))?,\s*(?P<default>{_STRING}),\s*"
-    rf"(?P<effect>\w+),\s*(?P<note>{_STRING})\)"
+    rf"(?P<effect>\w+),\s*(?P<when>\w+),\s*(?P<note>{_STRING})\)"
 )
 
 
@@ -92,6 +95,7 @@ def settings() -> Iterator[Setting]:
             arguments=tuple(part.strip() for part in arguments.split(",") if part),
             default=_text(match["default"]),
             effect=match["effect"].lower(),
+            when=match["when"].lower(),
             note=_text(match["note"]),
         )
 
@@ -112,7 +116,8 @@ def _form(setting: Setting) -> str:
 def _row(setting: Setting) -> str:
     name = f"`{setting.name}`" + (f" (`{setting.alias}`)" if setting.alias else "")
     default = f"`{setting.default}`" if setting.default else ""
-    cells = (name, _form(setting), default, setting.effect, setting.note)
+    at_run_time = {"run": "yes", "start": "", "protected": "protected"}[setting.when]
+    cells = (name, _form(setting), default, setting.effect, at_run_time, setting.note)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 
@@ -122,8 +127,8 @@ def page() -> str:
     for setting in settings():
         if setting.group != group:
             group = setting.group
-            text += f"\n## {group}\n\n| setting | form | default | effect | |\n"
-            text += "| --- | --- | --- | --- | --- |\n"
+            text += f"\n## {group}\n\n| setting | form | default | effect | CONFIG SET | |\n"
+            text += "| --- | --- | --- | --- | --- | --- |\n"
         text += _row(setting)
     return text
 

@@ -62,13 +62,6 @@ struct entry *call_find(struct call *call, const struct key_place *place) {
     return call_expire(call, place, entry);
 }
 
-struct entry *call_inspect(struct call *call, const struct key_place *place) {
-    struct entry *entry = call_find(call, place);
-    uint64_t *count = entry ? &place->keyspace->stats.hits : &place->keyspace->stats.misses;
-    ++*count;
-    return entry;
-}
-
 struct entry *call_read(struct call *call, const struct key_place *place) {
     struct entry *entry = call_find(call, place);
     if (entry) {
@@ -159,35 +152,30 @@ bool call_int(struct call *call, uint32_t index, const char *text, int64_t *out)
     return false;
 }
 
-static void upper_case(char *out, const char *name) {
-    for (; *name; name++)
-        *out++ = *name >= 'a' && *name <= 'z' ? (char)(*name - 32) : *name;
-    *out = '\0';
+static void name_to_upper(char upper[COMMAND_NAME_MAX + 1], struct bytes name) {
+    uint32_t len = name.len < COMMAND_NAME_MAX ? name.len : COMMAND_NAME_MAX;
+    for (uint32_t i = 0; i < len; i++)
+        upper[i] = (char)(name.at[i] >= 'a' && name.at[i] <= 'z' ? name.at[i] - 32 : name.at[i]);
+    upper[len] = 0;
 }
 
 void call_reply_help(struct call *call, const char *const *lines) {
-    char name[COMMAND_NAME_MAX + 1], title[COMMAND_NAME_MAX + 64];
-    uint64_t count = 0;
-    while (lines[count])
-        count++;
-    upper_case(name, call->command->container->name);
-    (void)snprintf(title, sizeof title,
+    char name[COMMAND_NAME_MAX + 1], head[2 * COMMAND_NAME_MAX + 64];
+    uint64_t count = 3;
+    for (const char *const *line = lines; *line; line++) count++;
+    name_to_upper(name, call->argv[0]);
+    (void)snprintf(head, sizeof head,
                    "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name);
-    reply_array(call->reply, count + 3);
-    reply_simple(call->reply, title);
-    for (uint64_t i = 0; i < count; i++)
-        reply_simple(call->reply, lines[i]);
+    reply_array(call->reply, count);
+    reply_simple(call->reply, head);
+    for (const char *const *line = lines; *line; line++) reply_simple(call->reply, *line);
     reply_simple(call->reply, "HELP");
-    reply_simple(call->reply, "    Print this help.");
+    reply_simple(call->reply, "    Prints this help.");
 }
 
 static void reply_unknown_subcommand(struct reply *reply, const struct bytes *argv) {
     char name[COMMAND_NAME_MAX + 1];
-    uint32_t len = argv[0].len < COMMAND_NAME_MAX ? argv[0].len : COMMAND_NAME_MAX;
-    for (uint32_t i = 0; i < len; i++)
-        name[i] = (char)(argv[0].at[i] >= 'a' && argv[0].at[i] <= 'z' ? argv[0].at[i] - 32
-                                                                       : argv[0].at[i]);
-    name[len] = 0;
+    name_to_upper(name, argv[0]);
     reply_error_format(reply, "ERR unknown subcommand '%.*s'. Try %s HELP.",
                        (int)(argv[1].len < UNKNOWN_ECHO_MAX ? argv[1].len : UNKNOWN_ECHO_MAX),
                        argv[1].at, name);

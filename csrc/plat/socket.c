@@ -168,6 +168,10 @@ int socket_listen_unix(const char *path, unsigned mode, int backlog) {
 
 /* --- connected sockets ----------------------------------------------------------------------- */
 
+int socket_listen_again(int listener, int backlog) {
+    return listen(listener, backlog) == 0 ? 0 : -errno;
+}
+
 int socket_accept(int listener) {
     int fd;
     do {

@@ -18,6 +18,8 @@ struct socket_address_text {
 int socket_listen_tcp(const char *host, uint16_t port, int backlog, uint16_t *bound_port);
 /* `mode` 0 leaves the permissions to the umask. A stale socket file is replaced. */
 int socket_listen_unix(const char *path, unsigned mode, int backlog);
+/* Of a listening socket that was shut down. 0 or a negative errno value. */
+int socket_listen_again(int listener, int backlog);
 int socket_accept(int listener);
 /* One try each; bytes moved, 0 at end of file (receive), -EAGAIN when it would block. Never a
  * signal. */

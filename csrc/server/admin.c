@@ -1,7 +1,8 @@
 #include "server/admin.h"
 
-#include "cmd/call.h"
+#include "plat/socket.h"
 #include "server/server.h"
+#include "shard/client.h"
 
 static struct kevyrt_server *server_of(struct call *call) {
     return call->domain->server_context;
@@ -36,6 +37,28 @@ static void shutdown_command(struct call *call) {
             call->client->close_after_reply = true;
         server_request_shutdown(server_of(call));
     }
+}
+
+/* ---- Who may ---------------------------------------------------------------------------------- */
+
+/* In process, over a Unix socket, or from the two addresses that Redis takes for local. */
+static bool is_local(const struct client *client) {
+    if (!client || client->session || socket_is_unix(client->card->fd))
+        return true;
+    const char *peer = client->card->peer.text;
+    return strncmp(peer, "127.0.0.1:", 10) == 0 || strncmp(peer, "[::1]:", 6) == 0;
+}
+
+bool admin_allows(struct call *call, enum setting_id id) {
+    switch ((enum config_allowed)config_number(&server_of(call)->config, id)) {
+    case CONFIG_ALLOWED_YES:
+        return true;
+    case CONFIG_ALLOWED_LOCAL:
+        return is_local(call->client);
+    case CONFIG_ALLOWED_NO:
+        return false;
+    }
+    return false;
 }
 
 void server_commands_bind(void) {

@@ -34,12 +34,13 @@ enum {
 #define REPLICA KIND_REPLICA
 
 static const struct setting settings[SETTING_COUNT] = {
-#define SETTING(id, name_, alias_, type, initial_, effect_, note_) \
+#define SETTING(id, name_, alias_, type, initial_, effect_, when_, note_) \
     [SETTING_##id] = {.name = name_,                               \
                       .alias = alias_,                             \
                       .initial = initial_,                         \
                       .note = note_,                               \
                       .effect = EFFECT_##effect_,                  \
+                      .when = WHEN_##when_,                        \
                       .kind = type},
 #include "server/settings.def"
 #undef SETTING
@@ -140,57 +141,112 @@ static enum kevyrt_status refuse_name(const char *name, struct kevyrt_error *err
     return fail(error, KEVYRT_BAD_CONFIG, "unknown setting '%.100s'", name);
 }
 
-static enum kevyrt_status store(struct config *config, enum setting_id id,
-                                const struct value *value, struct kevyrt_error *error) {
-    size_t size = strlen(value->text) + 1;
-    char *text = NULL;
-    if (strcmp(value->text, settings[id].initial) != 0) {
-        text = mem_alloc(NULL, size);
-        if (!text)
-            return fail(error, KEVYRT_NO_MEMORY, "out of memory");
-        memcpy(text, value->text, size);
+/* The classes of buffer limits that a value does not name keep what they have. */
+static bool parse(const struct setting *setting, const char *before, const char *given,
+                  struct value *out) {
+    char both[2 * CONFIG_VALUE_MAX];
+    if (!value_parse(setting, given, out))
+        return false;
+    if (setting->kind != KIND_BUFFER_LIMITS)
+        return true;
+    snprintf(both, sizeof both, "%s %s", before, given);
+    return value_parse(setting, both, out);
+}
+
+/* False, with the reason: not this value. */
+static bool judge(const struct setting *setting, const char *before, const char *given,
+                  struct value *out, char reason[CONFIG_REASON_MAX]) {
+    if (!parse(setting, before, given, out)) {
+        snprintf(reason, CONFIG_REASON_MAX, "%s", out->error);
+        return false;
     }
-    mem_free(NULL, config->texts[id]);
-    config->texts[id] = text;
-    config->numbers[id] = value->number;
+    if (setting->effect != EFFECT_REFUSED || strcmp(out->text, setting->initial) == 0)
+        return true;
+    snprintf(reason, CONFIG_REASON_MAX, "%s %.60s is not supported yet: %s", setting->name,
+             out->text, setting->note);
+    return false;
+}
+
+static enum kevyrt_status keep(struct config_change *change, const struct setting *setting,
+                               const struct value *value) {
+    size_t size = strlen(value->text) + 1;
+    change->number = value->number;
+    if (strcmp(value->text, setting->initial) == 0)
+        return KEVYRT_OK;
+    change->text = mem_alloc(NULL, size);
+    if (!change->text)
+        return KEVYRT_NO_MEMORY;
+    memcpy(change->text, value->text, size);
     return KEVYRT_OK;
 }
 
-static enum kevyrt_status check(const char *name, const char *given, enum setting_id *id,
-                                struct value *value, struct kevyrt_error *error) {
-    *id = config_find(name);
-    if (*id == SETTING_COUNT)
-        return refuse_name(name, error);
-    const struct setting *setting = &settings[*id];
-    if (!value_parse(setting, given, value))
-        return fail(error, KEVYRT_BAD_CONFIG, "invalid value '%.60s' for '%s': %s", given,
-                    setting->name, value->error);
-    if (setting->effect == EFFECT_REFUSED && strcmp(value->text, setting->initial) != 0)
-        return fail(error, KEVYRT_BAD_CONFIG, "%s %.60s is not supported yet: %s", setting->name,
-                    value->text, setting->note);
-    return KEVYRT_OK;
+enum kevyrt_status config_change_make(struct config_change *change, const struct config *config,
+                                      enum setting_id id, const char *given,
+                                      char reason[CONFIG_REASON_MAX]) {
+    struct value value;
+    const struct setting *setting = &settings[id];
+    *change = (struct config_change){.id = id};
+    if (!judge(setting, config_text(config, id), given, &value, reason))
+        return KEVYRT_BAD_CONFIG;
+    if (setting->effect == EFFECT_IGNORED && strcmp(value.text, setting->initial) != 0) {
+        log_line(LOG_WARNING, "Setting '%s %.100s' is ignored%s%s", setting->name, value.text,
+                 *setting->note ? ": " : "", setting->note);
+        change->id = SETTING_COUNT;
+        return KEVYRT_OK;
+    }
+    snprintf(reason, CONFIG_REASON_MAX, "out of memory");
+    return keep(change, setting, &value);
+}
+
+void config_change_swap(struct config_change *change, struct config *config) {
+    if (change->id == SETTING_COUNT)
+        return;
+    char *text = config->texts[change->id];
+    int64_t number = config->numbers[change->id];
+    config->texts[change->id] = change->text;
+    config->numbers[change->id] = change->number;
+    change->text = text;
+    change->number = number;
+}
+
+void config_change_free(struct config_change *change) {
+    mem_free(NULL, change->text);
+    change->text = NULL;
+}
+
+/* ---- One setting ----------------------------------------------------------------------------- */
+
+static enum kevyrt_status refuse_value(const struct setting *setting, const char *given,
+                                       enum kevyrt_status status, const char *reason,
+                                       struct kevyrt_error *error) {
+    return fail(error, status, "invalid value '%.60s' for '%s': %.300s", given, setting->name,
+                reason);
 }
 
 enum kevyrt_status config_check(const char *name, const char *given, struct kevyrt_error *error) {
     struct value value;
-    enum setting_id id;
-    return check(name, given, &id, &value, error);
+    char reason[CONFIG_REASON_MAX];
+    enum setting_id id = config_find(name);
+    if (id == SETTING_COUNT)
+        return refuse_name(name, error);
+    if (!judge(&settings[id], settings[id].initial, given, &value, reason))
+        return refuse_value(&settings[id], given, KEVYRT_BAD_CONFIG, reason, error);
+    return KEVYRT_OK;
 }
 
 enum kevyrt_status config_set(struct config *config, const char *name, const char *given,
                               struct kevyrt_error *error) {
-    struct value value;
-    enum setting_id id;
-    enum kevyrt_status status = check(name, given, &id, &value, error);
+    struct config_change change;
+    char reason[CONFIG_REASON_MAX];
+    enum setting_id id = config_find(name);
+    if (id == SETTING_COUNT)
+        return refuse_name(name, error);
+    enum kevyrt_status status = config_change_make(&change, config, id, given, reason);
     if (status != KEVYRT_OK)
-        return status;
-    const struct setting *setting = &settings[id];
-    if (setting->effect == EFFECT_IGNORED && strcmp(value.text, setting->initial) != 0) {
-        log_line(LOG_WARNING, "Setting '%s %.100s' is ignored%s%s", setting->name, value.text,
-                 *setting->note ? ": " : "", setting->note);
-        return KEVYRT_OK;
-    }
-    return store(config, id, &value, error);
+        return refuse_value(&settings[id], given, status, reason, error);
+    config_change_swap(&change, config);
+    config_change_free(&change);
+    return KEVYRT_OK;
 }
 
 /* ---- For the shards -------------------------------------------------------------------------- */

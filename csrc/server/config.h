@@ -20,7 +20,7 @@
 enum { CONFIG_VALUE_MAX = 4096, CONFIG_ADDRESSES_MAX = 16 };
 
 enum setting_id {
-#define SETTING(id, name, alias, type, initial, effect, note) SETTING_##id,
+#define SETTING(id, name, alias, type, initial, effect, when, note) SETTING_##id,
 #include "server/settings.def"
 #undef SETTING
     SETTING_COUNT
@@ -46,6 +46,7 @@ enum setting_kind {
 };
 
 enum setting_effect { EFFECT_OURS, EFFECT_ACCEPTED, EFFECT_IGNORED, EFFECT_REFUSED };
+enum setting_when { WHEN_RUN, WHEN_START, WHEN_PROTECTED };
 
 struct setting {
     const char *name, *alias; /* lower case; alias NULL: none */
@@ -54,6 +55,7 @@ struct setting {
     const char *words;   /* KIND_ENUM, KIND_FLAGS: separated by blanks */
     const char *initial; /* canonical */
     enum setting_effect effect;
+    enum setting_when when;
     const char *note;
 };
 
@@ -73,6 +75,26 @@ enum kevyrt_status config_check(const char *name, const char *value, struct kevy
  * log. */
 enum kevyrt_status config_set(struct config *config, const char *name, const char *value,
                               struct kevyrt_error *error);
+
+/* ---- Several settings, all or nothing -------------------------------------------------------- */
+
+enum { CONFIG_REASON_MAX = 512 };
+
+/* A checked value on its way into the configuration, or, once it is in force, the one before it. */
+struct config_change {
+    enum setting_id id; /* SETTING_COUNT: the value does nothing here */
+    char *text;         /* NULL: the default */
+    int64_t number;
+};
+
+/* KEVYRT_OK, and the change is the caller's to free; or KEVYRT_BAD_CONFIG or KEVYRT_NO_MEMORY with the
+ * reason in Redis's words. What a value of several parts does not name stays as it is. */
+enum kevyrt_status config_change_make(struct config_change *change, const struct config *config,
+                                      enum setting_id id, const char *value,
+                                      char reason[CONFIG_REASON_MAX]);
+/* Puts it in force; once more takes it back. Cannot fail. */
+void config_change_swap(struct config_change *change, struct config *config);
+void config_change_free(struct config_change *change);
 
 /* The value as CONFIG GET shows it, cut to `capacity`; false: no such setting. */
 bool config_get(const struct config *config, const char *name, char *out, size_t capacity);
@@ -95,7 +117,7 @@ enum setting_id config_find(const char *name);
 /* ---- Typed ----------------------------------------------------------------------------------- */
 
 enum config_io { CONFIG_IO_AUTO, CONFIG_IO_URING, CONFIG_IO_EPOLL };
-enum config_debug { CONFIG_DEBUG_NO, CONFIG_DEBUG_YES, CONFIG_DEBUG_LOCAL };
+enum config_allowed { CONFIG_ALLOWED_NO, CONFIG_ALLOWED_YES, CONFIG_ALLOWED_LOCAL };
 
 static inline int64_t config_number(const struct config *config, enum setting_id id) {
     return config->numbers[id];
@@ -119,10 +141,6 @@ static inline int config_backlog(const struct config *config) {
 static inline enum config_io config_io(const struct config *config) {
     return (enum config_io)config_number(config, SETTING_IO);
 }
-static inline enum config_debug config_debug_command(const struct config *config) {
-    return (enum config_debug)config_number(config, SETTING_ENABLE_DEBUG_COMMAND);
-}
-
 /* Fills everything but `reactor`, which is decided by probing at start. The password lives in
- * `config`. */
+ * `config`. At run time only what CONFIG SET takes differs from what is there. */
 void config_fabric_settings(const struct config *config, struct fabric_settings *out);

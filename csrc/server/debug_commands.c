@@ -3,36 +3,10 @@
 
 #include "cmd/call.h"
 #include "plat/clock.h"
-#include "plat/socket.h"
 #include "server/admin.h"
-#include "server/server.h"
 #include "shard/shard.h"
 
 enum { DEBUG_SLEEP_SECONDS_MAX = 3600 };
-
-static struct kevyrt_server *server_of(struct call *call) {
-    return call->domain->server_context;
-}
-
-/* In process, over a Unix socket, or from the two addresses that Redis takes for local. */
-static bool is_local(const struct client *client) {
-    if (!client || client->session || socket_is_unix(client->card->fd))
-        return true;
-    const char *peer = client->card->peer.text;
-    return strncmp(peer, "127.0.0.1:", 10) == 0 || strncmp(peer, "[::1]:", 6) == 0;
-}
-
-static bool debug_is_allowed(struct call *call) {
-    switch (config_debug_command(&server_of(call)->config)) {
-    case CONFIG_DEBUG_YES:
-        return true;
-    case CONFIG_DEBUG_LOCAL:
-        return is_local(call->client);
-    case CONFIG_DEBUG_NO:
-        return false;
-    }
-    return false;
-}
 
 /* Keeps every place, as a command that takes that long would. */
 static void debug_sleep(struct call *call) {
@@ -45,7 +19,7 @@ static void debug_sleep(struct call *call) {
 }
 
 static void debug_command(struct call *call) {
-    if (!debug_is_allowed(call)) {
+    if (!admin_allows(call, SETTING_ENABLE_DEBUG_COMMAND)) {
         call_error(call, "ERR DEBUG command not allowed. If the enable-debug-command option is set "
                          "to \"local\", you can run it from a local connection, otherwise you need "
                          "to set this option in the configuration file, and then restart the "

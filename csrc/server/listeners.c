@@ -130,6 +130,66 @@ enum kevyrt_status listeners_open(struct kevyrt_server *server, int *out, uint32
     return status;
 }
 
+/* ---- At run time ----------------------------------------------------------------------------- */
+
+/* An address can be bound anew while the old socket has it, if that does not listen. */
+static void set_listening(struct kevyrt_server *server, const int *listeners, uint32_t count,
+                          bool listening) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (socket_is_unix(listeners[i]))
+            continue;
+        if (listening)
+            (void)socket_listen_again(listeners[i], config_backlog(&server->config));
+        else
+            socket_shutdown(listeners[i]);
+    }
+}
+
+static enum kevyrt_status reopen_tcp(struct kevyrt_server *server, const int *old,
+                                     uint32_t old_count, int *out, uint32_t *count,
+                                     struct kevyrt_error *error) {
+    struct kevyrt_error why = {0};
+    enum kevyrt_status status = listen_tcp(server, out, count, &why);
+    if (status != KEVYRT_OK && why.number == EADDRINUSE) {
+        set_listening(server, old, old_count, false);
+        status = listen_tcp(server, out, count, &why);
+        if (status != KEVYRT_OK)
+            set_listening(server, old, old_count, true);
+    }
+    if (status != KEVYRT_OK)
+        *error = why;
+    return status;
+}
+
+enum kevyrt_status listeners_reopen(struct kevyrt_server *server, const int *old,
+                                    uint32_t old_count, int *out, uint32_t *count,
+                                    struct kevyrt_error *error) {
+    uint16_t port = server->port;
+    char host[HOST_MAX];
+    memcpy(host, server->host, sizeof host);
+    *count = 0;
+    enum kevyrt_status status = reopen_tcp(server, old, old_count, out, count, error);
+    if (status != KEVYRT_OK) {
+        server->port = port;
+        memcpy(server->host, host, sizeof host);
+        return status;
+    }
+    for (uint32_t i = 0; i < old_count; i++)
+        if (socket_is_unix(old[i]))
+            out[(*count)++] = old[i];
+    return KEVYRT_OK;
+}
+
+void listeners_give_up(const int *old, uint32_t old_count, const int *listeners, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        bool kept = false;
+        for (uint32_t k = 0; k < old_count; k++)
+            kept = kept || old[k] == listeners[i];
+        if (!kept)
+            socket_close(listeners[i]);
+    }
+}
+
 void listeners_close(struct kevyrt_server *server, const int *listeners, uint32_t count) {
     forget_listeners(server, listeners, &count);
     listeners_remove_files(server);

@@ -10,8 +10,9 @@
 #include "server/keeper.h"
 #include "server/kevyrt.h"
 #include "shard/fabric.h"
+#include "shard/message.h"
 
-enum { LISTENERS_MAX = 32, HOST_MAX = 256 };
+enum { HOST_MAX = 256 };
 
 enum server_state { SERVER_STOPPED, SERVER_RUNNING, SERVER_STOPPING };
 
@@ -51,6 +52,13 @@ void server_request_shutdown(struct kevyrt_server *server);
 /* ---- listeners.c: what `port`, `bind` and `unixsocket` say. All or nothing. ------------------ */
 enum kevyrt_status listeners_open(struct kevyrt_server *server, int *out, uint32_t *count,
                                   struct kevyrt_error *error);
+/* With all batons held: opens what the configuration now says of TCP in place of `old`, which the server
+ * listens on; what goes on (the Unix socket) is in `out` as well. Nothing has changed if it fails. */
+enum kevyrt_status listeners_reopen(struct kevyrt_server *server, const int *old,
+                                    uint32_t old_count, int *out, uint32_t *count,
+                                    struct kevyrt_error *error);
+/* Of listeners_reopen's listeners closes those that are not among the old ones. */
+void listeners_give_up(const int *old, uint32_t old_count, const int *listeners, uint32_t count);
 void listeners_close(struct kevyrt_server *server, const int *listeners, uint32_t count);
 /* Removes the Unix socket's file. */
 void listeners_remove_files(struct kevyrt_server *server);

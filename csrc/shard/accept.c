@@ -3,6 +3,8 @@
  * One listener, because a listener per shard balances badly and resets what waits in its queue at a
  * restart. A connection counts for its shard from the moment it is dealt, so that a burst spreads.
  */
+#include "plat/descriptors.h"
+#include "plat/errors.h"
 #include "plat/socket.h"
 #include "shard/shard.h"
 
@@ -52,10 +54,9 @@ static bool is_remote(int fd) {
            strncmp(peer.text, "[::ffff:127.", 12) != 0;
 }
 
-static bool is_protected_from(const struct fabric *fabric, int fd) {
+static bool is_protected_from(struct fabric *fabric, int fd) {
     const struct fabric_settings *settings = &fabric->settings;
-    bool open = !settings->password || !*settings->password;
-    return settings->protected_mode && open && is_remote(fd);
+    return settings->protected_mode && !fabric_has_password(fabric) && is_remote(fd);
 }
 
 static void deal(struct shard *shard, int fd, struct shard *target) {
@@ -97,6 +98,43 @@ static void deal_all(struct shard *shard, struct shard *target) {
 
 void accept_deal(struct shard *shard) {
     deal_all(shard, NULL);
+}
+
+static bool contains(const int *fds, uint32_t count, int fd) {
+    for (uint32_t i = 0; i < count; i++)
+        if (fds[i] == fd) return true;
+    return false;
+}
+
+static void stop_listening(struct shard *shard, int fd) {
+    reactor_unlisten(shard->io.reactor, fd);
+    descriptor_forget(fd);
+    socket_close(fd);
+}
+
+static void start_listening(struct shard *shard, int fd) {
+    int result = reactor_listen(shard->io.reactor, fd);
+    if (result < 0) log_line(LOG_WARNING, "Cannot accept clients: %s", system_error_text(result));
+}
+
+void accept_change_listeners(struct shard *shard, const int *listeners, uint32_t count) {
+    struct fabric *fabric = shard->fabric;
+    for (uint32_t i = 0; i < fabric->listener_count; i++)
+        if (!contains(listeners, count, fabric->listeners[i]))
+            stop_listening(shard, fabric->listeners[i]);
+    for (uint32_t i = 0; i < count; i++)
+        if (!contains(fabric->listeners, fabric->listener_count, listeners[i]))
+            start_listening(shard, listeners[i]);
+    memcpy(fabric->listeners, listeners, count * sizeof *listeners);
+    fabric->listener_count = count;
+}
+
+void accept_discard_listeners(struct fabric *fabric, const int *listeners, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (contains(fabric->listeners, fabric->listener_count, listeners[i])) continue;
+        descriptor_forget(listeners[i]);
+        socket_close(listeners[i]);
+    }
 }
 
 void accept_keep(struct shard *shard) {

@@ -19,7 +19,6 @@ bool client_init(struct client *client, struct fabric *fabric, int fd, uint32_t 
     atomic_store_relaxed(&card->proto, 2);
     describe_peer(card, fd);
     registry_add(&fabric->registry, card);
-    const char *password = fabric->settings.password;
     bool session = fd < 0; /* whoever is in the process already has the data */
     *client = (struct client){
         .fabric = fabric,
@@ -27,7 +26,7 @@ bool client_init(struct client *client, struct fabric *fabric, int fd, uint32_t 
         .proto = session ? 3 : 2,
         .session = session,
         .call_flags = session ? 0 : CALL_MAY_PAUSE,
-        .authenticated = session || !password || !*password,
+        .authenticated = session || !fabric_has_password(fabric),
     };
     return true;
 }

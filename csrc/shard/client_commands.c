@@ -23,17 +23,19 @@ static bool secrets_equal(const char *secret, struct bytes given) {
     return difference == 0;
 }
 
-static bool has_password(const struct client *client) {
-    const char *password = client->fabric->settings.password;
-    return password && *password;
+/* CONFIG SET may change it while a thread without its place serves AUTH. */
+static bool password_is(struct fabric *fabric, struct bytes given) {
+    pthread_mutex_lock(&fabric->registry.lock);
+    bool right = secrets_equal(fabric->settings.password, given);
+    pthread_mutex_unlock(&fabric->registry.lock);
+    return right;
 }
 
 /* The only user is `default`. Replies the error and returns false if it may not. */
 static bool authenticate(struct call *call, struct bytes user, struct bytes password) {
     struct client *client = call->client;
     bool right = bytes_equal(user, BYTES_LITERAL("default")) &&
-                 (!has_password(client) ||
-                  secrets_equal(client->fabric->settings.password, password));
+                 (!fabric_has_password(client->fabric) || password_is(client->fabric, password));
     if (!right) {
         call_error(call, "WRONGPASS invalid username-password pair or user is disabled.");
         return false;
@@ -49,7 +51,7 @@ static void auth_command(struct call *call) {
         call_error_syntax(call);
         return;
     }
-    if (call->argc == 2 && !has_password(client)) {
+    if (call->argc == 2 && !fabric_has_password(client->fabric)) {
         call_error(call, "ERR AUTH <password> called without any password configured for the "
                          "default user. Are you sure your configuration is correct?");
         return;

@@ -180,8 +180,58 @@ static void end_threads(struct fabric *fabric, uint32_t first) {
         thread_join(fabric->shards[i]->thread);
 }
 
+/* ---- At run time --------------------------------------------------------------------------------- */
+
+bool fabric_has_password(struct fabric *fabric) {
+    pthread_mutex_lock(&fabric->registry.lock);
+    bool has = *fabric->settings.password != 0;
+    pthread_mutex_unlock(&fabric->registry.lock);
+    return has;
+}
+
+/* What is fixed at the start stays, whatever the configuration says by now. */
+static struct fabric_settings merge(const struct fabric_settings *before,
+                                    const struct fabric_settings *after) {
+    struct fabric_settings merged = *after;
+    merged.shard_count = before->shard_count;
+    merged.database_count = before->database_count;
+    merged.reactor = before->reactor;
+    merged.borrow = before->borrow;
+    merged.ring_entries = before->ring_entries;
+    merged.buffer_count = before->buffer_count;
+    merged.buffer_bytes = before->buffer_bytes;
+    merged.stream_entries = before->stream_entries;
+    return merged;
+}
+
+void fabric_apply_settings(struct fabric *fabric, const struct fabric_settings *settings) {
+    struct fabric_settings merged = merge(&fabric->settings, settings);
+    pthread_mutex_lock(&fabric->registry.lock);
+    fabric->settings = merged;
+    pthread_mutex_unlock(&fabric->registry.lock);
+    fabric->domain.string_bytes_max = merged.parser.max_bulk_bytes;
+    /* Who sleeps without a deadline may have periodic work now. */
+    for (uint32_t i = 0; i < merged.shard_count; i++) inbox_wake(&fabric->shards[i]->inbox);
+}
+
+bool fabric_change_listeners(struct fabric *fabric, const int *listeners, uint32_t count) {
+    struct listen_message *message = mem_alloc(NULL, sizeof *message);
+    if (!message) return false;
+    *message = (struct listen_message){.head.kind = MESSAGE_LISTEN, .count = count};
+    KRT_ASSERT(count <= LISTENERS_MAX);
+    for (uint32_t i = 0; i < count; i++) message->listeners[i] = listeners[i];
+    if (!message_push(fabric->shards[0], 0, &message->head)) {
+        mem_free(NULL, message);
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) descriptor_note(listeners[i]);
+    return true;
+}
+
+/* ---- Start ---------------------------------------------------------------------------------------- */
+
 static int keep_listeners(struct fabric *fabric, const int *listeners, uint32_t count) {
-    fabric->listeners = mem_calloc(NULL, (count + 1) * sizeof *listeners);
+    fabric->listeners = mem_calloc(NULL, LISTENERS_MAX * sizeof *listeners);
     if (!fabric->listeners) return -ENOMEM;
     for (uint32_t i = 0; i < count; i++) fabric->listeners[i] = listeners[i];
     fabric->listener_count = count;

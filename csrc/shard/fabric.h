@@ -34,7 +34,7 @@ struct fabric_settings {
     uint32_t idle_timeout_s;  /* 0: never */
     uint64_t busy_ms;         /* how long a shard thread waits for its place before it answers -BUSY; 0: for ever */
     uint32_t tcp_keepalive_s; /* 0: off */
-    const char *password;     /* NULL or "": none; lives as long as the fabric */
+    const char *password;     /* "": none; read under the registry's lock */
     bool latency_tracking;    /* the time of commands is counted by its length too */
     bool protected_mode;      /* refuses remote peers while there is no password and no explicit bind */
     struct parser_limits parser, parser_unauthenticated;
@@ -52,7 +52,7 @@ struct fabric {
     struct registry registry;
     struct effect_sink sink; /* what effects go to; `wanted` changes under all batons */
     const struct command *get_command, *set_command; /* rows of the in-process fast path */
-    int *listeners;          /* listening fds, accepted on shard 0 */
+    int *listeners;          /* listening fds, accepted on shard 0; with its baton */
     uint32_t listener_count;
     atomic_u64 connections_received, connections_rejected; /* writer shard 0, relaxed; statistics */
 };
@@ -70,6 +70,13 @@ void fabric_close_in_child(struct fabric *fabric);
 
 /* Passes a connected fd to the shard with the fewest connections. 0 or a negative errno value. */
 int fabric_adopt(struct fabric *fabric, int fd);
+
+/* CONFIG SET, with all batons held: what `settings` says of things that may change at run time. */
+void fabric_apply_settings(struct fabric *fabric, const struct fabric_settings *settings);
+/* With all batons held: from the next turn of shard 0 on these are the listeners, and those that are not among
+ * them are closed. The new ones are the fabric's if it succeeds. False: no memory. */
+bool fabric_change_listeners(struct fabric *fabric, const int *listeners, uint32_t count);
+bool fabric_has_password(struct fabric *fabric);
 
 static inline uint64_t fabric_all(const struct fabric *fabric) {
     return fabric->settings.shard_count == 64 ? UINT64_MAX

@@ -201,9 +201,15 @@ static void adopt(struct shard *shard, struct adopt_message *message) {
     mem_free(NULL, message);
 }
 
+static void listen_anew(struct shard *shard, struct listen_message *message) {
+    accept_change_listeners(shard, message->listeners, message->count);
+    mem_free(NULL, message);
+}
+
 static void receive(struct shard *shard, struct message *message) {
     switch (message->kind) {
     case MESSAGE_ADOPT: adopt(shard, (struct adopt_message *)message); break;
+    case MESSAGE_LISTEN: listen_anew(shard, (struct listen_message *)message); break;
     case MESSAGE_BATCH: execute_batch(shard, (struct batch *)message); break;
     case MESSAGE_REPLIES: take_home(shard, (struct batch *)message); break;
     }
@@ -224,10 +230,17 @@ void forward_drain(struct shard *shard) {
 
 /* ---- The end ------------------------------------------------------------------------------------ */
 
-static void discard_message(struct message *message) {
+static void discard_listen(struct fabric *fabric, struct listen_message *message) {
+    accept_discard_listeners(fabric, message->listeners, message->count);
+    mem_free(NULL, message);
+}
+
+static void discard_message(struct fabric *fabric, struct message *message) {
     if (message->kind == MESSAGE_ADOPT) {
         socket_close(((struct adopt_message *)message)->fd);
         mem_free(NULL, message);
+    } else if (message->kind == MESSAGE_LISTEN) {
+        discard_listen(fabric, (struct listen_message *)message);
     } else {
         batch_free((struct batch *)message);
     }
@@ -237,7 +250,7 @@ static void discard_message(struct message *message) {
 void forward_deinit(struct shard *shard) {
     for (uint32_t s = 0; s < shard->fabric->settings.shard_count; s++) {
         struct stream *stream = &shard->fabric->shards[s]->data.streams[shard->index];
-        for (struct message *message;; discard_message(message)) {
+        for (struct message *message;; discard_message(shard->fabric, message)) {
             stream_advance(stream);
             if (!(message = stream_pop(stream))) break;
         }

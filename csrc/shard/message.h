@@ -14,6 +14,7 @@
 
 enum message_kind {
     MESSAGE_ADOPT,   /* a connected fd for this shard */
+    MESSAGE_LISTEN,  /* to shard 0: other listeners */
     MESSAGE_BATCH,   /* requests to execute here */
     MESSAGE_REPLIES, /* a batch that comes home */
 };
@@ -25,6 +26,14 @@ struct message {
 struct adopt_message {
     struct message head;
     int fd;
+};
+
+enum { LISTENERS_MAX = 32 };
+
+struct listen_message {
+    struct message head;
+    uint32_t count;
+    int listeners[LISTENERS_MAX]; /* all of them; those that are new are the message's */
 };
 
 enum { BATCH_REQUESTS = 64, BATCH_SPARES = 16 };

@@ -237,6 +237,10 @@ void accept_note(struct shard *shard, int fd);
 void accept_deal(struct shard *shard);
 /* Keeps what was accepted here; needs no baton. */
 void accept_keep(struct shard *shard);
+/* Shard 0: starts and stops listening until these are the listeners; what is stopped is closed. */
+void accept_change_listeners(struct shard *shard, const int *listeners, uint32_t count);
+/* After every thread has ended: closes those that never became the fabric's. */
+void accept_discard_listeners(struct fabric *fabric, const int *listeners, uint32_t count);
 /* The shard that gets the next connection. */
 struct shard *accept_target(struct fabric *fabric);
 
