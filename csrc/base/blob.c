@@ -101,7 +101,7 @@ void blob_put(struct blob *blob) {
 
 /* Acquire: who dropped the other references has read the account before. */
 void blob_recharge(struct blob *blob, struct mem_account *account) {
-    if (blob->account == account || atomic_load_acquire(&blob->references) != 1) {
+    if (blob->account == account || !blob_is_own(blob)) {
         return;
     }
     mem_recharge(blob->account, account, blob);

@@ -62,6 +62,13 @@ struct entry *call_find(struct call *call, const struct key_place *place) {
     return call_expire(call, place, entry);
 }
 
+struct entry *call_inspect(struct call *call, const struct key_place *place) {
+    struct entry *entry = call_find(call, place);
+    uint64_t *count = entry ? &place->keyspace->stats.hits : &place->keyspace->stats.misses;
+    ++*count;
+    return entry;
+}
+
 struct entry *call_read(struct call *call, const struct key_place *place) {
     struct entry *entry = call_find(call, place);
     if (entry) {

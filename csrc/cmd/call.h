@@ -103,6 +103,8 @@ struct key_place keyspace_for_bytes(struct call *call, struct bytes key, uint32_
 struct entry *call_read(struct call *call, const struct key_place *place);
 /* The same for writing: counts nothing. */
 struct entry *call_find(struct call *call, const struct key_place *place);
+/* The same for a look at the entry itself, as OBJECT's: counts a hit or a miss, but a miss is not notified. */
+struct entry *call_inspect(struct call *call, const struct key_place *place);
 /* Both, of a string: *entry is NULL if there is no key. False after the error reply for another type. */
 bool call_read_string(struct call *call, const struct key_place *place, struct entry **entry);
 bool call_find_string(struct call *call, const struct key_place *place, struct entry **entry);
@@ -113,6 +115,9 @@ void call_delete(struct call *call, const struct key_place *place, struct entry 
 
 /* The reply to a command that does not exist, or to a subcommand that a container has not. */
 void call_reply_unknown(struct reply *reply, const struct bytes *argv, uint32_t argc);
+
+/* What HELP of a container replies: a title, the lines up to a NULL, and a word about HELP itself. */
+void call_reply_help(struct call *call, const char *const *lines);
 
 /* Error replies, in Redis's words; all mark the call failed. */
 void call_error(struct call *call, const char *text);

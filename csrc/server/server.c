@@ -37,6 +37,7 @@ static void bind_once(void) {
     deadlines_bind();
     databases_bind();
     scan_bind();
+    object_bind();
     echo_bind();
     command_commands_bind();
     client_commands_bind();

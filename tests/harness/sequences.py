@@ -34,6 +34,7 @@ FAR_DATES = ["33177117420", "33177117420000", "1", "0", "x", "922337203685477580
 
 FLOATS = ["0", "1.5", "-0.1", "3.0e3", "1e-17", "1e5000", "inf", "nan", "x", "", " 1", "0x10"]
 OFFSETS = ["0", "1", "3", "-1", "-3", "700", "-700", "x", "", "9223372036854775807"]
+DATABASES = ["0", "1", "15", "16", "-1", "x"]
 
 _key = st.sampled_from(KEYS)
 _value = st.one_of(st.sampled_from(VALUES), st.binary(max_size=80))
@@ -49,6 +50,11 @@ _lcs_option = st.one_of(
     st.tuples(st.just("MINMATCHLEN"), st.sampled_from(["0", "2", "-1", "x"])),
 )
 _expire_option = st.sampled_from([("NX",), ("XX",), ("GT",), ("LT",), ("gt",), ("FOO",)])
+
+_copy_option = st.one_of(
+    st.sampled_from([("REPLACE",), ("DB",), ("FOO",)]),
+    st.tuples(st.just("DB"), st.sampled_from(DATABASES)),
+)
 
 
 def _flat(*parts: object) -> tuple:
@@ -88,6 +94,14 @@ _COMMANDS = [
         st.lists(_expire_option, max_size=2),
     ),
     _command(_name(["TTL", "PTTL"]), _key),
+    _command(_name(["EXPIREAT", "PEXPIREAT"]), _key, st.sampled_from(FAR_DATES)),
+    _command(_name(["EXPIRETIME", "PERSIST", "TYPE"]), _key),
+    _command("OBJECT", _name(["ENCODING", "encoding"]), _key),
+    _command(_name(["UNLINK", "TOUCH"]), _keys),
+    _command(_name(["RENAME", "RENAMENX"]), _key, _key),
+    _command("COPY", _key, _key, st.lists(_copy_option, max_size=2)),
+    _command("MOVE", _key, st.sampled_from(DATABASES)),
+    _command("SWAPDB", st.sampled_from(DATABASES), st.sampled_from(DATABASES)),
     _command(_name(["INCRBY", "DECRBY"]), _key, _value),
     _command("DECR", _key),
     _command("INCRBYFLOAT", _key, st.sampled_from(FLOATS)),
@@ -122,6 +136,7 @@ sequences = st.lists(
 _MASKS = {
     "TTL": mask_remaining(1000),
     "PTTL": mask_remaining(1),
+    "EXPIRETIME": mask_remaining(1000),
 }
 
 

@@ -55,8 +55,90 @@ def _number_cases() -> list[Case]:
     ]
 
 
+FAR_S = 33177117420  # in the year 3021
+
+
+def _absolute_cases() -> list[Case]:
+    cases = []
+    for verb, factor in (("EXPIREAT", 1), ("PEXPIREAT", 1000)):
+        times = [FAR_S * factor, (FAR_S + 1000) * factor]
+        cases += [
+            case(
+                f"{verb.lower()}-{option.lower() or 'plain'}",
+                "MSET $0 a $1 b $2 c",
+                f"{verb} $1 {times[0]}",
+                f"{verb} $2 {times[1] + factor}",
+                *(f"{verb} ${key} {times[1]} {option}" for key in range(4)),
+                *(f"{asked} ${key}" for asked in ("EXPIRETIME", "PEXPIRETIME") for key in range(4)),
+                *(Do(f"TTL ${key}", mask=SECONDS) for key in range(4)),
+            )
+            for option in ("", "NX", "XX", "GT", "LT", "XX GT", "xx lt")
+        ]
+        cases.append(
+            case(
+                f"{verb.lower()}-past-and-wrong",
+                "MSET $0 a $1 b $2 c",
+                f"{verb} $0 1",
+                f"{verb} $1 0",
+                f"{verb} $2 -5",
+                f"{verb} $3 1",
+                "EXISTS $0 $1 $2",
+                verb,
+                f"{verb} a",
+                *(
+                    f"{verb} $0 {number}"
+                    for number in ("x", "1.5", "''", "9223372036854775807", "100 FOO", "1 NX GT")
+                ),
+                "SET $0 v",
+                f"{verb} $0 9223372036854775807",
+                "EXISTS $0",
+            )
+        )
+    return cases
+
+
 CASES = [
     *_option_cases(),
+    *_absolute_cases(),
+    case(
+        "expiretime",
+        "EXPIRETIME $0",
+        "PEXPIRETIME $0",
+        "SET $0 v",
+        "EXPIRETIME $0",
+        "PEXPIRETIME $0",
+        *(
+            step
+            for ms in (499, 500, 999, 0)
+            for step in (
+                f"PEXPIREAT $0 {FAR_S * 1000 + ms}",
+                "EXPIRETIME $0",
+                "PEXPIRETIME $0",
+            )
+        ),
+        "EXPIRETIME",
+        "EXPIRETIME a b",
+        "PEXPIRETIME",
+    ),
+    case(
+        "persist",
+        "PERSIST $0",
+        "SET $0 v",
+        "PERSIST $0",
+        "EXPIRE $0 1000",
+        "persist $0",
+        "TTL $0",
+        "GET $0",
+        ("SET", "big", "x" * 5000, "EX", "1000"),
+        "PERSIST big",
+        "TTL big",
+        "STRLEN big",
+        "SET $1 v PX 15",
+        Sleep(0.02),
+        "PERSIST $1",
+        "PERSIST",
+        "PERSIST a b",
+    ),
     *_number_cases(),
     case("ttl-of-missing-and-plain", "TTL $0", "PTTL $0", "SET $0 v", "TTL $0", "PTTL $0"),
     case(

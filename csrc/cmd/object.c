@@ -1,0 +1,79 @@
+/* OBJECT: how a value is kept, in Redis's terms. Looking does not touch. */
+#include "cmd/families.h"
+
+enum {
+    EMBSTR_BYTES_MAX = 44,   /* longer strings are raw */
+    SHARED_INTEGERS = 10000, /* from 0 on: Redis keeps one object of each */
+};
+
+/* The entry that argv[2] names, or NULL: null is replied. */
+static struct entry *object_entry(struct call *call) {
+    struct key_place place = keyspace_for(call, 2);
+    struct entry *entry = call_inspect(call, &place);
+    if (!entry)
+        reply_null(call->reply);
+    return entry;
+}
+
+/* ---- ENCODING ----------------------------------------------------------------------------------- */
+
+static bool is_kept_as_integer(const struct entry *entry, int64_t *value) {
+    return !entry_is_raw(entry) && bytes_to_int64(entry_string(entry), value);
+}
+
+static const char *encoding_of_string(const struct entry *entry) {
+    int64_t value;
+    if (is_kept_as_integer(entry, &value))
+        return "int";
+    return entry_is_raw(entry) || entry_string(entry).len > EMBSTR_BYTES_MAX ? "raw" : "embstr";
+}
+
+static void encoding_command(struct call *call) {
+    struct entry *entry = object_entry(call);
+    if (!entry)
+        return;
+    KRT_ASSERT(entry_type(entry) == VALUE_STRING); /* each further type brings its encodings here */
+    reply_bulk_text(call->reply, encoding_of_string(entry));
+}
+
+/* ---- REFCOUNT ----------------------------------------------------------------------------------- */
+
+static bool is_shared_integer(const struct entry *entry) {
+    int64_t value;
+    return entry_type(entry) == VALUE_STRING && is_kept_as_integer(entry, &value) && value >= 0 &&
+           value < SHARED_INTEGERS;
+}
+
+/* Nothing is counted here; small integers answer as in Redis, where they are shared and never freed. */
+static void refcount_command(struct call *call) {
+    struct entry *entry = object_entry(call);
+    if (entry)
+        reply_integer(call->reply, is_shared_integer(entry) ? INT32_MAX : 1);
+}
+
+/* ---- HELP --------------------------------------------------------------------------------------- */
+
+static void help_command(struct call *call) {
+    static const char *const lines[] = {
+        "ENCODING <key>",
+        "    Return the kind of internal representation used in order to store the value",
+        "    associated with a <key>.",
+        "FREQ <key>",
+        "    Return the access frequency index of the <key>. The returned integer is",
+        "    proportional to the logarithm of the recent access frequency of the key.",
+        "IDLETIME <key>",
+        "    Return the idle time of the <key>, that is the approximated number of",
+        "    seconds elapsed since the last access to the key.",
+        "REFCOUNT <key>",
+        "    Return the number of references of the value associated with the specified",
+        "    <key>.",
+        NULL,
+    };
+    call_reply_help(call, lines);
+}
+
+void object_bind(void) {
+    command_bind("object|encoding", encoding_command);
+    command_bind("object|refcount", refcount_command);
+    command_bind("object|help", help_command);
+}
