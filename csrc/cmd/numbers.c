@@ -5,14 +5,13 @@
 #include "cmd/families.h"
 
 /* Puts a number where the old one was, deadline kept, and declares it; the log effect is the caller's. */
-static bool put_number(struct call *call, const struct key_place *place, struct entry *entry,
-                       struct bytes digits) {
+static struct entry *put_number(struct call *call, const struct key_place *place,
+                                struct entry *entry, struct bytes digits) {
     int64_t deadline = entry ? entry_deadline(entry) : 0;
-    if (keyspace_set_string(place->keyspace, place->db, place->hash, place->key, digits, deadline,
-                            entry))
-        return true;
-    call_error_memory(call);
-    return false;
+    struct entry *put = keyspace_set_string(place->keyspace, place->db, place->hash, place->key,
+                                            digits, deadline, entry);
+    if (!put) call_error_memory(call);
+    return put;
 }
 
 static void declare_number(struct call *call, const struct key_place *place, bool is_new,
@@ -91,7 +90,9 @@ static void incrbyfloat_command(struct call *call) {
         return;
     }
     struct bytes digits = bytes_of(text, decimal_from_long_double(text, value));
-    if (!put_number(call, &place, entry, digits)) return;
+    struct entry *put = put_number(call, &place, entry, digits);
+    if (!put) return;
+    entry_mark_text(put);
     log_float(call, &place, digits);
     declare_number(call, &place, !entry, "incrbyfloat");
     reply_bulk(call->reply, digits);

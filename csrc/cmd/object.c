@@ -18,7 +18,7 @@ static struct entry *object_entry(struct call *call) {
 /* ---- ENCODING ----------------------------------------------------------------------------------- */
 
 static bool is_kept_as_integer(const struct entry *entry, int64_t *value) {
-    return !entry_is_raw(entry) && bytes_to_int64(entry_string(entry), value);
+    return !entry_is_text(entry) && bytes_to_int64(entry_string(entry), value);
 }
 
 static const char *encoding_of_string(const struct entry *entry) {

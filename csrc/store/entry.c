@@ -198,7 +198,7 @@ int entry_assign_string(struct entry *entry, struct entry_store *store, struct b
     } else {
         return 0;
     }
-    entry->flags &= (uint8_t)~ENTRY_RAW;
+    entry->flags &= (uint8_t)~ENTRY_FORM;
     write_deadline(entry, deadline_ms);
     return 1;
 }
@@ -256,7 +256,7 @@ struct entry *entry_copy_as(const struct entry *entry, struct entry_store *store
                              : entry_new_string(store, key, entry_string(entry), deadline_ms);
     if (copy != NULL) {
         copy->type = entry->type;
-        copy->flags |= entry->flags & ENTRY_RAW;
+        copy->flags |= entry->flags & ENTRY_FORM;
         memcpy(copy->access, entry->access, sizeof copy->access);
     }
     return copy;
@@ -267,7 +267,7 @@ struct entry *entry_duplicate(const struct entry *entry, struct entry_store *sto
     KRT_DCHECK(entry_type(entry) == VALUE_STRING);
     struct entry *copy = entry_new_string(store, key, entry_string(entry), deadline_ms);
     if (copy != NULL) {
-        copy->flags |= entry->flags & ENTRY_RAW;
+        copy->flags |= entry->flags & ENTRY_FORM;
     }
     return copy;
 }

@@ -54,6 +54,15 @@ static inline bool entry_is_raw(const struct entry *entry) {
     return entry->flags & ENTRY_RAW;
 }
 
+/* A sum of INCRBYFLOAT is text, even if it reads as an integer; the mark goes as the other does. */
+static inline bool entry_is_text(const struct entry *entry) {
+    return entry->flags & ENTRY_FORM;
+}
+
+static inline void entry_mark_text(struct entry *entry) {
+    entry->flags |= ENTRY_TEXT;
+}
+
 static inline void entry_mark_raw(struct entry *entry) {
     entry->flags |= ENTRY_RAW;
 }

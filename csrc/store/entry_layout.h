@@ -18,6 +18,8 @@ enum entry_flags { /* the first two give the offset of the key: see entry_key_of
                    ENTRY_POINTER = 2,
                    ENTRY_RAW = 4,     /* OBJECT ENCODING says raw, whatever the length */
                    ENTRY_OUTSIDE = 8, /* the entry is from mem_alloc, not from the slab */
+                   ENTRY_TEXT = 16,   /* OBJECT ENCODING does not say int, though it reads as one */
+                   ENTRY_FORM = ENTRY_RAW | ENTRY_TEXT,
                                       /* Bits 6 and 7 are for the epoch stamp of snapshots. */
 };
 

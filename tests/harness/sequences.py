@@ -49,7 +49,10 @@ _lcs_option = st.one_of(
     st.sampled_from([("LEN",), ("IDX",), ("WITHMATCHLEN",), ("FOO",)]),
     st.tuples(st.just("MINMATCHLEN"), st.sampled_from(["0", "2", "-1", "x"])),
 )
-_expire_option = st.sampled_from([("NX",), ("XX",), ("GT",), ("LT",), ("gt",), ("FOO",)])
+# GT and LT compare with a deadline of before, and one that was relative then is a matter of the
+# millisecond: they are for dates.
+_expire_option = st.sampled_from([("NX",), ("XX",), ("nx",), ("FOO",)])
+_date_option = st.sampled_from([("NX",), ("XX",), ("GT",), ("LT",), ("gt",), ("FOO",)])
 
 _copy_option = st.one_of(
     st.sampled_from([("REPLACE",), ("DB",), ("FOO",)]),
@@ -94,7 +97,12 @@ _COMMANDS = [
         st.lists(_expire_option, max_size=2),
     ),
     _command(_name(["TTL", "PTTL"]), _key),
-    _command(_name(["EXPIREAT", "PEXPIREAT"]), _key, st.sampled_from(FAR_DATES)),
+    _command(
+        _name(["EXPIREAT", "PEXPIREAT"]),
+        _key,
+        st.sampled_from(["33177117421", "33177117420001", *FAR_DATES]),
+        st.lists(_date_option, max_size=2),
+    ),
     _command(_name(["EXPIRETIME", "PERSIST", "TYPE"]), _key),
     _command("OBJECT", _name(["ENCODING", "encoding"]), _key),
     _command(_name(["UNLINK", "TOUCH"]), _keys),
