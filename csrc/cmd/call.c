@@ -177,7 +177,7 @@ void call_reply_help(struct call *call, const char *const *lines) {
     reply_simple(call->reply, head);
     for (const char *const *line = lines; *line; line++) reply_simple(call->reply, *line);
     reply_simple(call->reply, "HELP");
-    reply_simple(call->reply, "    Prints this help.");
+    reply_simple(call->reply, "    Print this help.");
 }
 
 static void reply_unknown_subcommand(struct reply *reply, const struct bytes *argv) {

@@ -116,9 +116,6 @@ void call_delete(struct call *call, const struct key_place *place, struct entry 
 /* The reply to a command that does not exist, or to a subcommand that a container has not. */
 void call_reply_unknown(struct reply *reply, const struct bytes *argv, uint32_t argc);
 
-/* What HELP of a container replies: a title, the lines up to a NULL, and a word about HELP itself. */
-void call_reply_help(struct call *call, const char *const *lines);
-
 /* Error replies, in Redis's words; all mark the call failed. */
 void call_error(struct call *call, const char *text);
 void call_error_format(struct call *call, const char *format, ...)

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "base/blob.h"
@@ -14,7 +15,7 @@
 
 enum { PIECES = 2000, THREADS = 4 };
 
-static atomic_u32 freed_elsewhere, freed_here;
+static atomic_u32 freed_elsewhere, freed_here, held;
 static pthread_t test_thread;
 static pthread_mutex_t hold = PTHREAD_MUTEX_INITIALIZER;
 
@@ -26,6 +27,7 @@ static void count_free(struct garbage *garbage) {
 
 /* Keeps the keeper busy until the test lets go. */
 static void wait_free(struct garbage *garbage) {
+    atomic_store_release(&held, 1);
     pthread_mutex_lock(&hold);
     pthread_mutex_unlock(&hold);
     count_free(garbage);
@@ -36,6 +38,14 @@ static void give(struct keeper *keeper, void (*body)(struct garbage *)) {
     assert_non_null(garbage);
     *garbage = (struct garbage){.free = body};
     garbage_give(&keeper->taker, garbage);
+}
+
+/* The keeper holds this piece, and nothing that comes after it, when this returns. */
+static void give_and_wait_taken(struct keeper *keeper) {
+    atomic_store_relaxed(&held, 0);
+    give(keeper, wait_free);
+    while (!atomic_load_acquire(&held))
+        (void)sched_yield();
 }
 
 static int begin(void **state) {
@@ -88,7 +98,7 @@ static void test_beyond_the_bound_it_is_freed_in_place(void **state) {
     struct keeper *keeper = *state;
     assert_int_equal(keeper_start(keeper, NULL, NULL), 0);
     pthread_mutex_lock(&hold);
-    give(keeper, wait_free);
+    give_and_wait_taken(keeper);
     for (int i = 1; i < KEEPER_WAITING_MAX; i++)
         give(keeper, count_free);
     assert_int_equal(freed_here, 0);
@@ -106,7 +116,7 @@ static void test_large_blobs_are_garbage(void **state) {
     struct mem_account account = {.taker = &keeper->taker};
     assert_int_equal(keeper_start(keeper, NULL, NULL), 0);
     pthread_mutex_lock(&hold);
-    give(keeper, wait_free);
+    give_and_wait_taken(keeper);
     struct blob *small = blob_new(&account, BLOB_LARGE_BYTES - 1);
     struct blob *large = blob_new(&account, BLOB_LARGE_BYTES);
     blob_put(small);
