@@ -71,6 +71,8 @@ struct key_place {
 
 /* Wall time in milliseconds, real or virtual, that never goes back. */
 int64_t domain_now(struct domain *domain);
+/* The same in microseconds; full milliseconds of a virtual clock. */
+int64_t domain_now_us(struct domain *domain);
 
 /* The time of the call, read after its last take. */
 static inline int64_t call_now(struct call *call) {

@@ -2,6 +2,8 @@
  *
  * Every set is as long as its bits, so nothing is counted twice and no length is filled in later.
  */
+#include "base/glob.h"
+#include "base/mem.h"
 #include "cmd/families.h"
 
 /* ---- Sets of names --------------------------------------------------------------------------- */
@@ -161,8 +163,183 @@ static void count_command(struct call *call) {
     reply_integer(call->reply, (int64_t)count_top_level());
 }
 
+/* ---- LIST ------------------------------------------------------------------------------------ */
+
+struct filter {
+    bool (*accepts)(const struct command *, struct bytes argument); /* NULL: everything */
+    struct bytes argument;
+};
+
+/* There are no modules. */
+static bool is_of_module(const struct command *command, struct bytes module) {
+    (void)command;
+    (void)module;
+    return false;
+}
+
+static bool is_of_category(const struct command *command, struct bytes category) {
+    for (uint32_t acl = command->acl; acl; acl &= acl - 1)
+        if (bytes_is(category, command_acl_name((enum command_acl_bit)__builtin_ctz(acl))))
+            return true;
+    return false;
+}
+
+static bool is_like(const struct command *command, struct bytes pattern) {
+    return glob_match_nocase(pattern,
+                             bytes_of(command->full_name, strlen(command->full_name)));
+}
+
+static bool parse_filter(struct call *call, struct filter *filter) {
+    if (call->argc == 2)
+        return true;
+    if (call->argc != 5 || !bytes_is(call->argv[2], "filterby"))
+        return false;
+    filter->argument = call->argv[4];
+    if (bytes_is(call->argv[3], "module"))
+        filter->accepts = is_of_module;
+    else if (bytes_is(call->argv[3], "aclcat"))
+        filter->accepts = is_of_category;
+    else if (bytes_is(call->argv[3], "pattern"))
+        filter->accepts = is_like;
+    return filter->accepts;
+}
+
+static bool is_listed(const struct filter *filter, const struct command *command) {
+    return !filter->accepts || filter->accepts(command, filter->argument);
+}
+
+static void list_command(struct call *call) {
+    struct filter filter = {0};
+    uint64_t count = 0;
+    if (!parse_filter(call, &filter)) {
+        call_error_syntax(call);
+        return;
+    }
+    for (size_t id = 0; id < command_count(); id++)
+        count += is_listed(&filter, command_at(id));
+    reply_array(call->reply, count);
+    for (size_t id = 0; id < command_count(); id++)
+        if (is_listed(&filter, command_at(id)))
+            reply_bulk_text(call->reply, command_at(id)->full_name);
+}
+
+/* ---- GETKEYS --------------------------------------------------------------------------------- */
+
+/* The command line that is asked about. */
+struct line {
+    const struct command *command;
+    const struct bytes *argv;
+    uint32_t argc;
+};
+
+static bool takes_keys(const struct command *command) {
+    for (uint32_t i = 0; i < command->spec_count; i++)
+        if (!(command->specs[i].flags & KEY_NOT_KEY))
+            return true;
+    return false;
+}
+
+static bool parse_line(struct call *call, struct line *line) {
+    const char *error = NULL;
+    line->argv = call->argv + 2;
+    line->argc = call->argc - 2;
+    line->command = command_find(line->argv, line->argc);
+    if (!line->command)
+        error = "ERR Invalid command specified";
+    else if (!takes_keys(line->command))
+        error = "ERR The command has no key arguments";
+    else if (!command_arity_ok(line->command, line->argc))
+        error = "ERR Invalid number of arguments specified for command";
+    if (error)
+        call_error(call, error);
+    return !error;
+}
+
+static bool has_word(const struct line *line, uint32_t from, const char *word) {
+    for (uint32_t i = from; i < line->argc; i++)
+        if (bytes_is(line->argv[i], word))
+            return true;
+    return false;
+}
+
+/* What a command line does to its keys, where the table says the most that the command may do. */
+static uint32_t flags_in(const struct line *line, uint32_t flags) {
+    uint32_t plain = flags & ~(uint32_t)(KEY_VARIABLE_FLAGS | KEY_INCOMPLETE);
+    if (!(flags & KEY_VARIABLE_FLAGS))
+        return plain;
+    if (strcmp(line->command->name, "set") == 0)
+        return has_word(line, 3, "get") ? KEY_RW | KEY_ACCESS | KEY_UPDATE : KEY_OW | KEY_UPDATE;
+    if (strcmp(line->command->name, "bitfield") == 0 && !has_word(line, 2, "set") &&
+        !has_word(line, 2, "incrby"))
+        return KEY_RO | KEY_ACCESS;
+    return plain;
+}
+
+static void reply_keys(struct call *call, const struct line *line, bool with_flags) {
+    struct key_ref *keys = mem_alloc(NULL, line->argc * sizeof *keys);
+    int count = keys ? command_keys(line->command, line->argv, line->argc, keys, line->argc) : 0;
+    if (!keys) {
+        call_error_memory(call);
+    } else if (count <= 0 && !(line->command->flags & CMD_NO_MANDATORY_KEYS)) {
+        call_error(call, "ERR Invalid arguments specified for command");
+    } else {
+        reply_array(call->reply, count > 0 ? (uint64_t)count : 0);
+        for (int i = 0; i < count; i++) {
+            if (with_flags)
+                reply_array(call->reply, 2);
+            reply_bulk(call->reply, line->argv[keys[i].index]);
+            if (with_flags)
+                reply_key_flags(call->reply, flags_in(line, keys[i].flags));
+        }
+    }
+    mem_free(NULL, keys);
+}
+
+static void getkeys_command(struct call *call) {
+    struct line line;
+    if (parse_line(call, &line))
+        reply_keys(call, &line, false);
+}
+
+static void getkeysandflags_command(struct call *call) {
+    struct line line;
+    if (parse_line(call, &line))
+        reply_keys(call, &line, true);
+}
+
+/* ---- HELP ------------------------------------------------------------------------------------ */
+
+static void help_command(struct call *call) {
+    static const char *const lines[] = {
+        "(no subcommand)",
+        "    Return details about all Redis commands.",
+        "COUNT",
+        "    Return the total number of commands in this Redis server.",
+        "LIST",
+        "    Return a list of all commands in this Redis server.",
+        "INFO [<command-name> ...]",
+        "    Return details about multiple Redis commands.",
+        "    If no command names are given, documentation details for all",
+        "    commands are returned.",
+        "DOCS [<command-name> ...]",
+        "    Return documentation details about multiple Redis commands.",
+        "    If no command names are given, documentation details for all",
+        "    commands are returned.",
+        "GETKEYS <full-command>",
+        "    Return the keys from a full Redis command.",
+        "GETKEYSANDFLAGS <full-command>",
+        "    Return the keys and the access flags from a full Redis command.",
+        NULL,
+    };
+    call_reply_help(call, lines);
+}
+
 void command_commands_bind(void) {
     command_bind("command", all_command);
     command_bind("command|count", count_command);
     command_bind("command|info", info_command);
+    command_bind("command|list", list_command);
+    command_bind("command|getkeys", getkeys_command);
+    command_bind("command|getkeysandflags", getkeysandflags_command);
+    command_bind("command|help", help_command);
 }

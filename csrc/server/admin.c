@@ -66,4 +66,5 @@ void server_commands_bind(void) {
     config_commands_bind();
     debug_commands_bind();
     info_bind();
+    standalone_bind();
 }

@@ -239,7 +239,10 @@ static void config_resetstat_command(struct call *call) {
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++) {
         struct shard *shard = fabric->shards[i];
         shard->data.keyspace.stats = (struct keyspace_stats){0};
-        shard->data.counters = (struct shard_counters){0};
+        shard->data.counters = (struct shard_counters){
+            .input_before = atomic_load_relaxed(&shard->io.input_bytes),
+            .output_before = atomic_load_relaxed(&shard->io.output_bytes),
+        };
         statistics_reset(&shard->data.statistics);
         atomic_store_relaxed(&shard->io.gap_max_ns, 0);
         atomic_store_relaxed(&shard->io.gaps_over_1ms, 0);

@@ -1,7 +1,6 @@
 /* INFO: what this server can say of itself. A field that would have to be made up is not there.
  *
- * The text grows as it is written, since 10,000 databases have 10,000 lines. All batons are held,
- * so the shards are summed at one instant.
+ * The text grows as it is written, since 10,000 databases have 10,000 lines.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,18 +12,9 @@
 #include "cmd/call.h"
 #include "plat/clock.h"
 #include "server/admin.h"
-#include "server/server.h"
-#include "shard/shard.h"
+#include "server/info.h"
 
 enum { FIRST_BYTES = 4096, LINE_MAX_BYTES = 1024 };
-
-struct info {
-    struct kevyrt_server *server;
-    struct fabric *fabric;
-    char *text;
-    size_t len, capacity;
-    bool failed; /* no memory: what follows is dropped */
-};
 
 /* ---- Lines ----------------------------------------------------------------------------------- */
 
@@ -43,9 +33,7 @@ static bool reserve(struct info *info, size_t more) {
     return true;
 }
 
-static void line(struct info *info, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void line(struct info *info, const char *format, ...) {
+void info_line(struct info *info, const char *format, ...) {
     if (!reserve(info, LINE_MAX_BYTES))
         return;
     va_list arguments;
@@ -57,23 +45,22 @@ static void line(struct info *info, const char *format, ...) {
     info->len += (size_t)n + 2;
 }
 
-static void number(struct info *info, const char *name, uint64_t value) {
-    line(info, "%s:%llu", name, (unsigned long long)value);
+void info_number(struct info *info, const char *name, uint64_t value) {
+    info_line(info, "%s:%llu", name, (unsigned long long)value);
 }
 
-/* A number of bytes, and again for people. */
-static void size(struct info *info, const char *name, uint64_t bytes) {
+void info_size(struct info *info, const char *name, uint64_t bytes) {
     static const char units[] = "BKMGTP";
     double value = (double)bytes;
     size_t unit = 0;
     for (; value >= 1024 && units[unit + 1]; unit++)
         value /= 1024;
-    number(info, name, bytes);
-    line(info, "%s_human:%.*f%c", name, unit ? 2 : 0, value, units[unit]);
+    info_number(info, name, bytes);
+    info_line(info, "%s_human:%.*f%c", name, unit ? 2 : 0, value, units[unit]);
 }
 
 static void seconds(struct info *info, const char *name, struct timeval time) {
-    line(info, "%s:%lld.%06ld", name, (long long)time.tv_sec, (long)time.tv_usec);
+    info_line(info, "%s:%lld.%06ld", name, (long long)time.tv_sec, (long)time.tv_usec);
 }
 
 /* ---- Sections -------------------------------------------------------------------------------- */
@@ -85,73 +72,49 @@ static const char *backend(const struct info *info) {
 static void server_section(struct info *info) {
     struct utsname system;
     uint64_t up = (uint64_t)(clock_wall_ms() - info->server->started_ms) / 1000;
-    line(info, "redis_version:%s", KEVYRT_REDIS_VERSION);
-    line(info, "redis_mode:standalone");
+    info_line(info, "redis_version:%s", KEVYRT_REDIS_VERSION);
+    info_line(info, "redis_git_sha1:00000000"); /* of Redis's sources: there are none in it */
+    info_line(info, "redis_git_dirty:0");
+    info_line(info, "redis_mode:standalone");
     if (uname(&system) >= 0)
-        line(info, "os:%s %s %s", system.sysname, system.release, system.machine);
-    number(info, "arch_bits", sizeof(void *) * 8);
-    line(info, "multiplexing_api:%s", backend(info));
-    number(info, "process_id", (uint64_t)getpid());
-    line(info, "run_id:%s", info->server->run_id);
-    number(info, "tcp_port", info->server->port);
-    number(info, "server_time_usec", (uint64_t)clock_wall_ms() * 1000);
-    number(info, "uptime_in_seconds", up);
-    number(info, "uptime_in_days", up / 86400);
+        info_line(info, "os:%s %s %s", system.sysname, system.release, system.machine);
+    info_number(info, "arch_bits", sizeof(void *) * 8);
+    info_line(info, "multiplexing_api:%s", backend(info));
+    info_number(info, "process_id", (uint64_t)getpid());
+    info_line(info, "process_supervised:no");
+    info_line(info, "run_id:%s", info->server->run_id);
+    info_number(info, "tcp_port", info->server->port);
+    info_number(info, "server_time_usec", (uint64_t)domain_now_us(&info->fabric->domain));
+    info_number(info, "uptime_in_seconds", up);
+    info_number(info, "uptime_in_days", up / 86400);
+    info_number(info, "hz", (uint64_t)config_number(&info->server->config, SETTING_HZ));
+    info_number(info, "configured_hz", (uint64_t)config_number(&info->server->config, SETTING_HZ));
+    info_number(info, "io_threads_active", 0); /* shards have no such threads beside them */
 }
 
 static void clients_section(struct info *info) {
     uint64_t count = 0;
     for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++)
         count += atomic_load_relaxed(&info->fabric->shards[i]->connections);
-    number(info, "connected_clients", count);
-    number(info, "maxclients", info->fabric->settings.max_clients);
-}
-
-static void memory_section(struct info *info) {
-    const struct config *config = &info->server->config;
-    uint64_t used = 0, held = 0;
-    for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++) {
-        used += keyspace_used_bytes(info->fabric->keyspaces[i]);
-        held += keyspace_held_bytes(info->fabric->keyspaces[i]);
-    }
-    size(info, "used_memory", used);
-    size(info, "maxmemory", (uint64_t)config_number(config, SETTING_MAXMEMORY));
-    line(info, "maxmemory_policy:%s", config_text(config, SETTING_MAXMEMORY_POLICY));
-    number(info, "allocator_allocated", used);
-    number(info, "allocator_active", held);
-    if (used > 0)
-        line(info, "allocator_frag_ratio:%.2f", (double)held / (double)used);
+    info_number(info, "connected_clients", count);
+    info_number(info, "cluster_connections", 0);
+    info_number(info, "maxclients", info->fabric->settings.max_clients);
 }
 
 static void persistence_section(struct info *info) {
     bool log = config_number(&info->server->config, SETTING_APPENDONLY);
-    line(info, "loading:0"); /* a start answers nobody before it is complete */
-    number(info, "aof_enabled", log);
-}
-
-static void stats_section(struct info *info) {
-    uint64_t commands = 0, hits = 0, misses = 0, expired = 0, evicted = 0;
-    for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++) {
-        const struct shard_data *data = &info->fabric->shards[i]->data;
-        commands += data->counters.commands;
-        hits += data->keyspace.stats.hits;
-        misses += data->keyspace.stats.misses;
-        expired += data->keyspace.stats.expired;
-        evicted += data->keyspace.stats.evicted;
-    }
-    number(info, "total_connections_received",
-           atomic_load_relaxed(&info->fabric->connections_received));
-    number(info, "total_commands_processed", commands);
-    number(info, "rejected_connections", atomic_load_relaxed(&info->fabric->connections_rejected));
-    number(info, "expired_keys", expired);
-    number(info, "evicted_keys", evicted);
-    number(info, "keyspace_hits", hits);
-    number(info, "keyspace_misses", misses);
+    info_line(info, "loading:0"); /* a start answers nobody before it is complete */
+    info_number(info, "aof_enabled", log);
 }
 
 static void replication_section(struct info *info) {
-    line(info, "role:master"); /* there are no replicas, in either direction */
-    line(info, "connected_slaves:0");
+    info_line(info, "role:master"); /* there are no replicas, in either direction */
+    info_line(info, "connected_slaves:0");
+    info_line(info, "master_failover_state:no-failover");
+    info_line(info, "master_replid:%s", info->server->run_id);
+    info_line(info, "master_repl_offset:0");
+    info_line(info, "second_repl_offset:-1");
+    info_line(info, "repl_backlog_active:0");
 }
 
 /* Of the whole process, as the names say: of a guest that is its host's share too. */
@@ -165,32 +128,56 @@ static void cpu_section(struct info *info) {
     seconds(info, "used_cpu_user_children", children.ru_utime);
 }
 
-static void commandstats_section(struct info *info) {
-    for (size_t id = 0; id < command_count(); id++) {
-        uint64_t calls = 0;
-        for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++)
-            calls += info->fabric->shards[i]->data.statistics.commands[id].calls;
-        if (calls)
-            line(info, "cmdstat_%s:calls=%llu", command_at(id)->full_name,
-                 (unsigned long long)calls);
-    }
+/* There are none, and Redis shows the title all the same. */
+static void modules_section(struct info *info) {
+    (void)info;
 }
 
 static void cluster_section(struct info *info) {
-    line(info, "cluster_enabled:0");
+    info_line(info, "cluster_enabled:0");
+}
+
+static void database_line(struct info *info, uint32_t db) {
+    int64_t now = domain_now(&info->fabric->domain);
+    uint64_t keys = 0, deadlines = 0;
+    double left_ms = 0;
+    for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++) {
+        struct keyspace *keyspace = info->fabric->keyspaces[i];
+        uint64_t own = keyspace_count_deadlines(keyspace, db);
+        keys += keyspace_count(keyspace, db);
+        deadlines += own;
+        if (own)
+            left_ms += (double)own * (double)keyspace_average_ttl(keyspace, db, now);
+    }
+    if (keys)
+        info_line(info, "db%u:keys=%llu,expires=%llu,avg_ttl=%lld", db, (unsigned long long)keys,
+                  (unsigned long long)deadlines,
+                  (long long)(deadlines ? left_ms / (double)deadlines : 0));
 }
 
 static void keyspace_section(struct info *info) {
-    for (uint32_t db = 0; db < info->fabric->domain.database_count; db++) {
-        uint64_t keys = 0, deadlines = 0;
-        for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++) {
-            keys += keyspace_count(info->fabric->keyspaces[i], db);
-            deadlines += keyspace_count_deadlines(info->fabric->keyspaces[i], db);
-        }
-        if (keys) /* avg_ttl 0 is Redis's word for not known */
-            line(info, "db%u:keys=%llu,expires=%llu,avg_ttl=0", db, (unsigned long long)keys,
-                 (unsigned long long)deadlines);
-    }
+    for (uint32_t db = 0; db < info->fabric->domain.database_count; db++)
+        database_line(info, db);
+}
+
+static uint64_t count_keys(const struct keyspace *keyspace) {
+    uint64_t keys = 0;
+    for (uint32_t db = 0; db < keyspace->database_count; db++)
+        keys += keyspace_count(keyspace, db);
+    return keys;
+}
+
+static void shard_line(struct info *info, const struct shard *shard) {
+    const struct shard_data *data = &shard->data;
+    info_line(info,
+              "shard%u:keys=%llu,used_memory=%llu,connections=%u,commands=%llu,borrowed_runs=%llu,"
+              "forwarded_requests=%llu,loop_gap_max_us=%llu",
+              shard->index, (unsigned long long)count_keys(&data->keyspace),
+              (unsigned long long)keyspace_used_bytes(&data->keyspace),
+              atomic_load_relaxed(&shard->connections), (unsigned long long)data->counters.commands,
+              (unsigned long long)data->counters.borrowed_runs,
+              (unsigned long long)data->counters.forwarded,
+              (unsigned long long)atomic_load_relaxed(&shard->io.gap_max_ns) / 1000);
 }
 
 static void kevyrt_section(struct info *info) {
@@ -203,14 +190,16 @@ static void kevyrt_section(struct info *info) {
         borrowed += shard->data.counters.borrowed_runs;
         forwarded += shard->data.counters.forwarded;
     }
-    line(info, "kevyrt_version:%s", KEVYRT_VERSION);
-    number(info, "shards", info->fabric->settings.shard_count);
-    line(info, "io_backend:%s", backend(info));
-    line(info, "io_backend_reason:%s", info->server->io_reason);
-    number(info, "loop_gap_max_us", gap / 1000);
-    number(info, "loop_gaps_over_1ms", over);
-    number(info, "borrowed_runs", borrowed);
-    number(info, "forwarded_requests", forwarded);
+    info_line(info, "kevyrt_version:%s", KEVYRT_VERSION);
+    info_number(info, "shards", info->fabric->settings.shard_count);
+    info_line(info, "io_backend:%s", backend(info));
+    info_line(info, "io_backend_reason:%s", info->server->io_reason);
+    info_number(info, "loop_gap_max_us", gap / 1000);
+    info_number(info, "loop_gaps_over_1ms", over);
+    info_number(info, "borrowed_runs", borrowed);
+    info_number(info, "forwarded_requests", forwarded);
+    for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++)
+        shard_line(info, info->fabric->shards[i]);
 }
 
 /* ---- INFO ------------------------------------------------------------------------------------ */
@@ -222,12 +211,15 @@ static const struct section {
 } sections[] = {
     {"server", "Server", server_section, false},
     {"clients", "Clients", clients_section, false},
-    {"memory", "Memory", memory_section, false},
+    {"memory", "Memory", info_memory, false},
     {"persistence", "Persistence", persistence_section, false},
-    {"stats", "Stats", stats_section, false},
+    {"stats", "Stats", info_stats, false},
     {"replication", "Replication", replication_section, false},
     {"cpu", "CPU", cpu_section, false},
-    {"commandstats", "Commandstats", commandstats_section, true},
+    {"modules", "Modules", modules_section, false},
+    {"commandstats", "Commandstats", info_commandstats, true},
+    {"errorstats", "Errorstats", info_errorstats, false},
+    {"latencystats", "Latencystats", info_latencystats, true},
     {"cluster", "Cluster", cluster_section, false},
     {"keyspace", "Keyspace", keyspace_section, false},
     {"kevyrt", "Kevyrt", kevyrt_section, true},
@@ -248,8 +240,8 @@ static bool is_wanted(const struct call *call, const struct section *section) {
 
 static void write_section(struct info *info, const struct section *section) {
     if (info->len > 0)
-        line(info, "%s", "");
-    line(info, "# %s", section->title);
+        info_line(info, "%s", "");
+    info_line(info, "# %s", section->title);
     section->write(info);
 }
 

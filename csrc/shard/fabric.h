@@ -54,6 +54,7 @@ struct fabric {
     const struct command *get_command, *set_command; /* rows of the in-process fast path */
     int *listeners;          /* listening fds, accepted on shard 0; with its baton */
     uint32_t listener_count;
+    atomic_u64 used_peak; /* any holder, by compare-and-swap: the most bytes that were ever seen used */
     atomic_u64 connections_received, connections_rejected; /* writer shard 0, relaxed; statistics */
 };
 
@@ -76,6 +77,8 @@ void fabric_apply_settings(struct fabric *fabric, const struct fabric_settings *
 /* With all batons held: from the next turn of shard 0 on these are the listeners, and those that are not among
  * them are closed. The new ones are the fabric's if it succeeds. False: no memory. */
 bool fabric_change_listeners(struct fabric *fabric, const int *listeners, uint32_t count);
+/* Notes that so many bytes are used; returns the most that ever were. Any thread. */
+uint64_t fabric_note_used(struct fabric *fabric, uint64_t used);
 bool fabric_has_password(struct fabric *fabric);
 
 static inline uint64_t fabric_all(const struct fabric *fabric) {

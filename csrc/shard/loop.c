@@ -152,6 +152,16 @@ static void serve_busy(struct shard *shard) {
     }
 }
 
+/* The peak of all shards is made of what each has seen last, so that none looks at another's data. */
+static void sample_used(struct shard *shard) {
+    struct fabric *fabric = shard->fabric;
+    uint64_t used = 0;
+    atomic_store_relaxed(&shard->io.used_bytes, keyspace_used_bytes(&shard->data.keyspace));
+    for (uint32_t i = 0; i < fabric->settings.shard_count; i++)
+        used += atomic_load_relaxed(&fabric->shards[i]->io.used_bytes);
+    (void)fabric_note_used(fabric, used);
+}
+
 static void sample_rates(struct shard *shard) {
     struct rate_sample now = {
         .at_ns = shard->io.woke_ns,
@@ -159,7 +169,7 @@ static void sample_rates(struct shard *shard) {
         .input_bytes = atomic_load_relaxed(&shard->io.input_bytes),
         .output_bytes = atomic_load_relaxed(&shard->io.output_bytes),
     };
-    statistics_sample(&shard->data.statistics, &now);
+    if (KRT_UNLIKELY(statistics_sample(&shard->data.statistics, &now))) sample_used(shard);
 }
 
 /* False: the place was lost. */

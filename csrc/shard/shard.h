@@ -42,6 +42,7 @@ struct connection {
 
 struct shard_counters { /* holder of the baton */
     uint64_t commands, forwarded, borrowed_runs;
+    uint64_t input_before, output_before; /* bytes that statistics no longer count (CONFIG RESETSTAT) */
 };
 
 struct shard_data {
@@ -77,6 +78,7 @@ struct shard_io {
     uint64_t woke_ns;      /* when this loop began */
     uint64_t slice_ns;     /* when this slice began */
     uint32_t slice_commands; /* executed in it */
+    atomic_u64 used_bytes; /* of its data, at the last sample; writer shard thread, relaxed; statistics */
     atomic_u64 input_bytes, output_bytes; /* of sockets; writer shard thread, relaxed; statistics */
     atomic_u64 loops, gap_max_ns, gaps_over_1ms; /* writer shard thread, relaxed; statistics */
 };

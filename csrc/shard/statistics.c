@@ -31,6 +31,7 @@ void statistics_reset(struct statistics *statistics) {
     memset(statistics->commands, 0, command_count() * sizeof *statistics->commands);
     statistics->error_count = 0;
     statistics->error_replies = 0;
+    memset(statistics->samples, 0, sizeof statistics->samples);
 }
 
 /* ---- Calls --------------------------------------------------------------------------------------- */
@@ -77,9 +78,10 @@ static const struct rate_sample *sample_before(const struct statistics *statisti
     return &statistics->samples[(statistics->next_sample - back) % RATE_SAMPLES];
 }
 
-void statistics_sample(struct statistics *statistics, const struct rate_sample *now) {
-    if (KRT_LIKELY(now->at_ns - sample_before(statistics, 1)->at_ns < SAMPLE_NS)) return;
+bool statistics_sample(struct statistics *statistics, const struct rate_sample *now) {
+    if (KRT_LIKELY(now->at_ns - sample_before(statistics, 1)->at_ns < SAMPLE_NS)) return false;
     statistics->samples[statistics->next_sample++ % RATE_SAMPLES] = *now;
+    return true;
 }
 
 /* The oldest of the window; whoever slept longer than that is measured from where it fell asleep. */

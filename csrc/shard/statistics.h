@@ -57,7 +57,7 @@ struct statistics {
 /* False: no memory; statistics_deinit is due all the same. */
 bool statistics_init(struct statistics *statistics);
 void statistics_deinit(struct statistics *statistics);
-/* CONFIG RESETSTAT. The samples of the rates stay, as their counters do. */
+/* CONFIG RESETSTAT. Rates begin anew as well, since their counters do. */
 void statistics_reset(struct statistics *statistics);
 
 static inline struct command_statistics *statistics_of(struct statistics *statistics,
@@ -101,8 +101,8 @@ static inline uint64_t statistics_time_ns(const struct command_statistics *comma
 void statistics_error(struct statistics *statistics, const struct command *command, bool ran,
                       const char *code);
 
-/* Notes the counters if the newest sample is old enough. */
-void statistics_sample(struct statistics *statistics, const struct rate_sample *now);
+/* Notes the counters if the newest sample is old enough; was it? */
+bool statistics_sample(struct statistics *statistics, const struct rate_sample *now);
 /* The sample that a rate of `now` is measured from. */
 const struct rate_sample *statistics_baseline(const struct statistics *statistics, uint64_t now_ns);
 

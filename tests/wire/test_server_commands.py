@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable
 
 import pytest
@@ -21,7 +23,7 @@ from harness.client import Connection
 from harness.compare import Oracle
 from harness.definitions import parse_definitions
 from harness.process import Server
-from harness.resp import Reply, integer, text_of
+from harness.resp import OK, Reply, integer, text_of
 
 COMMANDS = [row.name.lower().replace(" ", "|") for row in parse_definitions()]
 
@@ -283,7 +285,7 @@ def test_info_invents_no_field(ours: Server, oracle: Oracle) -> None:
     (theirs,) = oracle.transcript(everything)[0].replies
     (mine,) = play(everything, ours)[0].replies
     known = _info(theirs)
-    own = {"commandstats", "keyspace", "kevyrt"}
+    own = {"commandstats", "errorstats", "latencystats", "keyspace", "kevyrt"}
     assert set(_info(mine)) <= {*known, "kevyrt"}
     for section, fields in _info(mine).items():
         assert section in own or set(fields) <= set(known[section])
@@ -315,6 +317,84 @@ def test_info_counts_calls(subject: Server) -> None:
         connection.pipeline([("INCR", key) for key in subject.spread(7)])
         calls = _info(connection.do("INFO", "commandstats"))["commandstats"]
     assert calls["cmdstat_incr"].split(",")[0] == "calls=7"
+
+
+def test_info_tells_time_and_failures_of_commands(subject: Server) -> None:
+    with subject.connect() as connection:
+        assert connection.do("CONFIG", "RESETSTAT").value == b"OK"
+        key = subject.spread(1)[0]
+        connection.pipeline([("SET", key, "v"), ("INCR", key), ("GET",), ("GET", key)])
+        info = _info(connection.do("INFO", "everything"))
+    commands, latencies = info["commandstats"], info["latencystats"]
+    assert re.fullmatch(
+        r"calls=1,usec=\d+,usec_per_call=\d+\.\d\d,rejected_calls=0,failed_calls=1",
+        commands["cmdstat_incr"],
+    )
+    assert commands["cmdstat_get"].startswith("calls=1,")
+    assert ",rejected_calls=1,failed_calls=0" in commands["cmdstat_get"]
+    assert info["errorstats"] == {"errorstat_ERR": "count=2"}
+    assert info["stats"]["total_error_replies"] == "2"
+    percentiles = dict(
+        part.split("=") for part in latencies["latency_percentiles_usec_set"].split(",")
+    )
+    assert list(percentiles) == ["p50", "p99", "p99.9"]
+    assert all(0 < float(value) < 1e6 for value in percentiles.values())
+
+
+def test_info_percentiles_are_a_setting(own: Callable[..., Server]) -> None:
+    with own().connect() as connection:
+        assert (
+            connection.do("CONFIG", "SET", "latency-tracking-info-percentiles", "0 25.5 100") == OK
+        )
+        connection.do("PING")
+        line = _info(connection.do("INFO", "latencystats"))["latencystats"]
+        names = [
+            part.partition("=")[0] for part in line["latency_percentiles_usec_ping"].split(",")
+        ]
+        assert names == ["p0", "p25.5", "p100"]
+        assert connection.do("CONFIG", "SET", "latency-tracking", "no") == OK
+        assert _info(connection.do("INFO", "latencystats"))["latencystats"] == {}
+
+
+def test_info_memory_follows_the_data(ours: Server) -> None:
+    with ours.connect() as connection:
+
+        def memory() -> dict[str, int]:
+            fields = _info(connection.do("INFO", "memory"))["memory"]
+            return {name: int(value) for name, value in fields.items() if value.isdigit()}
+
+        before = memory()
+        connection.do("SET", "large", b"x" * 3_000_000)
+        full = memory()
+        connection.do("DEL", "large")
+        after = memory()
+    assert full["used_memory"] - before["used_memory"] >= 3_000_000
+    assert after["used_memory"] < before["used_memory"] + 100_000
+    assert after["used_memory_peak"] >= full["used_memory"] > after["used_memory"]
+    assert full["used_memory_rss"] > full["used_memory"]
+    assert full["total_system_memory"] > full["used_memory_rss"]
+
+
+def test_info_rates_rise_under_load(ours: Server) -> None:
+    with ours.connect() as connection:
+        for _ in range(8):
+            connection.pipeline([("PING",)] * 500)
+            time.sleep(0.03)
+        stats = _info(connection.do("INFO", "stats"))["stats"]
+    assert int(stats["instantaneous_ops_per_sec"]) > 1000
+    assert float(stats["instantaneous_input_kbps"]) > 1
+    assert int(stats["total_net_input_bytes"]) >= 8 * 500 * len(b"*1\r\n$4\r\nPING\r\n")
+
+
+def test_info_keyspace_knows_how_long_keys_live(subject: Server) -> None:
+    with subject.connect() as connection:
+        keys = subject.spread(6)
+        connection.pipeline([("SET", key, "v", "EX", 100) for key in keys])
+        time.sleep(0.15)  # Redis takes the mean of what its cycle has seen
+        line = _info(connection.do("INFO", "keyspace"))["keyspace"]["db0"]
+    fields = dict(part.split("=") for part in line.split(","))
+    assert fields["keys"] == fields["expires"] == "6"
+    assert 0 <= int(fields["avg_ttl"]) <= 100_000
 
 
 def test_info_of_many_databases(own: Callable[..., Server]) -> None:

@@ -1,0 +1,8 @@
+/* What the kernel says of this process and this machine. Any thread; does not sleep. */
+#pragma once
+
+#include <stdint.h>
+
+/* Resident memory of the whole process; 0 where /proc does not tell. */
+uint64_t process_resident_bytes(void);
+uint64_t process_system_bytes(void);
