@@ -66,5 +66,6 @@ void server_commands_bind(void) {
     config_commands_bind();
     debug_commands_bind();
     info_bind();
+    memory_commands_bind();
     standalone_bind();
 }

@@ -1,4 +1,4 @@
-/* The server's own commands: CONFIG, INFO, SHUTDOWN, DEBUG, and what it has none of.
+/* The server's own commands: CONFIG, INFO, MEMORY, SHUTDOWN, DEBUG, and what it has none of.
  *
  * Threads: handlers run with the batons that the table says; binding before the first start. */
 #pragma once
@@ -13,4 +13,5 @@ bool admin_allows(struct call *call, enum setting_id id);
 void config_commands_bind(void);
 void debug_commands_bind(void);
 void info_bind(void);
+void memory_commands_bind(void);
 void standalone_bind(void);

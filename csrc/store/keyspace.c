@@ -340,6 +340,17 @@ uint64_t keyspace_used_bytes(const struct keyspace *keyspace) {
     return used;
 }
 
+uint64_t keyspace_entry_bytes(const struct keyspace *keyspace) {
+    uint64_t used = keyspace_used_bytes(keyspace);
+    for (uint32_t db = 0; db < keyspace->database_count; db++) {
+        const struct database *database = keyspace->databases[db];
+        if (database != NULL) {
+            used -= table_used_bytes(&database->keys) + table_used_bytes(&database->deadlines);
+        }
+    }
+    return used;
+}
+
 uint64_t keyspace_held_bytes(const struct keyspace *keyspace) {
     return atomic_load_relaxed(&keyspace->account.used_bytes) +
            atomic_load_relaxed(&keyspace->page_account.used_bytes);

@@ -140,6 +140,10 @@ uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t db, int64_t no
  * Both go over the databases: for one call per turn, not one per command. */
 uint64_t keyspace_used_bytes(const struct keyspace *keyspace);
 uint64_t keyspace_held_bytes(const struct keyspace *keyspace);
+/* Of what is used: entries and their values, without the tables. */
+uint64_t keyspace_entry_bytes(const struct keyspace *keyspace);
+/* What a key costs beside its entry: a pointer and a fingerprint, at the fill that tables keep. */
+enum { KEYSPACE_SLOT_BYTES = 9 };
 
 /* Debug builds and tests: asserts K1 and K2 over everything. */
 void keyspace_check(const struct keyspace *keyspace);
