@@ -17,7 +17,7 @@ void reply_pool_deinit(struct reply_pool *pool) {
     while (pool->spare != NULL) {
         struct reply_chunk *chunk = pool->spare;
         pool->spare = chunk->next;
-        mem_free(pool->account, chunk);
+        mem_free(chunk->account, chunk);
     }
     pool->count = 0;
 }
@@ -31,6 +31,7 @@ static struct reply_chunk *chunk_new(struct reply_pool *pool, uint32_t capacity)
         pool->count--;
     } else {
         chunk = mem_alloc(pool->account, sizeof *chunk + capacity);
+        if (chunk != NULL) chunk->account = pool->account;
     }
     if (chunk != NULL) {
         chunk->next = NULL;
@@ -51,7 +52,7 @@ static void chunk_free(struct reply_pool *pool, struct reply_chunk *chunk) {
     if (chunk->blob != NULL) {
         blob_put(chunk->blob);
     }
-    mem_free(pool->account, chunk);
+    mem_free(chunk->account, chunk);
 }
 
 static uint32_t chunk_pending(const struct reply_chunk *chunk) {

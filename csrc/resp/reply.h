@@ -28,6 +28,7 @@ enum { REPLY_CODE_MAX = 31 };
 struct reply_chunk {
     struct reply_chunk *next;
     struct blob *blob; /* of a reference chunk; NULL: the bytes are data[] */
+    struct mem_account *account; /* what it was charged to: it may be freed into another pool */
     uint32_t start;    /* bytes already sent or taken */
     uint32_t end;      /* bytes written; of a reference chunk: where its part of the blob ends */
     uint32_t capacity; /* of data[]; none in a reference chunk */

@@ -224,15 +224,22 @@ def test_unix_socket(own: Start, mode: str) -> None:
         assert tcp.do("GET", "k") == bulk("v")
 
 
+def _open_files(pid: int) -> Iterator[str]:
+    """What the descriptors of a process stand for; one may be closed meanwhile."""
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+
+
 def test_port_0_means_no_tcp(own: Start) -> None:
     server = own(tcp=False)
     with server.connect() as connection:
         assert connection.sock.family == socket.AF_UNIX
         assert connection.do("CONFIG", "GET", "port").value[1] == bulk("0")
     sockets = {
-        os.readlink(f"/proc/{server.pid}/fd/{fd}").removeprefix("socket:[").removesuffix("]")
-        for fd in os.listdir(f"/proc/{server.pid}/fd")
-        if os.readlink(f"/proc/{server.pid}/fd/{fd}").startswith("socket:")
+        target.removeprefix("socket:[").removesuffix("]")
+        for target in _open_files(server.pid)
+        if target.startswith("socket:")
     }
     with open("/proc/net/tcp") as tcp4, open("/proc/net/tcp6") as tcp6:
         inodes = {line.split()[9] for line in [*tcp4, *tcp6]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from harness.cases import Case, Do, case, mask_number
 from harness.compare import Oracle
@@ -73,9 +75,22 @@ def test_reports(ours: Server) -> None:
         assert b"too little data" in connection.do("MEMORY", "DOCTOR").value
         keys = ours.spread(60)
         connection.pipeline([("SET", key, b"x" * 500_000) for key in keys])
+        assert b"Peak: " not in connection.do("MEMORY", "DOCTOR").value
         connection.pipeline([("DEL", key) for key in keys[:40]])
         assert b"Peak: " in connection.do("MEMORY", "DOCTOR").value
         lines = connection.do("MEMORY", "MALLOC-STATS").value.decode().split("\r\n")
         assert all(line.startswith("shard") for line in lines if line)
         connection.do("HELLO", 3)
         assert connection.do("MEMORY", "DOCTOR").kind == "verbatim"
+
+
+def test_every_shard_has_its_own_account(ours: Server) -> None:
+    """Replies that come home from other shards are paid by those, and given back to them."""
+    with ours.connect() as connection:
+        for _ in range(20):
+            connection.pipeline([("SET", key, b"x" * 9000) for key in ours.spread(100)])
+            connection.pipeline([("GET", key) for key in ours.spread(100)])
+        connection.do("FLUSHALL")
+        lines = connection.do("MEMORY", "MALLOC-STATS").value.decode().split("\r\n")
+    used = [int(re.search(r"used (\d+)", line)[1]) for line in lines if line]
+    assert used and all(bytes_used < 1 << 32 for bytes_used in used)
