@@ -5,7 +5,8 @@
 
 SETUPTOOLS=setuptools==84.2.1
 RUN_PACKAGES=(gcc libc6-dev liburing-dev)
-TEST_PACKAGES=(make libcmocka-dev redis-server redis-tools)
+TEST_PACKAGES=(make libcmocka-dev redis-server redis-tools
+    prometheus-redis-exporter)
 VENV=.venv
 PIP_QUIET=(--quiet --disable-pip-version-check --no-input)
 
