@@ -1,9 +1,11 @@
 /* DEBUG: what tests and clients ask of a server under test, where the settings allow it. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "cmd/call.h"
 #include "plat/clock.h"
 #include "server/admin.h"
+#include "server/server.h"
 #include "shard/shard.h"
 
 enum { DEBUG_SLEEP_SECONDS_MAX = 3600 };
@@ -18,24 +20,193 @@ static void debug_sleep(struct call *call) {
     reply_ok(call->reply);
 }
 
+static void debug_error(struct call *call) {
+    char text[512];
+    struct bytes wanted = call->argv[2];
+    (void)snprintf(text, sizeof text, "%.*s", (int)wanted.len, wanted.at);
+    for (char *at = text; *at; at++)
+        if (*at == '\r' || *at == '\n') *at = ' ';
+    call_error(call, text);
+}
+
+static void debug_log(struct call *call) {
+    struct bytes text = call->argv[2];
+    log_line(LOG_WARNING, "DEBUG LOG: %.*s", (int)text.len, text.at);
+    reply_ok(call->reply);
+}
+
+/* What is not 0 is 1, as in Redis. */
+static void debug_set_active_expire(struct call *call) {
+    int64_t on;
+    bool is_off = !bytes_to_int64(call->argv[2], &on) || on == 0;
+    struct kevyrt_server *server = call->domain->server_context;
+    server->fabric.expiry_is_lazy = is_off;
+    reply_ok(call->reply);
+}
+
+static void debug_kevyrt_shard(struct call *call) {
+    struct key_place place = keyspace_for(call, 2);
+    reply_integer(call->reply, place.keyspace->index);
+}
+
+/* ---- PROTOCOL: a reply of each type --------------------------------------------------------- */
+
+static void reply_three(struct reply *reply) {
+    for (int64_t i = 0; i < 3; i++) reply_integer(reply, i);
+}
+
+static void show_string(struct reply *reply) {
+    reply_bulk_text(reply, "Hello World");
+}
+
+static void show_integer(struct reply *reply) {
+    reply_integer(reply, 12345);
+}
+
+static void show_double(struct reply *reply) {
+    reply_double(reply, 3.141);
+}
+
+static void show_big_number(struct reply *reply) {
+    static const char digits[] = "1234567999999999999999999999999999999";
+    reply_big_number(reply, bytes_of(digits, sizeof digits - 1));
+}
+
+static void show_array(struct reply *reply) {
+    reply_array(reply, 3);
+    reply_three(reply);
+}
+
+static void show_set(struct reply *reply) {
+    reply_set(reply, 3);
+    reply_three(reply);
+}
+
+static void show_map(struct reply *reply) {
+    reply_map(reply, 3);
+    for (int64_t i = 0; i < 3; i++) {
+        reply_integer(reply, i);
+        reply_bool(reply, i == 1);
+    }
+}
+
+static void show_attribute(struct reply *reply) {
+    if (reply->proto == 3) {
+        reply_attribute(reply, 1);
+        reply_bulk_text(reply, "key-popularity");
+        reply_array(reply, 2);
+        reply_bulk_text(reply, "key:123");
+        reply_integer(reply, 90);
+    }
+    reply_bulk_text(reply, "Some real reply following the attribute");
+}
+
+static void show_push(struct reply *reply) {
+    if (reply->proto != 3) {
+        reply_error(reply, "ERR RESP2 is not supported by this command");
+        return;
+    }
+    reply_push(reply, 2);
+    reply_bulk_text(reply, "server-cpu-usage");
+    reply_integer(reply, 42);
+    reply_bulk_text(reply, "Some real reply following the push reply");
+}
+
+static void show_verbatim(struct reply *reply) {
+    static const char text[] = "This is a verbatim\nstring";
+    reply_verbatim(reply, "txt", bytes_of(text, sizeof text - 1));
+}
+
+static void show_true(struct reply *reply) {
+    reply_bool(reply, true);
+}
+
+static void show_false(struct reply *reply) {
+    reply_bool(reply, false);
+}
+
+static void debug_protocol(struct call *call) {
+    static const struct {
+        const char *name;
+        void (*show)(struct reply *);
+    } types[] = {
+        {"string", show_string},     {"integer", show_integer}, {"double", show_double},
+        {"bignum", show_big_number}, {"null", reply_null},      {"array", show_array},
+        {"set", show_set},           {"map", show_map},         {"attrib", show_attribute},
+        {"push", show_push},         {"verbatim", show_verbatim}, {"true", show_true},
+        {"false", show_false},
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        if (bytes_is(call->argv[2], types[i].name)) {
+            types[i].show(call->reply);
+            return;
+        }
+    }
+    call_error(call, "ERR Wrong protocol type name. Please use one of the following: "
+                     "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|"
+                     "false");
+}
+
+/* ---- DEBUG ------------------------------------------------------------------------------------ */
+
+static void debug_help(struct call *call) {
+    static const char *const lines[] = {
+        "ERROR <string>",
+        "    Reply with an error of this text.",
+        "KEVYRT-SHARD <key>",
+        "    The number of the shard at which a key is.",
+        "LOG <message>",
+        "    Write <message> to the log of the server.",
+        "PROTOCOL <type>",
+        "    Reply with a value of this type: string, integer, double, bignum, null, array,",
+        "    set, map, attrib, push, verbatim, true, false.",
+        "SET-ACTIVE-EXPIRE <0|1>",
+        "    With 0 keys expire when they are asked for, and not before.",
+        "SLEEP <seconds>",
+        "    Stop the server for <seconds>. Decimals are allowed.",
+        NULL,
+    };
+    call_reply_help(call, lines);
+}
+
+/* Those of one argument. */
+static const struct {
+    const char *name;
+    void (*run)(struct call *);
+} subcommands[] = {
+    {"error", debug_error},
+    {"kevyrt-shard", debug_kevyrt_shard},
+    {"log", debug_log},
+    {"protocol", debug_protocol},
+    {"set-active-expire", debug_set_active_expire},
+    {"sleep", debug_sleep},
+};
+
+static void run_subcommand(struct call *call) {
+    struct bytes name = call->argv[1];
+    for (size_t i = 0; call->argc == 3 && i < sizeof subcommands / sizeof *subcommands; i++) {
+        if (bytes_is(name, subcommands[i].name)) {
+            subcommands[i].run(call);
+            return;
+        }
+    }
+    if (call->argc == 2 && bytes_is(name, "help"))
+        debug_help(call);
+    else
+        call_error_format(call,
+                          "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try "
+                          "DEBUG HELP.",
+                          name.len < 128 ? (int)name.len : 128, name.at);
+}
+
 static void debug_command(struct call *call) {
-    if (!admin_allows(call, SETTING_ENABLE_DEBUG_COMMAND)) {
+    if (admin_allows(call, SETTING_ENABLE_DEBUG_COMMAND))
+        run_subcommand(call);
+    else
         call_error(call, "ERR DEBUG command not allowed. If the enable-debug-command option is set "
                          "to \"local\", you can run it from a local connection, otherwise you need "
                          "to set this option in the configuration file, and then restart the "
                          "server.");
-        return;
-    }
-    if (call->argc != 3) {
-        call_error_syntax(call);
-    } else if (bytes_is(call->argv[1], "kevyrt-shard")) {
-        struct key_place place = keyspace_for(call, 2);
-        reply_integer(call->reply, place.keyspace->index);
-    } else if (bytes_is(call->argv[1], "sleep")) {
-        debug_sleep(call);
-    } else {
-        call_error_syntax(call);
-    }
 }
 
 void debug_commands_bind(void) {

@@ -52,6 +52,7 @@ struct fabric {
     struct registry registry;
     struct effect_sink sink; /* what effects go to; `wanted` changes under all batons */
     const struct command *get_command, *set_command; /* rows of the in-process fast path */
+    bool expiry_is_lazy;     /* no active expiry (DEBUG); written with all batons */
     int *listeners;          /* listening fds, accepted on shard 0; with its baton */
     uint32_t listener_count;
     atomic_u64 used_peak; /* any holder, by compare-and-swap: the most bytes that were ever seen used */

@@ -117,7 +117,7 @@ static void end_idle_connections(struct shard *shard) {
 /* Periodic work, with the own baton. Sleeps for ever again when there is none left. */
 static void run_cron(struct shard *shard) {
     struct shard_data *data = &shard->data;
-    bool again = data->keyspace.deadline_count &&
+    bool again = data->keyspace.deadline_count && !shard->fabric->expiry_is_lazy &&
                  expire_cycle(&shard->fabric->domain, &data->keyspace, &data->effects,
                               EXPIRE_BUDGET_NS);
     end_idle_connections(shard);
@@ -175,12 +175,12 @@ static void sample_rates(struct shard *shard) {
 /* False: the place was lost. */
 static bool run_turn(struct shard *shard, bool cron_due) {
     if (!turn_begin(shard)) return false;
-    sample_rates(shard); /* while the own baton is held for certain */
     shard->io.called = false;
     shard->io.slice_commands = 0;
     shard->io.slice_ns = shard->io.woke_ns;
     if (shard->io.accepted_count) accept_deal(shard);
     if (!run_inputs(shard)) return false;
+    sample_rates(shard);
     if (cron_due) run_cron(shard);
     arm_cron(shard);
     turn_end(shard);
