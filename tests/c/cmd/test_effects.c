@@ -300,6 +300,7 @@ static const struct effect_case reads[] = {
     {"", "OBJECT ENCODING k", "$-1", ""},
     {"SET k &5000", "OBJECT REFCOUNT k", ":1", ""},
     {"SET k 1 PX 50; ~50", "OBJECT REFCOUNT k", "$-1", "log:DEL k; touch:k; x:expired k"},
+    {"SET k 1", "MEMORY USAGE k", NULL, ""},
     {"SET k 1", "RANDOMKEY", "$1 k", ""},
     {"1> SET k 1", "RANDOMKEY", "$-1", ""},
     {"SET k 1 PX 50; ~50", "RANDOMKEY", "$-1", "log:DEL k; touch:k; x:expired k"},
