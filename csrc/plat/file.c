@@ -1,9 +1,13 @@
+#define _GNU_SOURCE /* mkostemp */
 #include "plat/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -60,6 +64,61 @@ int file_read(const char *path, size_t limit, char **out, size_t *len) {
     *out = text.at;
     *len = text.len;
     return 0;
+}
+
+static int write_all(int fd, const char *at, size_t len) {
+    while (len > 0) {
+        ssize_t written = write(fd, at, len);
+        if (written < 0 && errno != EINTR)
+            return -errno;
+        if (written > 0) {
+            at += written;
+            len -= (size_t)written;
+        }
+    }
+    return 0;
+}
+
+static int fill(int fd, const char *path, const char *text, size_t len) {
+    struct stat old;
+    int result = write_all(fd, text, len);
+    if (result == 0 && stat(path, &old) == 0 && fchmod(fd, old.st_mode & 07777) < 0)
+        result = -errno;
+    if (result == 0 && fsync(fd) < 0)
+        result = -errno;
+    if (close(fd) < 0 && result == 0)
+        result = -errno;
+    return result;
+}
+
+/* The name is on the disk when its folder is. */
+static int sync_folder(const char *path) {
+    const char *end = strrchr(path, '/');
+    char *folder = end ? strndup(path, (size_t)(end - path) + 1) : strdup(".");
+    if (!folder)
+        return -ENOMEM;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int result = fd < 0 || fsync(fd) < 0 ? -errno : 0;
+    if (fd >= 0)
+        (void)close(fd);
+    free(folder);
+    return result;
+}
+
+int file_replace(const char *path, const char *text, size_t len) {
+    size_t size = strlen(path) + sizeof ".XXXXXX";
+    char *beside = mem_alloc(NULL, size);
+    if (!beside)
+        return -ENOMEM;
+    (void)snprintf(beside, size, "%s.XXXXXX", path);
+    int fd = mkostemp(beside, O_CLOEXEC);
+    int result = fd < 0 ? -errno : fill(fd, path, text, len);
+    if (result == 0 && rename(beside, path) < 0)
+        result = -errno;
+    if (fd >= 0 && result < 0)
+        (void)unlink(beside);
+    mem_free(NULL, beside);
+    return result < 0 ? result : sync_folder(path);
 }
 
 int file_for_each(const char *pattern, int (*visit)(void *context, const char *path),

@@ -7,6 +7,10 @@
  * zero byte behind it. 0 or a negative errno value: -EFBIG if there is more. */
 int file_read(const char *path, size_t limit, char **out, size_t *len);
 
+/* Puts a text in the place of a file, all of it or nothing: written beside it, synced, renamed. It keeps the
+ * file's permissions. 0 or a negative errno value. */
+int file_replace(const char *path, const char *text, size_t len);
+
 /* Calls `visit` for each path that a pattern names (* ? [...]), sorted, until it returns other than
  * 0, which is the result. No path is no error; what is no pattern names itself. 0 or a negative
  * errno value. */

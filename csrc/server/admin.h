@@ -11,6 +11,7 @@ void server_commands_bind(void);
 bool admin_allows(struct call *call, enum setting_id id);
 /* Parts of it, each the file of its name. */
 void config_commands_bind(void);
+void config_rewrite_bind(void);
 void debug_commands_bind(void);
 void info_bind(void);
 void memory_commands_bind(void);

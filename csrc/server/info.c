@@ -89,6 +89,9 @@ static void server_section(struct info *info) {
     info_number(info, "uptime_in_days", up / 86400);
     info_number(info, "hz", (uint64_t)config_number(&info->server->config, SETTING_HZ));
     info_number(info, "configured_hz", (uint64_t)config_number(&info->server->config, SETTING_HZ));
+    const char *file = config_text(&info->server->config, SETTING_CONFIG_FILE);
+    if (*file)
+        info_line(info, "config_file:%.900s", file);
     info_number(info, "io_threads_active", 0); /* shards have no such threads beside them */
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/mem.h"
 #include "server/server.h"
@@ -211,6 +212,17 @@ static enum kevyrt_status read_input(struct options *options, const char *text) 
     return options_read_text(options, "standard input", bytes_of(text, len));
 }
 
+/* A single file is what CONFIG REWRITE writes later, wherever the process is then. */
+static enum kevyrt_status read_named(struct options *options, const char *name) {
+    enum kevyrt_status status = options_read_files(options, NULL, name);
+    if (status != KEVYRT_OK || strpbrk(name, "*?["))
+        return status;
+    char *path = realpath(name, NULL);
+    bool kept = path && put(options, "config-file", path);
+    free(path);
+    return kept ? KEVYRT_OK : no_memory(options);
+}
+
 /* Standard input is asked for by the first word or by the last. */
 static enum kevyrt_status parse(struct options *options, int argc, const char *const *argv,
                                 const char *standard_input) {
@@ -218,7 +230,7 @@ static enum kevyrt_status parse(struct options *options, int argc, const char *c
     int at = 0, taken = 0;
     bool asks = false;
     if (argc > 0 && argv[0][0] != '-')
-        status = options_read_files(options, NULL, argv[at++]);
+        status = read_named(options, argv[at++]);
     if (argc > 0 && is_standard_input(argv[0])) {
         asks = true;
         at++;

@@ -230,7 +230,8 @@ static void test_file_and_options(void **state) {
                            "tcp-backlog 100\n"
                            "syslog-ident end");
     PARSE(path, "--tcp-backlog", "200", "--save", "60", "5");
-    assert_int_equal(world->count, 7);
+    assert_int_equal(world->count, 8);
+    assert_string_equal(value_of(world, "config-file"), path);
     assert_string_equal(value_of(world, "port"), "7002");
     assert_string_equal(value_of(world, "requirepass"), "quoted A\"");
     assert_string_equal(value_of(world, "unixsocket"), "it's");
