@@ -7,8 +7,9 @@ import socket
 import stat
 from pathlib import Path
 
-import kevyrt
 import pytest
+
+import kevyrt
 from kevyrt import _core
 
 FILE = """\
@@ -94,6 +95,6 @@ def test_a_file_that_is_gone(path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written(path: Path) -> None:
-    with kevyrt.Server(config_file="/proc/self/status") as server:
-        with pytest.raises(kevyrt.ResponseError, match="Rewriting config file: "):
-            server.execute("CONFIG", "REWRITE")
+    failure = pytest.raises(kevyrt.ResponseError, match="Rewriting config file: ")
+    with kevyrt.Server(config_file="/proc/self/status") as server, failure:
+        server.execute("CONFIG", "REWRITE")
