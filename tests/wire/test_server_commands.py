@@ -356,22 +356,23 @@ def test_info_percentiles_are_a_setting(own: Callable[..., Server]) -> None:
         assert _info(connection.do("INFO", "latencystats"))["latencystats"] == {}
 
 
-def test_info_memory_follows_the_data(ours: Server) -> None:
-    with ours.connect() as connection:
+def test_info_memory_follows_the_data(own: Callable[..., Server]) -> None:
+    server = own()
+    if server.is_redis:
+        pytest.skip("Redis keeps the room of large requests for a while, and counts it")
+    with server.connect() as connection:
 
         def memory() -> dict[str, int]:
             fields = _info(connection.do("INFO", "memory"))["memory"]
             return {name: int(value) for name, value in fields.items() if value.isdigit()}
 
-        while memory()["lazyfree_pending_objects"]:
-            time.sleep(0.01)
         before = memory()
         connection.do("SET", "large", b"x" * 3_000_000)
         full = memory()
         connection.do("DEL", "large")
         after = memory()
     assert full["used_memory"] - before["used_memory"] >= 3_000_000
-    assert after["used_memory"] < before["used_memory"] + 100_000
+    assert after["used_memory"] < before["used_memory"] + 200_000
     assert after["used_memory_peak"] >= full["used_memory"] > after["used_memory"]
     assert full["used_memory_rss"] > full["used_memory"]
     assert full["total_system_memory"] > full["used_memory_rss"]
