@@ -192,6 +192,15 @@ void call_reply_help(struct call *call, const char *const *lines) {
     reply_simple(call->reply, "    Print this help.");
 }
 
+void call_error_subcommand(struct call *call) {
+    char name[COMMAND_NAME_MAX + 1];
+    struct bytes word = call->argv[1];
+    name_to_upper(name, call->argv[0]);
+    call_error_format(call,
+                      "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try %s HELP.",
+                      word.len < UNKNOWN_ECHO_MAX ? (int)word.len : UNKNOWN_ECHO_MAX, word.at, name);
+}
+
 static void reply_unknown_subcommand(struct reply *reply, const struct bytes *argv) {
     char name[COMMAND_NAME_MAX + 1];
     name_to_upper(name, argv[0]);

@@ -127,6 +127,8 @@ void call_error_type(struct call *call);
 void call_error_integer(struct call *call);
 void call_error_memory(struct call *call);
 void call_error_arity(struct call *call);
+/* Of a container that looks at the number of arguments itself. */
+void call_error_subcommand(struct call *call);
 
 /* HELP of a container: its name, then the lines, then what HELP itself does. `lines` ends with NULL. */
 void call_reply_help(struct call *call, const char *const *lines);

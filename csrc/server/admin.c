@@ -63,6 +63,7 @@ bool admin_allows(struct call *call, enum setting_id id) {
 
 void server_commands_bind(void) {
     command_bind("shutdown", shutdown_command);
+    acl_commands_bind();
     config_commands_bind();
     config_rewrite_bind();
     debug_commands_bind();

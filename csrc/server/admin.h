@@ -1,4 +1,4 @@
-/* The server's own commands: CONFIG, INFO, MEMORY, SHUTDOWN, DEBUG, and what it has none of.
+/* The server's own commands: ACL, CONFIG, INFO, MEMORY, SHUTDOWN, DEBUG, and what it has none of.
  *
  * Threads: handlers run with the batons that the table says; binding before the first start. */
 #pragma once
@@ -10,6 +10,7 @@ void server_commands_bind(void);
 /* What a setting that says no, yes or local allows the client of a call. */
 bool admin_allows(struct call *call, enum setting_id id);
 /* Parts of it, each the file of its name. */
+void acl_commands_bind(void);
 void config_commands_bind(void);
 void config_rewrite_bind(void);
 void debug_commands_bind(void);

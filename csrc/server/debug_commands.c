@@ -193,10 +193,7 @@ static void run_subcommand(struct call *call) {
     if (call->argc == 2 && bytes_is(name, "help"))
         debug_help(call);
     else
-        call_error_format(call,
-                          "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try "
-                          "DEBUG HELP.",
-                          name.len < 128 ? (int)name.len : 128, name.at);
+        call_error_subcommand(call);
 }
 
 static void debug_command(struct call *call) {
