@@ -17,3 +17,4 @@ void scan_bind(void);
 void object_bind(void);
 void echo_bind(void);
 void command_commands_bind(void);
+void docs_bind(void);

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import fnmatch
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from harness.cases import Case, Entry, play
 from harness.process import Server
@@ -24,7 +25,9 @@ else:
     import tomli as tomllib
 
 DIFFERENCES_PATH = Path(__file__).resolve().parents[1] / "oracle" / "differences.toml"
-_REQUIRED = {"command", "what", "source", "case", "step", "reply"}
+_REQUIRED = {"command", "what", "source", "case"}
+_ONE = {"step", "reply"}
+_SEVERAL = {"replies"}
 _OPTIONAL = {"field"}
 
 
@@ -45,13 +48,12 @@ class Difference:
 
     def may_cover(self, a_case: Case) -> bool:
         """Whether the names of a case and of one of its steps match."""
-        named = fnmatch.fnmatchcase(a_case.name, self.case)
-        return named and any(fnmatch.fnmatchcase(s.label, self.step) for s in a_case.steps)
+        named = _matches(a_case.name, self.case)
+        return named and any(_matches(s.label, self.step) for s in a_case.steps)
 
     def covers(self, case_name: str, expected: Entry) -> bool:
         """Whether the row speaks about this entry of the oracle's."""
-        named = fnmatch.fnmatchcase(case_name, self.case)
-        if not named or not fnmatch.fnmatchcase(expected.label, self.step):
+        if not _matches(case_name, self.case) or not _matches(expected.label, self.step):
             return False
         return self.field is None or any(map(self._has_field, expected.replies))
 
@@ -83,13 +85,27 @@ class Difference:
         return next((render(v) for k, v in pairs if k == bulk(self.field)), None)
 
 
+def _matches(name: str, pattern: str) -> bool:
+    """fnmatch, which is slow in telling that most patterns have nothing to match."""
+    if name == pattern:
+        return True
+    return any(c in pattern for c in "*?[") and fnmatch.fnmatchcase(name, pattern)
+
+
+def _expand(row: dict[str, Any]) -> Iterator[Difference]:
+    """One difference of a row with `step` and `reply`; one per entry of a row with `replies`."""
+    fields = set(row) - _OPTIONAL
+    if fields not in (_REQUIRED | _ONE, _REQUIRED | _SEVERAL) or not all(row.values()):
+        raise ValueError(f"a row has {sorted(_REQUIRED)}, {_ONE} or {_SEVERAL}, {_OPTIONAL}: {row}")
+    replies = row.pop("replies", None) or {row.pop("step"): row.pop("reply")}
+    for step, reply in replies.items():
+        yield Difference(**row, step=step, reply=reply)
+
+
 @cache
 def differences() -> tuple[Difference, ...]:
     rows = tomllib.loads(DIFFERENCES_PATH.read_text())["difference"]
-    for row in rows:
-        if not _REQUIRED <= set(row) <= _REQUIRED | _OPTIONAL or not all(row.values()):
-            raise ValueError(f"a row needs {sorted(_REQUIRED)} and at most {_OPTIONAL}: {row}")
-    return tuple(Difference(**row) for row in rows)
+    return tuple(difference for row in rows for difference in _expand(row))
 
 
 def check(a_case: Case, ours: list[Entry], theirs: list[Entry]) -> list[str]:
