@@ -193,7 +193,7 @@ if __name__ == "__main__":
             Extension(
                 "kevyrt._core",
                 sources=sorted(str(path) for path in Path("csrc").rglob("*.c")),
-                depends=sorted(str(path) for path in Path("csrc").rglob("*.h")),
+                depends=sorted(str(path) for path in Path("csrc").rglob("*.[hd]*")),
                 include_dirs=["csrc"],
             )
         ],

@@ -1,7 +1,6 @@
-/* What a client asks to hear an answer, and needs no connection of its own for: PING, ECHO, TIME, LOLWUT. */
+/* What a client asks to hear an answer, and needs no connection of its own for: PING, ECHO, TIME. */
 #include <stdio.h>
 
-#include "base/version.h"
 #include "cmd/families.h"
 
 static void ping_command(struct call *call) {
@@ -30,18 +29,8 @@ static void time_command(struct call *call) {
     reply_decimal(call->reply, now_us % 1000000);
 }
 
-/* Which art there is depends on the version that is asked for; of this one it is the version itself. */
-static void lolwut_command(struct call *call) {
-    static const char text[] = "Redis ver. " KEVYRT_REDIS_VERSION "\n";
-    int64_t version;
-    bool asked = call->argc > 2 && bytes_is(call->argv[1], "version");
-    if (!asked || call_integer(call, 2, &version))
-        reply_verbatim(call->reply, "txt", bytes_of(text, sizeof text - 1));
-}
-
 void echo_bind(void) {
     command_bind("ping", ping_command);
     command_bind("echo", echo_command);
     command_bind("time", time_command);
-    command_bind("lolwut", lolwut_command);
 }

@@ -18,3 +18,4 @@ void object_bind(void);
 void echo_bind(void);
 void command_commands_bind(void);
 void docs_bind(void);
+void lolwut_bind(void);

@@ -41,6 +41,7 @@ static void bind_once(void) {
     echo_bind();
     command_commands_bind();
     docs_bind();
+    lolwut_bind();
     client_commands_bind();
     server_commands_bind();
     pthread_atfork(kevyrt_fork_prepare, kevyrt_fork_parent, kevyrt_fork_child);
