@@ -5,6 +5,7 @@ With --only or --quick the figures are printed and the document is left alone.
 
 from __future__ import annotations
 
+import eviction
 import gaps
 import inprocess
 import lifecycle
@@ -17,6 +18,7 @@ BENCHMARKS = {
     "memory": (memory.memory,),
     "gaps": (gaps.gaps,),
     "inprocess": (inprocess.calls, inprocess.under_load),
+    "eviction": (eviction.eviction,),
     "lifecycle": (lifecycle.lifecycle,),
 }
 

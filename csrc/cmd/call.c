@@ -5,7 +5,7 @@
 
 #include "plat/clock.h"
 
-enum { ERROR_TEXT_MAX = 512, UNKNOWN_ECHO_MAX = 128 };
+enum { ERROR_TEXT_MAX = 512, UNKNOWN_ECHO_MAX = 128, KEY_SHORT = 128 };
 
 int64_t domain_now(struct domain *domain) {
     int64_t now = domain->clock_ms(domain->clock_context);
@@ -14,7 +14,16 @@ int64_t domain_now(struct domain *domain) {
     /* The wall clock may be set back while we run; no call sees that. */
     if (now < last) return last;
     atomic_store_relaxed(&domain->last_now_ms, (uint64_t)now);
+    atomic_store_relaxed(&domain->access.seconds, (uint32_t)(now / 1000));
     return now;
+}
+
+/* Of a virtual clock the hook tells; that it may have moved is worth a question a second. */
+void domain_keep_time(struct domain *domain) {
+    uint32_t now = clock_wall_seconds();
+    if (KRT_LIKELY(now == atomic_load_relaxed(&domain->checked_seconds))) return;
+    atomic_store_relaxed(&domain->checked_seconds, now);
+    (void)domain_now(domain);
 }
 
 /* The hook tells milliseconds; what is finer is the real clock's, if the two agree. They are read again if
@@ -68,27 +77,51 @@ static struct entry *call_expire(struct call *call, const struct key_place *plac
     return NULL;
 }
 
-struct entry *call_find(struct call *call, const struct key_place *place) {
+static inline struct entry *find(struct call *call, const struct key_place *place) {
     struct entry *entry = keyspace_find(place->keyspace, place->db, place->hash, place->key);
     if (KRT_LIKELY(!entry || entry_deadline(entry) == 0)) return entry;
     return call_expire(call, place, entry);
 }
 
-struct entry *call_inspect(struct call *call, const struct key_place *place) {
-    struct entry *entry = call_find(call, place);
-    uint64_t *count = entry ? &place->keyspace->stats.hits : &place->keyspace->stats.misses;
-    ++*count;
+static inline void touch(const struct call *call, const struct key_place *place,
+                         struct entry *entry) {
+    if (KRT_LIKELY(!(call->flags & CALL_NO_TOUCH)))
+        access_touch(&call->domain->access, &place->keyspace->random, entry);
+}
+
+struct entry *call_find(struct call *call, const struct key_place *place) {
+    struct entry *entry = find(call, place);
+    if (entry) touch(call, place, entry);
     return entry;
 }
 
+static void count_miss(struct call *call, const struct key_place *place) {
+    place->keyspace->stats.misses++;
+    effect_notify(call, place, NOTIFY_KEY_MISS, "keymiss");
+}
+
 struct entry *call_read(struct call *call, const struct key_place *place) {
-    struct entry *entry = call_find(call, place);
-    if (entry) {
+    struct entry *entry = find(call, place);
+    if (KRT_LIKELY(entry)) {
         place->keyspace->stats.hits++;
+        touch(call, place, entry);
     } else {
-        place->keyspace->stats.misses++;
-        effect_notify(call, place, NOTIFY_KEY_MISS, "keymiss");
+        count_miss(call, place);
     }
+    return entry;
+}
+
+struct entry *call_look(struct call *call, const struct key_place *place) {
+    struct entry *entry = find(call, place);
+    if (entry) place->keyspace->stats.hits++;
+    else count_miss(call, place);
+    return entry;
+}
+
+struct entry *call_inspect(struct call *call, const struct key_place *place) {
+    struct entry *entry = find(call, place);
+    uint64_t *count = entry ? &place->keyspace->stats.hits : &place->keyspace->stats.misses;
+    ++*count;
     return entry;
 }
 
@@ -112,6 +145,31 @@ void call_delete(struct call *call, const struct key_place *place, struct entry 
     keyspace_delete(place->keyspace, place->db, place->hash, entry);
     effect_log(call, place->db, log, 2);
     effect_change(call, place, class, event);
+}
+
+static struct keyspace *delete_named(struct call *call, uint32_t db, struct entry *entry,
+                                     struct bytes key, enum notify_class class,
+                                     const char *event) {
+    struct key_place place = keyspace_for_bytes(call, key, db);
+    call_delete(call, &place, entry, class, event);
+    return place.keyspace;
+}
+
+/* The effects name the key when its bytes are gone. */
+struct keyspace *call_delete_entry(struct call *call, uint32_t db, struct entry *entry,
+                                   enum notify_class class, const char *event) {
+    char copy[KEY_SHORT];
+    struct bytes key = entry_key(entry);
+    if (key.len <= sizeof copy) {
+        bytes_copy(copy, key.at, key.len);
+        return delete_named(call, db, entry, bytes_of(copy, key.len), class, event);
+    }
+    struct blob *blob = blob_copy(NULL, key);
+    if (!blob) return NULL;
+    struct bytes name = bytes_of(blob->data, blob->len);
+    struct keyspace *keyspace = delete_named(call, db, entry, name, class, event);
+    blob_put(blob);
+    return keyspace;
 }
 
 /* ---- Errors ------------------------------------------------------------------------------------- */

@@ -31,6 +31,8 @@ enum call_flags {
 /* What all calls of a server share. Written at start and under all batons; read after a take. */
 struct domain {
     atomic_u64 last_now_ms; /* any holder, relaxed: the latest time any call has seen (B7) */
+    struct access_clock access; /* for all keyspaces */
+    atomic_u32 checked_seconds; /* any holder, relaxed: when the access clock was last looked after */
     struct hash_seed hash_seed;
     struct keyspace **keyspaces; /* one per shard */
     uint32_t shard_count;
@@ -74,6 +76,9 @@ int64_t domain_now(struct domain *domain);
 /* The same in microseconds; full milliseconds of a virtual clock. */
 int64_t domain_now_us(struct domain *domain);
 
+/* Brings the access clock up to date if a second has passed. Cheaper than reading the time: for once a turn. */
+void domain_keep_time(struct domain *domain);
+
 /* The time of the call, read after its last take. */
 static inline int64_t call_now(struct call *call) {
     if (call->now_ms == 0) call->now_ms = domain_now(call->domain);
@@ -100,12 +105,14 @@ uint32_t keyspace_for_group(struct call *call, uint32_t index, uint32_t step,
 /* The same for a key that is not an argument, or in another database. */
 struct key_place keyspace_for_bytes(struct call *call, struct bytes key, uint32_t db);
 
-/* The entry of a key for reading: counts a hit or a miss; one whose deadline has passed is deleted with its
- * effects and is not found. NULL if there is none. */
+/* The entry of a key for reading: counts a hit or a miss, notes the access; one whose deadline has passed is
+ * deleted with its effects and is not found. NULL if there is none. */
 struct entry *call_read(struct call *call, const struct key_place *place);
 /* The same for writing: counts nothing. */
 struct entry *call_find(struct call *call, const struct key_place *place);
-/* The same for a look at the entry itself, as OBJECT's: counts a hit or a miss, but a miss is not notified. */
+/* As call_read for what is no use of the value (TTL, TYPE): the access is not noted. */
+struct entry *call_look(struct call *call, const struct key_place *place);
+/* The same for a look at the entry itself, as OBJECT's: a miss is not notified either. */
 struct entry *call_inspect(struct call *call, const struct key_place *place);
 /* Both, of a string: *entry is NULL if there is no key. False after the error reply for another type. */
 bool call_read_string(struct call *call, const struct key_place *place, struct entry **entry);
@@ -114,6 +121,11 @@ bool call_find_string(struct call *call, const struct key_place *place, struct e
 /* Deletes and declares it: DEL in the log, touched, notified as `event` of `class`. */
 void call_delete(struct call *call, const struct key_place *place, struct entry *entry,
                  enum notify_class class, const char *event);
+
+/* The same for an entry that was found by walking, whose key goes with it. Returns the keyspace it was in, or
+ * NULL: no memory to remember a long key's name by; the entry stays. */
+struct keyspace *call_delete_entry(struct call *call, uint32_t db, struct entry *entry,
+                                   enum notify_class class, const char *event);
 
 /* The reply to a command that does not exist, or to a subcommand that a container has not. */
 void call_reply_unknown(struct reply *reply, const struct bytes *argv, uint32_t argc);

@@ -118,7 +118,7 @@ static void pexpireat_command(struct call *call) {
 /* Milliseconds from `base_ms` to the deadline; -1 without one, -2 without the key. */
 static int64_t deadline_from(struct call *call, int64_t base_ms) {
     struct key_place place = keyspace_for(call, 1);
-    struct entry *entry = call_read(call, &place);
+    struct entry *entry = call_look(call, &place);
     if (!entry)
         return -2;
     int64_t deadline = entry_deadline(entry);

@@ -10,29 +10,13 @@
 #include "plat/clock.h"
 
 /* Entries of a sample: few enough for the budget's clock, enough to tell a tenth from nothing. */
-enum { SAMPLE_ENTRIES = 64, STALE_PERCENT = 5, KEY_SHORT = 128 };
+enum { SAMPLE_ENTRIES = 64, STALE_PERCENT = 5 };
 
-static void expire_named(struct call *call, uint32_t db, struct entry *entry, struct bytes key) {
-    struct key_place place = keyspace_for_bytes(call, key, db);
-    place.keyspace->stats.expired++;
-    call_delete(call, &place, entry, NOTIFY_EXPIRED, "expired");
-}
-
-/* The key's bytes go with the entry, and the effects name the key afterwards. */
 bool expire_entry(struct call *call, uint32_t db, struct entry *entry) {
-    char copy[KEY_SHORT];
-    struct bytes key = entry_key(entry);
-    if (key.len <= sizeof copy) {
-        bytes_copy(copy, key.at, key.len);
-        expire_named(call, db, entry, bytes_of(copy, key.len));
-        return true;
-    }
-    struct blob *blob = blob_copy(NULL, key);
-    if (!blob)
-        return false;
-    expire_named(call, db, entry, bytes_of(blob->data, blob->len));
-    blob_put(blob);
-    return true;
+    struct keyspace *keyspace = call_delete_entry(call, db, entry, NOTIFY_EXPIRED, "expired");
+    if (keyspace)
+        keyspace->stats.expired++;
+    return keyspace;
 }
 
 static void expire_one(void *context, uint32_t db, struct entry *entry) {

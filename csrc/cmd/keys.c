@@ -30,20 +30,41 @@ static void del_command(struct call *call) {
 
 /* ---- EXISTS, TOUCH, TYPE ---------------------------------------------------------------------- */
 
-static void exists_command(struct call *call) {
+static bool is_there(struct call *call, const struct key_place *place) {
+    return call_look(call, place);
+}
+
+/* Also for a client that otherwise touches nothing. */
+static bool touch_one(struct call *call, const struct key_place *place) {
+    struct entry *entry = call_look(call, place);
+    if (entry)
+        access_touch(&call->domain->access, &place->keyspace->random, entry);
+    return entry;
+}
+
+static void count_keys(struct call *call,
+                       bool (*visit)(struct call *call, const struct key_place *place)) {
     struct key_place places[KEY_GROUP];
     int64_t found = 0;
     for (uint32_t i = 1, count; i < call->argc; i += count) {
         count = keyspace_for_group(call, i, 1, places);
         for (uint32_t k = 0; k < count; k++)
-            found += call_read(call, &places[k]) != NULL;
+            found += visit(call, &places[k]);
     }
     reply_integer(call->reply, found);
 }
 
+static void exists_command(struct call *call) {
+    count_keys(call, is_there);
+}
+
+static void touch_command(struct call *call) {
+    count_keys(call, touch_one);
+}
+
 static void type_command(struct call *call) {
     struct key_place place = keyspace_for(call, 1);
-    struct entry *entry = call_read(call, &place);
+    struct entry *entry = call_look(call, &place);
     reply_simple(call->reply, entry ? value_type_name(entry_type(entry)) : "none");
 }
 
@@ -208,7 +229,7 @@ void keys_bind(void) {
     command_bind("del", del_command);
     command_bind("unlink", del_command);
     command_bind("exists", exists_command);
-    command_bind("touch", exists_command);
+    command_bind("touch", touch_command);
     command_bind("type", type_command);
     command_bind("rename", rename_command);
     command_bind("renamenx", renamenx_command);

@@ -51,6 +51,34 @@ static void refcount_command(struct call *call) {
         reply_integer(call->reply, is_shared_integer(entry) ? INT32_MAX : 1);
 }
 
+/* ---- FREQ, IDLETIME ----------------------------------------------------------------------------- */
+
+static bool keeps(struct call *call, enum access_kind kind, const char *otherwise) {
+    if (call->domain->access.kind == kind)
+        return true;
+    call_error_format(call,
+                      "ERR %s. Please note that when switching between policies at runtime LRU and "
+                      "LFU data will take some time to adjust.",
+                      otherwise);
+    return false;
+}
+
+static void freq_command(struct call *call) {
+    struct entry *entry = object_entry(call);
+    if (entry && keeps(call, ACCESS_FREQUENCY,
+                       "An LFU maxmemory policy is not selected, access frequency not tracked"))
+        reply_integer(call->reply, access_frequency(&call->domain->access, entry));
+}
+
+static void idletime_command(struct call *call) {
+    struct entry *entry = object_entry(call);
+    if (!entry || !keeps(call, ACCESS_TIME,
+                         "An LFU maxmemory policy is selected, idle time not tracked"))
+        return;
+    (void)call_now(call); /* brings the clock up to date */
+    reply_integer(call->reply, access_idle_seconds(&call->domain->access, entry));
+}
+
 /* ---- HELP --------------------------------------------------------------------------------------- */
 
 static void help_command(struct call *call) {
@@ -74,6 +102,8 @@ static void help_command(struct call *call) {
 
 void object_bind(void) {
     command_bind("object|encoding", encoding_command);
+    command_bind("object|freq", freq_command);
+    command_bind("object|idletime", idletime_command);
     command_bind("object|refcount", refcount_command);
     command_bind("object|help", help_command);
 }

@@ -29,6 +29,10 @@ int64_t clock_wall_ms(void) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+uint32_t clock_wall_seconds(void) {
+    return (uint32_t)time(NULL);
+}
+
 uint64_t clock_monotonic_ns(void) {
     struct timespec now = read_clock(CLOCK_MONOTONIC);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;

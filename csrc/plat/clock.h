@@ -7,6 +7,8 @@
 
 int64_t clock_wall_ms(void);
 int64_t clock_wall_us(void);
+/* Whole seconds, perhaps a few milliseconds late; the cheapest of the three. */
+uint32_t clock_wall_seconds(void);
 uint64_t clock_monotonic_ns(void);
 
 /* Ticks: the cheapest clock there is, for the time that single commands take. The processor's counter

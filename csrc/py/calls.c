@@ -216,6 +216,27 @@ PyObject *server_get(struct server_object *self, PyObject *const *values, Py_ssi
 
 /* ---- SET ------------------------------------------------------------------------------------- */
 
+/* True for OK, None when NX or XX forbade it, and with get the old value. */
+static PyObject *set_result(PyObject *reply, int get) {
+    if (!reply || get || reply == Py_None)
+        return reply;
+    Py_DECREF(reply);
+    Py_RETURN_TRUE;
+}
+
+/* By the general way, which knows what writes have to pass. */
+static PyObject *set_gated(struct server_object *self, PyObject *const *values, uint32_t db) {
+    struct arguments arguments;
+    PyObject *object = NULL;
+    if (arguments_init(&arguments, 3) < 0)
+        return NULL;
+    arguments_add_text(&arguments, "SET");
+    if (arguments_add(&arguments, values[0]) == 0 && arguments_add(&arguments, values[1]) == 0)
+        object = set_result(call_and_decode(self, db, &arguments), 0);
+    arguments_deinit(&arguments);
+    return object;
+}
+
 static PyObject *set_plain(struct server_object *self, PyObject *const *values, uint32_t db) {
     struct bytes key, value;
     PyObject *owned_key = NULL, *owned_value = NULL, *result = NULL;
@@ -227,7 +248,10 @@ static PyObject *set_plain(struct server_object *self, PyObject *const *values, 
             Py_BEGIN_ALLOW_THREADS status = kevyrt_set(self->server, db, key, value, KEVYRT_WAIT);
             Py_END_ALLOW_THREADS
         }
-        result = status == KEVYRT_OK ? Py_NewRef(Py_True) : raise_failure(self, status);
+        if (status == KEVYRT_GATED)
+            result = set_gated(self, values, db);
+        else
+            result = status == KEVYRT_OK ? Py_NewRef(Py_True) : raise_failure(self, status);
     }
     Py_XDECREF(owned_key);
     Py_XDECREF(owned_value);
@@ -280,14 +304,6 @@ static int build_set(struct arguments *arguments, PyObject *const *bound) {
         add_flag(arguments, "KEEPTTL", bound[KEEPTTL]) < 0)
         return -1;
     return add_flag(arguments, "GET", bound[GET]);
-}
-
-/* True for OK, None when NX or XX forbade it, and with get the old value. */
-static PyObject *set_result(PyObject *reply, int get) {
-    if (!reply || get || reply == Py_None)
-        return reply;
-    Py_DECREF(reply);
-    Py_RETURN_TRUE;
 }
 
 static PyObject *set_with_options(struct server_object *self, PyObject *const *bound, uint32_t db) {

@@ -276,6 +276,26 @@ static void buffer_settings(const struct config *config, struct fabric_settings 
     out->stream_entries = forced ? forced : STREAM_ENTRIES;
 }
 
+/* Redis's scale: half a millisecond at most to 10, a seventh more with each step from there, 100 without
+ * end. */
+static uint64_t patience_ns(int64_t tenacity) {
+    double us = 50.0 * (double)(tenacity < 10 ? tenacity : 10);
+    for (int64_t i = 10; i < tenacity; i++)
+        us *= 1.15;
+    return tenacity == 100 ? UINT64_MAX : (uint64_t)(us * 1000);
+}
+
+static struct budget_settings budget_settings(const struct config *config) {
+    return (struct budget_settings){
+        .limit = (uint64_t)config->numbers[SETTING_MAXMEMORY],
+        .policy = (enum eviction_policy)number32(config, SETTING_MAXMEMORY_POLICY),
+        .samples = number32(config, SETTING_MAXMEMORY_SAMPLES),
+        .patience_ns = patience_ns(config->numbers[SETTING_MAXMEMORY_EVICTION_TENACITY]),
+        .log_factor = number32(config, SETTING_LFU_LOG_FACTOR),
+        .decay_minutes = number32(config, SETTING_LFU_DECAY_TIME),
+    };
+}
+
 void config_fabric_settings(const struct config *config, struct fabric_settings *out) {
     out->shard_count = number32(config, SETTING_THREADS);
     out->database_count = number32(config, SETTING_DATABASES);
@@ -289,6 +309,7 @@ void config_fabric_settings(const struct config *config, struct fabric_settings 
     out->tcp_keepalive_s = number32(config, SETTING_TCP_KEEPALIVE);
     out->password = config_text(config, SETTING_REQUIREPASS);
     out->protected_mode = config_number(config, SETTING_PROTECTED_MODE);
+    out->budget = budget_settings(config);
     buffer_settings(config, out);
     parser_settings(config, out);
 }

@@ -210,7 +210,7 @@ bool value_parse_memory(struct bytes text, int64_t *out) {
         if (__builtin_mul_overflow(number, 10, &number) ||
             __builtin_add_overflow(number, text.at[digits] - '0', &number))
             return false;
-    return digits > 0 && unit_factor(bytes_of(text.at + digits, text.len - digits), &factor) &&
+    return unit_factor(bytes_of(text.at + digits, text.len - digits), &factor) &&
            !__builtin_mul_overflow(number, factor, out);
 }
 

@@ -31,6 +31,7 @@ enum caller_result caller_run(struct fabric *fabric, struct client *client, uint
     uint64_t mask = plan.mask ? plan.mask : 1;
     enum caller_result result = take(fabric, mask, may_wait);
     if (result != CALLER_DONE) return result;
+    domain_keep_time(&fabric->domain);
     (void)execute_command(fabric->shards[__builtin_ctzll(mask)], &origin, &request, &plan);
     drop(fabric, mask);
     return reply->failed ? CALLER_NO_MEMORY : CALLER_DONE;
@@ -55,6 +56,7 @@ static struct call fast_call(struct shard *shard, const struct command *command,
                              const struct bytes *argv, uint32_t argc, uint64_t hash,
                              struct reply *reply) {
     shard->data.counters.commands++;
+    domain_keep_time(&shard->fabric->domain);
     return (struct call){
         .command = command,
         .argv = argv,
@@ -110,6 +112,10 @@ enum caller_result caller_set(struct fabric *fabric, uint32_t db, struct bytes k
     uint64_t hash = hash_bytes(&fabric->domain.hash_seed, key.at, key.len);
     enum caller_result result = enter(fabric, hash, may_wait, &shard);
     if (KRT_UNLIKELY(result != CALLER_DONE)) return result;
+    if (KRT_UNLIKELY(fabric->domain.gates)) {
+        leave(shard);
+        return CALLER_GATED;
+    }
     reply_init(&reply, NULL, 3);
     reply.failed = true; /* nobody reads it: what is appended is dropped */
     struct command_statistics *own = statistics_of(&shard->data.statistics, fabric->set_command);

@@ -10,7 +10,13 @@
 
 #include "shard/fabric.h"
 
-enum caller_result { CALLER_DONE, CALLER_WOULD_WAIT, CALLER_STOPPED, CALLER_NO_MEMORY };
+enum caller_result {
+    CALLER_DONE,
+    CALLER_WOULD_WAIT,
+    CALLER_STOPPED,
+    CALLER_NO_MEMORY,
+    CALLER_GATED, /* of the fast path: caller_run knows what the command has to pass */
+};
 
 /* Runs one command. `client` may be NULL: then in database `db`, as nobody. Without `may_wait` it returns
  * CALLER_WOULD_WAIT rather than wait for a baton. The reply (also of refusals) is appended to `reply`. */

@@ -48,10 +48,21 @@ void execute_count_refused(struct shard *home, const struct reply *reply, const 
     statistics_error(&home->data.statistics, plan->command, false, reply->error_code);
 }
 
+/* What the domain's gates ask for. False: refused, and counted so. */
+static bool pass_gates(struct shard *home, const struct origin *origin, const struct plan *plan) {
+    if (!(home->fabric->domain.gates & GATE_MEMORY)) return true;
+    if (budget_make_room(home, plan->mask) || !(plan->command->flags & CMD_DENYOOM)) return true;
+    reply_error(origin->reply, "OOM command not allowed when used memory > 'maxmemory'.");
+    statistics_error(&home->data.statistics, plan->command, false, origin->reply->error_code);
+    return false;
+}
+
 enum execute_result execute_command(struct shard *home, const struct origin *origin,
                                     const struct request *request, const struct plan *plan) {
     struct statistics *statistics = &home->data.statistics;
     struct command_statistics *own = statistics_of(statistics, plan->command);
+    if (KRT_UNLIKELY(home->fabric->domain.gates) && !pass_gates(home, origin, plan))
+        return EXECUTE_DONE;
     struct call call = {
         .command = plan->command,
         .argv = request->argv,

@@ -54,6 +54,7 @@ static int shard_fill(struct shard *shard) {
                        fabric->domain.hash_seed.b + shard->index, &fabric->domain.hash_seed))
         return -ENOMEM;
     shard->data.keyspace.account.taker = fabric->domain.taker;
+    shard->data.keyspace.access = &fabric->domain.access;
     reply_pool_init(&shard->io.pool, &shard->data.keyspace.account, REPLY_SPARE_CHUNKS);
     int result = inbox_init(&shard->inbox);
     if (result == 0) descriptor_note(shard->inbox.wake_fd);
@@ -217,6 +218,7 @@ void fabric_apply_settings(struct fabric *fabric, const struct fabric_settings *
     fabric->settings = merged;
     pthread_mutex_unlock(&fabric->registry.lock);
     fabric->domain.string_bytes_max = merged.parser.max_bulk_bytes;
+    budget_apply(fabric);
     /* Who sleeps without a deadline may have periodic work now. */
     for (uint32_t i = 0; i < merged.shard_count; i++) inbox_wake(&fabric->shards[i]->inbox);
 }
@@ -257,10 +259,17 @@ static int start_threads(struct fabric *fabric) {
     return 0;
 }
 
+static void start_time(struct fabric *fabric) {
+    (void)domain_now(&fabric->domain);
+    atomic_store_relaxed(&fabric->budget.used, 0);
+    budget_apply(fabric);
+}
+
 int fabric_start(struct fabric *fabric, const int *listeners, uint32_t count) {
     clock_calibrate();
     int result = keep_listeners(fabric, listeners, count);
     if (result == 0) result = fill_shards(fabric);
+    if (result == 0) start_time(fabric);
     if (result == 0) result = start_threads(fabric);
     if (result < 0) empty_shards(fabric);
     else

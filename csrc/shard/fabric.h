@@ -12,6 +12,7 @@
 #include "io/reactor.h"
 #include "resp/parser.h"
 #include "ring/baton.h"
+#include "shard/budget.h"
 #include "shard/registry.h"
 
 /* A slice ends sooner than a waiter's spin (BATON_SPIN_NS), so that most waits end without a sleep. */
@@ -38,6 +39,7 @@ struct fabric_settings {
     bool latency_tracking;    /* the time of commands is counted by its length too */
     bool protected_mode;      /* refuses remote peers while there is no password and no explicit bind */
     struct parser_limits parser, parser_unauthenticated;
+    struct budget_settings budget;
 };
 
 struct shard;
@@ -50,6 +52,7 @@ struct fabric {
     struct shard **shards;
     struct keyspace **keyspaces; /* domain.keyspaces */
     struct registry registry;
+    struct budget budget;
     struct effect_sink sink; /* what effects go to; `wanted` changes under all batons */
     const struct command *get_command, *set_command; /* rows of the in-process fast path */
     bool expiry_is_lazy;     /* no active expiry (DEBUG); written with all batons */

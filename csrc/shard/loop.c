@@ -21,6 +21,7 @@ enum {
     CRON_NS = 100000000,     /* active expiry and time-outs, while there is something to do */
     EXPIRE_BUDGET_NS = 500000,
     EXPIRE_AGAIN_NS = 2000000, /* when the budget did not suffice: a quarter of the time, as in Redis */
+    RELIEF_AGAIN_NS = 500000, /* over the budget of memory */
     BUSY_POLL_NS = 10000000,
 };
 
@@ -142,6 +143,13 @@ static void arm_cron(struct shard *shard) {
     if (wanted) io->next_cron_ns = io->woke_ns + CRON_NS;
 }
 
+/* While there is too much memory in use and something to evict, nobody needs to ask for it. */
+static void relieve_budget(struct shard *shard) {
+    uint64_t again_ns = shard->io.woke_ns + RELIEF_AGAIN_NS;
+    if (KRT_LIKELY(!budget_relieve(shard))) return;
+    if (shard->io.next_cron_ns > again_ns) shard->io.next_cron_ns = again_ns;
+}
+
 /* Somebody else has the place for long: everybody gets an answer all the same (B2). */
 static void serve_busy(struct shard *shard) {
     struct run *runs = shard->io.runs;
@@ -183,6 +191,7 @@ static bool run_turn(struct shard *shard, bool cron_due) {
     sample_rates(shard);
     if (cron_due) run_cron(shard);
     arm_cron(shard);
+    relieve_budget(shard);
     turn_end(shard);
     return true;
 }

@@ -10,6 +10,7 @@
  *     run.c         in place, or forwarded, or waiting: program order
  *     forward.c     batches to other shards and home again
  *     execute.c     one command: checks, handler, statistics
+ *     budget.c      maxmemory: is there room, and who must go
  *     caller.c      the same for in-process callers
  *     statistics.c  what each place counts
  */
@@ -50,6 +51,7 @@ struct shard_data {
     struct effects effects;
     struct shard_counters counters;
     struct statistics statistics;
+    struct budget_share share;
     struct stream *streams;    /* producer ends: streams[t] goes to shard t */
     uint64_t pushed;           /* streams that were pushed to and not yet woken in this turn */
     uint64_t backlogged;       /* streams with messages behind their ring */

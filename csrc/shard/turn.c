@@ -88,6 +88,7 @@ bool turn_begin(struct shard *shard) {
     if (KRT_LIKELY(baton_try(shard->baton))) turn_took(shard, shard->own, BATON_TAKEN);
     else if (!turn_take_own(shard)) return false;
     if (KRT_UNLIKELY(atomic_load_relaxed(&shard->busy))) atomic_store_relaxed(&shard->busy, 0);
+    domain_keep_time(&shard->fabric->domain);
     forward_drain(shard);
     return true;
 }

@@ -15,12 +15,16 @@ struct database {
     struct table keys;
     struct table deadlines;
     struct entry_store store;
+    struct database *next_open, *prev_open; /* of the keyspace's list */
+    atomic_u64 *leaving_bytes; /* the keyspace's, once it is detached */
     struct table_position expiry; /* in deadlines: where the next step of active expiry begins */
 };
 
 /* NULL: no memory. */
 struct database *database_new(struct keyspace *keyspace);
 void database_free(struct database *database);
+/* Takes it out of the keyspace's list. */
+void database_close(struct keyspace *keyspace, struct database *database);
 /* The database, created if it is not there yet. NULL: no memory. */
 struct database *database_open(struct keyspace *keyspace, uint32_t db);
 /* Puts an entry into both tables, in the place of `found` of the same key, which is freed (NULL: the key

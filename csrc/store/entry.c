@@ -4,6 +4,7 @@
 #include <malloc.h>
 
 #include "base/assert.h"
+#include "store/access.h"
 
 static const char *const type_names[] = {
     [VALUE_STRING] = "string", [VALUE_LIST] = "list", [VALUE_SET] = "set",
@@ -62,6 +63,19 @@ static bool has_outside(const struct entry *entry) {
     return entry->flags & (ENTRY_POINTER | ENTRY_OUTSIDE);
 }
 
+static uint64_t cell_outside_bytes(const struct entry *entry) {
+    return entry->flags & ENTRY_OUTSIDE ? malloc_usable_size((void *)(uintptr_t)entry) : 0;
+}
+
+static uint64_t blob_held_bytes(const struct blob *blob) {
+    return malloc_usable_size((void *)(uintptr_t)blob);
+}
+
+uint64_t entry_outside_bytes(const struct entry *entry) {
+    uint64_t bytes = cell_outside_bytes(entry);
+    return entry->flags & ENTRY_POINTER ? bytes + blob_held_bytes(entry_blob(entry)) : bytes;
+}
+
 /* With header and key; the caller fills deadline, pointer and value. */
 static struct entry *allocate(struct entry_store *store, const struct shape *shape) {
     struct entry *entry = shape->flags & ENTRY_OUTSIDE ? mem_alloc(store->account, shape->bytes)
@@ -72,6 +86,7 @@ static struct entry *allocate(struct entry_store *store, const struct shape *sha
     bool is_long = shape->key.len >= ENTRY_KEY_LONG;
     *entry = (struct entry){.flags = shape->flags,
                             .key_len = is_long ? ENTRY_KEY_LONG : (uint8_t)shape->key.len};
+    access_put(entry, access_first(store->access));
     char *at = entry->tail + entry_key_offset(entry);
     if (is_long) {
         memcpy(at - sizeof shape->key.len, &shape->key.len, sizeof shape->key.len);
@@ -80,11 +95,13 @@ static struct entry *allocate(struct entry_store *store, const struct shape *sha
         bytes_copy(at, shape->key.at, shape->key.len);
     }
     store->outside_count += has_outside(entry);
+    store->outside_bytes += cell_outside_bytes(entry);
     return entry;
 }
 
 void entry_drop(struct entry *entry, struct entry_store *store) {
     store->outside_count -= has_outside(entry);
+    store->outside_bytes -= entry_outside_bytes(entry);
     if (entry->flags & ENTRY_OUTSIDE) {
         mem_free(store->account, entry);
     } else {
@@ -92,23 +109,28 @@ void entry_drop(struct entry *entry, struct entry_store *store) {
     }
 }
 
-static void put_value(struct entry *entry) {
+static struct blob *value_blob(const struct entry *entry) {
     KRT_DCHECK(entry_type(entry) == VALUE_STRING);
-    if (entry->flags & ENTRY_POINTER) {
-        blob_put(entry_blob(entry));
-    }
+    return entry->flags & ENTRY_POINTER ? entry_blob(entry) : NULL;
 }
 
 void entry_free(struct entry *entry, struct entry_store *store) {
-    put_value(entry);
+    struct blob *blob = value_blob(entry);
     entry_drop(entry, store);
+    if (blob != NULL) {
+        blob_put(blob);
+    }
 }
 
 bool entry_free_outside(struct entry *entry, struct entry_store *store) {
     if (!has_outside(entry)) {
         return false;
     }
-    put_value(entry);
+    struct blob *blob = value_blob(entry);
+    store->outside_bytes -= entry_outside_bytes(entry);
+    if (blob != NULL) {
+        blob_put(blob);
+    }
     if (entry->flags & ENTRY_OUTSIDE) {
         mem_free(store->account, entry);
     }
@@ -121,8 +143,10 @@ static struct blob *blob_for(struct entry_store *store, struct bytes value) {
     return value.flags & BYTES_BLOB ? blob_get(blob_of(value)) : blob_copy(store->account, value);
 }
 
-static void write_pointer(struct entry *entry, const struct blob *blob) {
+static void write_pointer(struct entry *entry, struct entry_store *store,
+                          const struct blob *blob) {
     memcpy(entry_pointer_field(entry), &blob, sizeof blob);
+    store->outside_bytes += blob_held_bytes(blob);
 }
 
 /* Moves: the value may be the one that is there. */
@@ -164,7 +188,7 @@ struct entry *entry_new_string(struct entry_store *store, struct bytes key, stru
     }
     write_deadline(entry, deadline_ms);
     if (blob != NULL) {
-        write_pointer(entry, blob);
+        write_pointer(entry, store, blob);
     } else {
         write_inline(entry, value);
     }
@@ -177,7 +201,8 @@ static bool assign_blob(struct entry *entry, struct entry_store *store, struct b
     if (blob == NULL) {
         return false;
     }
-    write_pointer(entry, blob);
+    store->outside_bytes -= blob_held_bytes(old);
+    write_pointer(entry, store, blob);
     blob_put(old);
     return true;
 }
@@ -199,6 +224,7 @@ int entry_assign_string(struct entry *entry, struct entry_store *store, struct b
         return 0;
     }
     entry->flags &= (uint8_t)~ENTRY_FORM;
+    access_renew(store->access, entry);
     write_deadline(entry, deadline_ms);
     return 1;
 }
@@ -207,12 +233,14 @@ int entry_assign_string(struct entry *entry, struct entry_store *store, struct b
 static int grow_blob(struct entry *entry, struct entry_store *store, uint32_t len) {
     struct blob *blob = entry_blob(entry);
     bool own = blob_is_own(blob);
+    uint64_t before = blob_held_bytes(blob);
     struct blob *grown =
         own ? blob_grow(blob, len) : blob_copy_grown(store->account, blob_bytes(blob), len);
     if (grown == NULL) {
         return -1;
     }
-    write_pointer(entry, grown);
+    store->outside_bytes -= before;
+    write_pointer(entry, store, grown);
     if (!own) {
         blob_put(blob);
     }
@@ -241,7 +269,7 @@ static struct entry *copy_around_pointer(const struct entry *entry, struct entry
     shape.flags |= flag_outside(shape.bytes);
     struct entry *copy = allocate(store, &shape);
     if (copy != NULL) {
-        memcpy(entry_pointer_field(copy), entry_pointer_field(entry), sizeof(void *));
+        write_pointer(copy, store, entry_blob(entry));
         write_deadline(copy, deadline_ms);
     }
     return copy;
@@ -257,7 +285,7 @@ struct entry *entry_copy_as(const struct entry *entry, struct entry_store *store
     if (copy != NULL) {
         copy->type = entry->type;
         copy->flags |= entry->flags & ENTRY_FORM;
-        memcpy(copy->access, entry->access, sizeof copy->access);
+        access_put(copy, access_field(entry));
     }
     return copy;
 }
@@ -282,10 +310,6 @@ void entry_discard_copy(struct entry *copy, const struct entry *original,
 }
 
 uint64_t entry_bytes(const struct entry *entry) {
-    uint64_t size = entry->flags & ENTRY_OUTSIDE ? malloc_usable_size((void *)(uintptr_t)entry)
-                                                 : slab_cell_bytes(own_bytes(entry));
-    if (entry->flags & ENTRY_POINTER) {
-        size += malloc_usable_size(entry_blob(entry));
-    }
-    return size;
+    uint64_t cell = entry->flags & ENTRY_OUTSIDE ? 0 : slab_cell_bytes(own_bytes(entry));
+    return cell + entry_outside_bytes(entry);
 }

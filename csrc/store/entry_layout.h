@@ -25,6 +25,8 @@ enum entry_flags { /* the first two give the offset of the key: see entry_key_of
 
 enum { ENTRY_HEADER_BYTES = 8, ENTRY_KEY_LONG = 255 };
 
+struct access_clock; /* store/access.h */
+
 struct entry {
     uint8_t type; /* enum value_type; the high bits are for the forms of collections */
     uint8_t flags;
@@ -39,7 +41,9 @@ _Static_assert(sizeof(struct entry) == ENTRY_HEADER_BYTES, "an entry's header is
 struct entry_store {
     struct slab_heap *heap;
     struct mem_account *account;
+    const struct access_clock *access; /* what new entries begin with */
     uint64_t outside_count; /* entries with something that the heap does not own */
+    uint64_t outside_bytes; /* of those: blobs, shared ones too, and entries from mem_alloc */
 };
 
 static inline size_t entry_key_offset(const struct entry *entry) {
@@ -107,3 +111,5 @@ void entry_free(struct entry *entry, struct entry_store *store);
 void entry_drop(struct entry *entry, struct entry_store *store); /* not its value */
 /* Puts what the heap does not own, the entry itself included. Returns whether there was any. */
 bool entry_free_outside(struct entry *entry, struct entry_store *store);
+/* What the heap does not own, a shared blob included. */
+uint64_t entry_outside_bytes(const struct entry *entry);

@@ -20,13 +20,21 @@ struct garbage *keyspace_detach(struct keyspace *keyspace, uint32_t db) {
     KRT_ASSERT(keyspace->deadline_count >= database->deadlines.count);
     keyspace->deadline_count -= database->deadlines.count;
     keyspace->databases[db] = NULL;
+    database_close(keyspace, database);
+    database->leaving_bytes = &keyspace->leaving_bytes;
+    atomic_add_relaxed(database->leaving_bytes, database->store.outside_bytes);
     database->garbage = (struct garbage){.free = free_detached};
     return &database->garbage;
 }
 
 static void free_outside(void *context, struct entry *entry) {
-    struct entry_store *store = context;
+    struct database *database = context;
+    struct entry_store *store = &database->store;
+    uint64_t before = store->outside_bytes;
     store->outside_count -= entry_free_outside(entry, store);
+    if (database->leaving_bytes != NULL) {
+        atomic_sub_relaxed(database->leaving_bytes, before - store->outside_bytes);
+    }
 }
 
 void database_free(struct database *database) {
@@ -34,9 +42,9 @@ void database_free(struct database *database) {
         return;
     }
     if (database->store.outside_count > 0) {
-        table_walk(&database->keys, free_outside, &database->store);
+        table_walk(&database->keys, free_outside, database);
     }
-    KRT_ASSERT(database->store.outside_count == 0);
+    KRT_ASSERT(database->store.outside_count == 0 && database->store.outside_bytes == 0);
     table_deinit(&database->keys);
     table_deinit(&database->deadlines);
     slab_heap_free(database->store.heap);

@@ -15,6 +15,7 @@ bool keyspace_init(struct keyspace *keyspace, uint32_t index, uint32_t database_
     KRT_ASSERT(database_count > 0 && database_count <= KEYSPACE_DATABASES_MAX);
     *keyspace =
         (struct keyspace){.index = index, .database_count = database_count, .hash_seed = hash_seed};
+    keyspace->access = &access_clock_none;
     random_seed(&keyspace->random, seed);
     keyspace->databases =
         mem_calloc(&keyspace->account, database_count * sizeof *keyspace->databases);
@@ -30,6 +31,7 @@ void keyspace_deinit(struct keyspace *keyspace) {
     }
     mem_free(&keyspace->account, keyspace->databases);
     keyspace->databases = NULL;
+    keyspace->open = NULL;
 }
 
 struct database *database_new(struct keyspace *keyspace) {
@@ -39,7 +41,8 @@ struct database *database_new(struct keyspace *keyspace) {
     }
     struct slab_heap *heap = slab_heap_new(&keyspace->page_account);
     database->expiry = TABLE_POSITION_START;
-    database->store = (struct entry_store){.heap = heap, .account = &keyspace->account};
+    database->store = (struct entry_store){
+        .heap = heap, .account = &keyspace->account, .access = keyspace->access};
     table_init(&database->keys, heap, &keyspace->account, &keyspace->page_account,
                keyspace->hash_seed);
     table_init(&database->deadlines, heap, &keyspace->account, &keyspace->page_account,
@@ -53,10 +56,26 @@ struct database *database_new(struct keyspace *keyspace) {
 
 struct database *database_open(struct keyspace *keyspace, uint32_t db) {
     struct database *database = database_at(keyspace, db);
-    if (KRT_UNLIKELY(database == NULL)) {
-        database = keyspace->databases[db] = database_new(keyspace);
+    if (KRT_LIKELY(database != NULL)) {
+        return database;
+    }
+    database = keyspace->databases[db] = database_new(keyspace);
+    if (database != NULL) {
+        database->next_open = keyspace->open;
+        if (keyspace->open != NULL) {
+            keyspace->open->prev_open = database;
+        }
+        keyspace->open = database;
     }
     return database;
+}
+
+void database_close(struct keyspace *keyspace, struct database *database) {
+    struct database *next = database->next_open, *prev = database->prev_open;
+    *(prev != NULL ? &prev->next_open : &keyspace->open) = next;
+    if (next != NULL) {
+        next->prev_open = prev;
+    }
 }
 
 void keyspace_swap(struct keyspace *keyspace, uint32_t a, uint32_t b) {
@@ -145,7 +164,8 @@ static bool supersede(struct keyspace *keyspace, struct database *database, uint
     if (!exchange(keyspace, database, hash, old, entry)) {
         return false;
     }
-    memcpy(entry->access, old->access, sizeof entry->access);
+    access_put(entry, access_field(old));
+    access_renew(keyspace->access, entry);
     entry_free(old, &database->store);
     return true;
 }
@@ -298,6 +318,14 @@ uint64_t keyspace_count(const struct keyspace *keyspace, uint32_t db) {
     return database != NULL ? database->keys.count : 0;
 }
 
+uint64_t keyspace_count_all(const struct keyspace *keyspace) {
+    uint64_t count = 0;
+    for (const struct database *at = keyspace->open; at != NULL; at = at->next_open) {
+        count += at->keys.count;
+    }
+    return count;
+}
+
 uint64_t keyspace_count_deadlines(const struct keyspace *keyspace, uint32_t db) {
     const struct database *database = database_at(keyspace, db);
     return database != NULL ? database->deadlines.count : 0;
@@ -328,25 +356,30 @@ struct entry *keyspace_random(struct keyspace *keyspace, uint32_t db) {
     return database != NULL ? table_random(&database->keys, &keyspace->random) : NULL;
 }
 
-uint64_t keyspace_used_bytes(const struct keyspace *keyspace) {
+static uint64_t tables_bytes(const struct database *database) {
+    return table_used_bytes(&database->keys) + table_used_bytes(&database->deadlines);
+}
+
+/* The garbage's share is an estimate where blobs are shared, so it is taken off as far as there is something
+ * to take off. */
+static uint64_t account_bytes(const struct keyspace *keyspace) {
     uint64_t used = atomic_load_relaxed(&keyspace->account.used_bytes);
-    for (uint32_t db = 0; db < keyspace->database_count; db++) {
-        const struct database *database = keyspace->databases[db];
-        if (database != NULL) {
-            used += slab_used_bytes(database->store.heap) + table_used_bytes(&database->keys) +
-                    table_used_bytes(&database->deadlines);
-        }
+    uint64_t leaving = atomic_load_relaxed(&keyspace->leaving_bytes);
+    return used > leaving ? used - leaving : 0;
+}
+
+uint64_t keyspace_used_bytes(const struct keyspace *keyspace) {
+    uint64_t used = account_bytes(keyspace);
+    for (const struct database *at = keyspace->open; at != NULL; at = at->next_open) {
+        used += slab_used_bytes(at->store.heap) + tables_bytes(at);
     }
     return used;
 }
 
 uint64_t keyspace_entry_bytes(const struct keyspace *keyspace) {
     uint64_t used = keyspace_used_bytes(keyspace);
-    for (uint32_t db = 0; db < keyspace->database_count; db++) {
-        const struct database *database = keyspace->databases[db];
-        if (database != NULL) {
-            used -= table_used_bytes(&database->keys) + table_used_bytes(&database->deadlines);
-        }
+    for (const struct database *at = keyspace->open; at != NULL; at = at->next_open) {
+        used -= tables_bytes(at);
     }
     return used;
 }
@@ -360,7 +393,7 @@ uint64_t keyspace_held_bytes(const struct keyspace *keyspace) {
 
 struct entry_tally {
     const struct database *database;
-    uint64_t with_deadline, outside;
+    uint64_t with_deadline, outside, outside_bytes;
 };
 
 static void check_entry(void *context, struct entry *entry) {
@@ -371,6 +404,7 @@ static void check_entry(void *context, struct entry *entry) {
     KRT_ASSERT(table_contains(&tally->database->deadlines, hash, entry) == has_deadline(entry));
     tally->with_deadline += has_deadline(entry);
     tally->outside += (entry->flags & (ENTRY_POINTER | ENTRY_OUTSIDE)) != 0;
+    tally->outside_bytes += entry_outside_bytes(entry);
 }
 
 static uint64_t check_database(const struct database *database) {
@@ -381,6 +415,7 @@ static uint64_t check_database(const struct database *database) {
     table_walk(&database->keys, check_entry, &tally);
     KRT_ASSERT(tally.with_deadline == database->deadlines.count);
     KRT_ASSERT(tally.outside == database->store.outside_count);
+    KRT_ASSERT(tally.outside_bytes == database->store.outside_bytes);
     return tally.with_deadline;
 }
 

@@ -29,23 +29,39 @@
 #include "base/garbage.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "store/access.h"
 #include "store/entry.h"
 
-enum { KEYSPACE_DATABASES_MAX = 10000 };
+enum { KEYSPACE_DATABASES_MAX = 10000, EVICTION_POOL = 16 };
 
 struct keyspace_stats { /* holder of the baton */
     uint64_t hits, misses, expired, evicted;
+};
+
+struct eviction_candidate {
+    struct entry *entry; /* an address to compare, perhaps of nothing any more */
+    uint64_t hash, merit;
+    uint32_t db;
+};
+
+struct eviction_pool { /* store/eviction.h */
+    struct eviction_candidate at[EVICTION_POOL];
+    uint32_t count, policy;
 };
 
 struct database;
 
 struct keyspace {
     struct database **databases; /* created when first written to: NULL is an empty database */
+    struct database *open;       /* a list of those that are there */
     uint32_t database_count;
     uint32_t index;                    /* of the shard */
     const struct hash_seed *hash_seed; /* the server's */
     struct mem_account account;        /* blobs, large entries, directories */
     struct mem_account page_account;   /* slab regions and table segments, as held */
+    atomic_u64 leaving_bytes;          /* of `account`, in garbage; whoever detaches and frees, relaxed */
+    const struct access_clock *access; /* the server's; stands still until it is set */
+    struct eviction_pool pool;
     struct keyspace_stats stats;
     struct random_state random;
     int64_t last_now_ms;     /* the latest time a call has seen here (B7) */
@@ -97,6 +113,7 @@ void keyspace_abandon(struct keyspace *keyspace, uint32_t db, struct entry *prep
 
 /* ---- Whole databases ------------------------------------------------------------------------- */
 uint64_t keyspace_count(const struct keyspace *keyspace, uint32_t db);
+uint64_t keyspace_count_all(const struct keyspace *keyspace);
 uint64_t keyspace_count_deadlines(const struct keyspace *keyspace, uint32_t db);
 /* Mean of the milliseconds that sampled entries have left, for INFO's avg_ttl; 0 without
  * deadlines. */
@@ -136,8 +153,8 @@ uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t db, int64_t no
                               uint32_t limit, keyspace_expire *expire, void *context,
                               uint32_t *looked);
 
-/* used: by usable size, detached slabs not counted; held: what the kernel gave, garbage included.
- * Both go over the databases: for one call per turn, not one per command. */
+/* used: by usable size, garbage not counted; held: what the kernel gave, garbage included. O(1) but for the
+ * databases that are there. */
 uint64_t keyspace_used_bytes(const struct keyspace *keyspace);
 uint64_t keyspace_held_bytes(const struct keyspace *keyspace);
 /* Of what is used: entries and their values, without the tables. */

@@ -173,7 +173,9 @@ struct world *world_new(uint32_t shard_count) {
         world->by_shard[i] = &world->keyspaces[i];
         assert_true(keyspace_init(&world->keyspaces[i], i, WORLD_DATABASES, i + 1,
                                   &world->domain.hash_seed));
+        world->keyspaces[i].access = &world->domain.access;
     }
+    (void)domain_now(&world->domain);
     return world;
 }
 
@@ -306,6 +308,7 @@ void world_run(struct world *world, const char *text) {
     text_clear(&world->recorded);
     if (*text == '~') {
         world->now_ms += atoi(text + 1);
+        (void)domain_now(&world->domain); /* as each turn sees to */
         return;
     }
     struct line *line = line_new(text);

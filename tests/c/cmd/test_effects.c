@@ -299,6 +299,8 @@ static const struct effect_case reads[] = {
     {"SET k 1", "OBJECT ENCODING k", "$3 int", ""},
     {"", "OBJECT ENCODING k", "$-1", ""},
     {"SET k &5000", "OBJECT REFCOUNT k", ":1", ""},
+    {"SET k 1", "OBJECT IDLETIME k", ":0", ""},
+    {"", "OBJECT FREQ k", "$-1", ""},
     {"SET k 1 PX 50; ~50", "OBJECT REFCOUNT k", "$-1", "log:DEL k; touch:k; x:expired k"},
     {"SET k 1", "MEMORY USAGE k", NULL, ""},
     {"SET k 1", "RANDOMKEY", "$1 k", ""},
