@@ -1,4 +1,6 @@
 /* OBJECT: how a value is kept, in Redis's terms. Looking does not touch. */
+#include "cmd/object.h"
+
 #include "cmd/families.h"
 
 enum {
@@ -28,12 +30,15 @@ static const char *encoding_of_string(const struct entry *entry) {
     return entry_is_raw(entry) || entry_string(entry).len > EMBSTR_BYTES_MAX ? "raw" : "embstr";
 }
 
+const char *object_encoding(const struct entry *entry) {
+    KRT_ASSERT(entry_type(entry) == VALUE_STRING); /* each further type brings its encodings here */
+    return encoding_of_string(entry);
+}
+
 static void encoding_command(struct call *call) {
     struct entry *entry = object_entry(call);
-    if (!entry)
-        return;
-    KRT_ASSERT(entry_type(entry) == VALUE_STRING); /* each further type brings its encodings here */
-    reply_bulk_text(call->reply, encoding_of_string(entry));
+    if (entry)
+        reply_bulk_text(call->reply, object_encoding(entry));
 }
 
 /* ---- REFCOUNT ----------------------------------------------------------------------------------- */
@@ -44,11 +49,14 @@ static bool is_shared_integer(const struct entry *entry) {
            value < SHARED_INTEGERS;
 }
 
-/* Nothing is counted here; small integers answer as in Redis, where they are shared and never freed. */
+int object_references(const struct entry *entry) {
+    return is_shared_integer(entry) ? INT32_MAX : 1;
+}
+
 static void refcount_command(struct call *call) {
     struct entry *entry = object_entry(call);
     if (entry)
-        reply_integer(call->reply, is_shared_integer(entry) ? INT32_MAX : 1);
+        reply_integer(call->reply, object_references(entry));
 }
 
 /* ---- FREQ, IDLETIME ----------------------------------------------------------------------------- */

@@ -5,10 +5,15 @@
 #include "cmd/call.h"
 #include "plat/clock.h"
 #include "server/admin.h"
+#include "server/debug_data.h"
 #include "server/server.h"
+#include "server/value.h"
 #include "shard/shard.h"
 
 enum { DEBUG_SLEEP_SECONDS_MAX = 3600 };
+
+/* Redis keeps a mebibyte clear of 4 GiB. */
+#define PACKED_THRESHOLD_MAX ((1ll << 32) - (1 << 20))
 
 /* Keeps every place, as a command that takes that long would. */
 static void debug_sleep(struct call *call) {
@@ -147,16 +152,66 @@ static void debug_protocol(struct call *call) {
                      "false");
 }
 
+/* ---- Accepted, refused ------------------------------------------------------------------------ */
+
+/* Switches of what this server does not have, or always does: test suites set them before they begin. */
+static void debug_accept(struct call *call) {
+    reply_ok(call->reply);
+}
+
+static void debug_packed_threshold(struct call *call) {
+    int64_t size;
+    if (value_parse_memory(call->argv[2], &size) && size <= PACKED_THRESHOLD_MAX)
+        reply_ok(call->reply);
+    else
+        call_error(call, "ERR argument must be a memory value bigger than 1 and smaller than 4gb");
+}
+
+static void debug_reply_buffer(struct call *call) {
+    struct bytes what = call->argv[2], value = call->argv[3];
+    int64_t time_ms;
+    if (bytes_is(what, "resizing") ||
+        (bytes_is(what, "peak-reset-time") &&
+         (bytes_is(value, "never") || bytes_is(value, "reset") || call_integer(call, 3, &time_ms))))
+        reply_ok(call->reply);
+    else if (!call->failed)
+        call_error_subcommand(call);
+}
+
+/* The process is somebody else's as a rule: it is not ended, and no memory of it is lost, on request. */
+static void debug_refuse(struct call *call) {
+    call_error(call, "ERR DEBUG does not harm the process that the server is in");
+}
+
+static void debug_change_replication_id(struct call *call) {
+    if (server_make_id(((struct kevyrt_server *)call->domain->server_context)->replication_id) < 0)
+        call_error(call, "ERR no random bytes to be had");
+    else
+        reply_ok(call->reply);
+}
+
 /* ---- DEBUG ------------------------------------------------------------------------------------ */
 
 static void debug_help(struct call *call) {
     static const char *const lines[] = {
+        "CHANGE-REPL-ID",
+        "    Give the server another replication ID.",
+        "DICT-RESIZING, QUICKLIST-PACKED-THRESHOLD, REPLYBUFFER, SET-DISABLE-DENY-SCRIPTS,",
+        "SET-SKIP-CHECKSUM-VALIDATION",
+        "    Accepted, and without an effect: there is nothing to be switched.",
         "ERROR <string>",
         "    Reply with an error of this text.",
         "KEVYRT-SHARD <key>",
         "    The number of the shard at which a key is.",
+        "LISTPACK <key>, QUICKLIST <key>",
+        "    Tell that the value at <key> is not kept so.",
         "LOG <message>",
         "    Write <message> to the log of the server.",
+        "OBJECT <key>",
+        "    Show how the value at <key> is kept.",
+        "POPULATE <count> [<prefix>] [<size>]",
+        "    Create <count> string keys named key:<num>, or <prefix>:<num>, with values of",
+        "    <size> bytes. Keys that exist stay as they are.",
         "PROTOCOL <type>",
         "    Reply with a value of this type: string, integer, double, bignum, null, array,",
         "    set, map, attrib, push, verbatim, true, false.",
@@ -169,31 +224,46 @@ static void debug_help(struct call *call) {
     call_reply_help(call, lines);
 }
 
-/* Those of one argument. */
 static const struct {
     const char *name;
+    uint32_t least, most; /* words of the command, DEBUG included */
     void (*run)(struct call *);
 } subcommands[] = {
-    {"error", debug_error},
-    {"kevyrt-shard", debug_kevyrt_shard},
-    {"log", debug_log},
-    {"protocol", debug_protocol},
-    {"set-active-expire", debug_set_active_expire},
-    {"sleep", debug_sleep},
+    {"assert", 2, 2, debug_refuse},
+    {"change-repl-id", 2, 2, debug_change_replication_id},
+    {"crash-and-recover", 2, 3, debug_refuse},
+    {"dict-resizing", 3, 3, debug_accept},
+    {"error", 3, 3, debug_error},
+    {"help", 2, 2, debug_help},
+    {"kevyrt-shard", 3, 3, debug_kevyrt_shard},
+    {"leak", 3, 3, debug_refuse},
+    {"listpack", 3, 3, debug_listpack},
+    {"log", 3, 3, debug_log},
+    {"object", 3, 3, debug_object},
+    {"oom", 2, 2, debug_refuse},
+    {"panic", 2, 2, debug_refuse},
+    {"populate", 3, 5, debug_populate},
+    {"protocol", 3, 3, debug_protocol},
+    {"quicklist", 3, 4, debug_quicklist},
+    {"quicklist-packed-threshold", 3, 3, debug_packed_threshold},
+    {"replybuffer", 4, 4, debug_reply_buffer},
+    {"restart", 2, 3, debug_refuse},
+    {"segfault", 2, 2, debug_refuse},
+    {"set-active-expire", 3, 3, debug_set_active_expire},
+    {"set-disable-deny-scripts", 3, 3, debug_accept},
+    {"set-skip-checksum-validation", 3, 3, debug_accept},
+    {"sleep", 3, 3, debug_sleep},
 };
 
 static void run_subcommand(struct call *call) {
-    struct bytes name = call->argv[1];
-    for (size_t i = 0; call->argc == 3 && i < sizeof subcommands / sizeof *subcommands; i++) {
-        if (bytes_is(name, subcommands[i].name)) {
+    for (size_t i = 0; i < sizeof subcommands / sizeof *subcommands; i++) {
+        if (call->argc >= subcommands[i].least && call->argc <= subcommands[i].most &&
+            bytes_is(call->argv[1], subcommands[i].name)) {
             subcommands[i].run(call);
             return;
         }
     }
-    if (call->argc == 2 && bytes_is(name, "help"))
-        debug_help(call);
-    else
-        call_error_subcommand(call);
+    call_error_subcommand(call);
 }
 
 static void debug_command(struct call *call) {

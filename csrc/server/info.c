@@ -114,7 +114,7 @@ static void replication_section(struct info *info) {
     info_line(info, "role:master"); /* there are no replicas, in either direction */
     info_line(info, "connected_slaves:0");
     info_line(info, "master_failover_state:no-failover");
-    info_line(info, "master_replid:%s", info->server->run_id);
+    info_line(info, "master_replid:%s", info->server->replication_id);
     info_line(info, "master_repl_offset:0");
     info_line(info, "second_repl_offset:-1");
     info_line(info, "repl_backlog_active:0");

@@ -89,18 +89,20 @@ static enum kevyrt_status configure(struct kevyrt_server *server,
     return KEVYRT_OK;
 }
 
-static int make_run_id(struct kevyrt_server *server) {
+int server_make_id(char id[41]) {
     uint8_t bytes[20];
     int result = random_from_kernel(bytes, sizeof bytes);
-    for (size_t i = 0; i < sizeof bytes; i++)
-        snprintf(&server->run_id[2 * i], 3, "%02x", bytes[i]);
+    for (size_t i = 0; result == 0 && i < sizeof bytes; i++)
+        snprintf(&id[2 * i], 3, "%02x", bytes[i]);
     return result;
 }
 
 static enum kevyrt_status make_fabric(struct kevyrt_server *server, struct kevyrt_error *error) {
     struct fabric_settings settings = {0};
     config_fabric_settings(&server->config, &settings);
-    int result = make_run_id(server);
+    int result = server_make_id(server->run_id);
+    if (result == 0)
+        result = server_make_id(server->replication_id);
     if (result == 0)
         result = fabric_init(&server->fabric, &settings);
     if (result < 0)

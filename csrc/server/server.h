@@ -33,6 +33,7 @@ struct kevyrt_server {
     pthread_mutex_t life;    /* start and stop of the fabric; never held by a shard thread */
     char io_reason[160];     /* life */
     char run_id[41];         /* constant */
+    char replication_id[41]; /* written at start and under all batons */
     int64_t started_ms;
     struct kevyrt_server *next; /* list lock */
 };
@@ -45,6 +46,9 @@ enum kevyrt_status server_fail(struct kevyrt_error *error, enum kevyrt_status st
  * sleep on them when a stop is over. False: the server does not run, nothing is to be left. */
 bool server_enter(struct kevyrt_server *server);
 void server_leave(struct kevyrt_server *server);
+
+/* Forty random digits and a zero byte. 0 or a negative errno value. */
+int server_make_id(char id[41]);
 
 /* SHUTDOWN: asks for a stop on the keeper's thread. Does not block; any thread. */
 void server_request_shutdown(struct kevyrt_server *server);

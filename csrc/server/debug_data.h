@@ -1,0 +1,12 @@
+/* The subcommands of DEBUG that look at keys, or make some.
+ *
+ * Threads: they hold all batons. Calls have the number of arguments that debug_commands.c says.
+ */
+#pragma once
+
+struct call;
+
+void debug_object(struct call *call);
+void debug_listpack(struct call *call);
+void debug_quicklist(struct call *call);
+void debug_populate(struct call *call);
