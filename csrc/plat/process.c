@@ -25,3 +25,7 @@ uint64_t process_system_bytes(void) {
     long pages = sysconf(_SC_PHYS_PAGES);
     return pages > 0 ? (uint64_t)pages * page_bytes() : 0;
 }
+
+const char *process_folder(char *into, size_t size) {
+    return getcwd(into, size) ? into : "";
+}

@@ -3,6 +3,7 @@
 
 #include "base/glob.h"
 #include "cmd/call.h"
+#include "plat/process.h"
 #include "plat/socket.h"
 #include "server/admin.h"
 #include "server/server.h"
@@ -20,12 +21,19 @@ struct config_reply {
     bool shown[CONFIG_NAMES]; /* several patterns may match one name */
 };
 
+/* The working folder may be another than the one that was set: it is the process's, who may change it. */
+static const char *shown_text(const struct config *config, enum setting_id id,
+                              char room[CONFIG_VALUE_MAX]) {
+    return id == SETTING_DIR ? process_folder(room, CONFIG_VALUE_MAX) : config_text(config, id);
+}
+
 static void show_setting(struct config_reply *state, uint32_t name, struct bytes shown_as) {
     const struct config *config = &server_of(state->call)->config;
+    char room[CONFIG_VALUE_MAX];
     state->shown[name] = true;
     state->pairs++;
     reply_bulk(state->call->reply, shown_as);
-    reply_bulk_text(state->call->reply, config_text(config, config_name_setting(name)));
+    reply_bulk_text(state->call->reply, shown_text(config, config_name_setting(name), room));
 }
 
 static bool is_glob(struct bytes text) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -211,6 +212,14 @@ CASES = [
 @pytest.mark.parametrize("a_case", CASES, ids=lambda c: c.name)
 def test_server_commands(a_case: Case, subject: Server, oracle: Oracle) -> None:
     oracle.check(a_case, subject)
+
+
+def test_the_folder_is_the_working_folder(subject: Server) -> None:
+    with subject.connect() as connection:
+        name, folder = connection.do("CONFIG", "GET", "dir").value
+        assert name.value == b"dir"
+        assert folder.value == os.fsencode(os.readlink(f"/proc/{subject.pid}/cwd"))
+        assert folder in connection.do("CONFIG", "GET", "d*").value
 
 
 def test_command_count_is_the_length_of_command(subject: Server) -> None:
