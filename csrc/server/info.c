@@ -87,6 +87,8 @@ static void server_section(struct info *info) {
     info_number(info, "server_time_usec", (uint64_t)domain_now_us(&info->fabric->domain));
     info_number(info, "uptime_in_seconds", up);
     info_number(info, "uptime_in_days", up / 86400);
+    info_number(info, "lru_clock",
+                atomic_load_relaxed(&info->fabric->domain.access.seconds) & ACCESS_MASK);
     info_number(info, "hz", (uint64_t)config_number(&info->server->config, SETTING_HZ));
     info_number(info, "configured_hz", (uint64_t)config_number(&info->server->config, SETTING_HZ));
     const char *file = config_text(&info->server->config, SETTING_CONFIG_FILE);
@@ -102,11 +104,26 @@ static void clients_section(struct info *info) {
     info_number(info, "connected_clients", count);
     info_number(info, "cluster_connections", 0);
     info_number(info, "maxclients", info->fabric->settings.max_clients);
+    info_number(info, "blocked_clients", 0);
+    info_number(info, "tracking_clients", 0);
+    info_number(info, "clients_in_timeout_table", 0);
+}
+
+/* Nothing is ever saved yet, so everything has changed since. */
+static uint64_t count_changes(const struct info *info) {
+    uint64_t changes = 0;
+    for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++)
+        changes += info->fabric->shards[i]->data.effects.dirty;
+    return changes;
 }
 
 static void persistence_section(struct info *info) {
     bool log = config_number(&info->server->config, SETTING_APPENDONLY);
     info_line(info, "loading:0"); /* a start answers nobody before it is complete */
+    info_number(info, "async_loading", 0);
+    info_number(info, "rdb_changes_since_last_save", count_changes(info));
+    info_number(info, "rdb_bgsave_in_progress", 0);
+    info_number(info, "aof_rewrite_in_progress", 0);
     info_number(info, "aof_enabled", log);
 }
 
@@ -115,9 +132,14 @@ static void replication_section(struct info *info) {
     info_line(info, "connected_slaves:0");
     info_line(info, "master_failover_state:no-failover");
     info_line(info, "master_replid:%s", info->server->replication_id);
+    info_line(info, "master_replid2:%040d", 0);
     info_line(info, "master_repl_offset:0");
     info_line(info, "second_repl_offset:-1");
     info_line(info, "repl_backlog_active:0");
+    info_number(info, "repl_backlog_size",
+                (uint64_t)config_number(&info->server->config, SETTING_REPL_BACKLOG_SIZE));
+    info_number(info, "repl_backlog_first_byte_offset", 0);
+    info_number(info, "repl_backlog_histlen", 0);
 }
 
 /* Of the whole process, as the names say: of a guest that is its host's share too. */

@@ -35,6 +35,24 @@ static void add_shard(struct totals *totals, const struct shard *shard, uint64_t
     totals->output_per_s += rate(output, base->output_bytes, ns);
 }
 
+/* For how long the budget of memory was exceeded, in ms: at all, and without an end so far. */
+static void evictions(struct info *info) {
+    uint64_t now_ns = 0, total_ns = budget_exceeded_ns(info->fabric, &now_ns);
+    info_number(info, "total_eviction_exceeded_time", total_ns / 1000000);
+    info_number(info, "current_eviction_exceeded_time", now_ns / 1000000);
+}
+
+/* What there is none of, in Redis's fields. */
+static void absent(struct info *info) {
+    static const char *const names[] = {
+        "sync_full",           "sync_partial_ok",      "sync_partial_err",
+        "total_forks",         "pubsub_channels",      "pubsub_patterns",
+        "pubsubshard_channels", "slave_expires_tracked_keys", "tracking_total_keys",
+        "tracking_total_items", "tracking_total_prefixes",    "unexpected_error_replies"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        info_number(info, names[i], 0);
+}
+
 void info_stats(struct info *info) {
     struct fabric *fabric = info->fabric;
     struct totals totals = {0};
@@ -50,16 +68,14 @@ void info_stats(struct info *info) {
     info_line(info, "instantaneous_input_kbps:%.2f", totals.input_per_s / 1024);
     info_line(info, "instantaneous_output_kbps:%.2f", totals.output_per_s / 1024);
     info_number(info, "rejected_connections", atomic_load_relaxed(&fabric->connections_rejected));
-    info_number(info, "sync_full", 0);
-    info_number(info, "sync_partial_ok", 0);
-    info_number(info, "sync_partial_err", 0);
     info_number(info, "expired_keys", totals.expired);
     info_number(info, "evicted_keys", totals.evicted);
+    evictions(info);
     info_number(info, "keyspace_hits", totals.hits);
     info_number(info, "keyspace_misses", totals.misses);
-    info_number(info, "total_forks", 0);
     info_number(info, "latest_fork_usec", 0);
     info_number(info, "total_error_replies", totals.errors);
+    absent(info);
 }
 
 /* ---- Per command ------------------------------------------------------------------------------ */

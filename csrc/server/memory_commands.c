@@ -16,7 +16,7 @@ static struct kevyrt_server *server_of(struct call *call) {
 /* ---- Sums ------------------------------------------------------------------------------------- */
 
 struct memory {
-    uint64_t used, held, resident, peak, keys, values; /* bytes, but for `keys` */
+    uint64_t used, held, resident, peak, keys, tables; /* bytes, but for `keys` */
 };
 
 static struct memory measure(struct fabric *fabric) {
@@ -25,7 +25,7 @@ static struct memory measure(struct fabric *fabric) {
         const struct keyspace *keyspace = fabric->keyspaces[i];
         sum.used += keyspace_used_bytes(keyspace);
         sum.held += keyspace_held_bytes(keyspace);
-        sum.values += keyspace_entry_bytes(keyspace);
+        sum.tables += keyspace_used_bytes(keyspace) - keyspace_entry_bytes(keyspace);
         for (uint32_t db = 0; db < keyspace->database_count; db++)
             sum.keys += keyspace_count(keyspace, db);
     }
@@ -92,14 +92,18 @@ static void reply_allocator(struct reply *reply, const struct memory *memory) {
 static void stats_command(struct call *call) {
     struct memory memory = measure(&server_of(call)->fabric);
     struct reply *reply = call->reply;
-    reply_map(reply, 17);
+    uint64_t startup = server_of(call)->fabric.startup_bytes;
+    uint64_t overhead = startup + memory.tables;
+    uint64_t data = memory.used > overhead ? memory.used - overhead : 0;
+    reply_map(reply, 18);
     field(reply, "peak.allocated", memory.peak);
     field(reply, "total.allocated", memory.used);
-    field(reply, "overhead.total", memory.used - memory.values);
+    field(reply, "startup.allocated", startup);
+    field(reply, "overhead.total", overhead);
     field(reply, "keys.count", memory.keys);
     field(reply, "keys.bytes-per-key", memory.keys ? memory.used / memory.keys : 0);
-    field(reply, "dataset.bytes", memory.values);
-    field_double(reply, "dataset.percentage", 100 * ratio(memory.values, memory.used));
+    field(reply, "dataset.bytes", data);
+    field_double(reply, "dataset.percentage", 100 * ratio(data, memory.used > startup ? memory.used - startup : 0));
     field_double(reply, "peak.percentage", 100 * ratio(memory.used, memory.peak));
     reply_allocator(reply, &memory);
 }

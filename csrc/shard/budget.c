@@ -107,15 +107,31 @@ static bool has_time(const struct fabric *fabric, uint32_t victims, uint64_t sta
            clock_monotonic_ns() - start_ns < settings->patience_ns;
 }
 
+/* What evicting has left: the statistics of INFO are of the time in which it was too much. */
+static void note_excess(struct fabric *fabric, uint64_t now_ns) {
+    struct budget *budget = &fabric->budget;
+    uint64_t since_ns = atomic_load_relaxed(&budget->exceeded_since_ns);
+    if (is_over(fabric) == (since_ns != 0)) return;
+    if (since_ns) atomic_add_relaxed(&budget->exceeded_ns, now_ns - since_ns);
+    atomic_store_relaxed(&budget->exceeded_since_ns, since_ns ? 0 : now_ns);
+}
+
+uint64_t budget_exceeded_ns(struct fabric *fabric, uint64_t *now_ns) {
+    uint64_t since_ns = atomic_load_relaxed(&fabric->budget.exceeded_since_ns);
+    *now_ns = since_ns ? clock_monotonic_ns() - since_ns : 0;
+    return atomic_load_relaxed(&fabric->budget.exceeded_ns) + *now_ns;
+}
+
 static bool make_room(struct shard *home, uint64_t held) {
     uint64_t start_ns = clock_monotonic_ns();
+    enum relief relief;
     uint32_t victims = 0;
     do {
-        enum relief relief = evict_somewhere(home, held);
-        if (relief == RELIEF_NONE) return false;
-        if (relief == RELIEF_ELSEWHERE) break;
-    } while (is_over(home->fabric) && has_time(home->fabric, ++victims, start_ns));
-    return true;
+        relief = evict_somewhere(home, held);
+    } while (relief == RELIEF_FREED && is_over(home->fabric) &&
+             has_time(home->fabric, ++victims, start_ns));
+    note_excess(home->fabric, start_ns);
+    return relief != RELIEF_NONE;
 }
 
 bool budget_make_room(struct shard *home, uint64_t held) {
@@ -123,7 +139,10 @@ bool budget_make_room(struct shard *home, uint64_t held) {
     held |= home->own;
     for (uint64_t left = held; left; left &= left - 1)
         note(fabric->shards[__builtin_ctzll(left)], BUDGET_STEP);
-    return KRT_LIKELY(!is_over(fabric)) || make_room(home, held);
+    if (KRT_UNLIKELY(is_over(fabric))) return make_room(home, held);
+    if (KRT_UNLIKELY(atomic_load_relaxed(&fabric->budget.exceeded_since_ns)))
+        note_excess(fabric, clock_monotonic_ns());
+    return true;
 }
 
 bool budget_relieve(struct shard *shard) {

@@ -26,6 +26,7 @@ struct budget_settings {
 
 struct budget {
     atomic_u64 used; /* what the shards have noted: each is at most BUDGET_STEP off */
+    atomic_u64 exceeded_since_ns, exceeded_ns; /* since when, or 0; and for how long before; any holder, relaxed */
 };
 
 struct budget_share { /* of a shard */
@@ -38,6 +39,8 @@ void budget_apply(struct fabric *fabric);
 /* Before a command, with the batons of `held` and `home` among them. False: there is no room for what needs
  * some. Nothing is done while there is no budget. */
 bool budget_make_room(struct shard *home, uint64_t held);
+/* For how long more was used than the limit says, in nanoseconds; *now_ns is what has not ended yet. */
+uint64_t budget_exceeded_ns(struct fabric *fabric, uint64_t *now_ns);
 /* Part of a turn, with the own baton: evicts for a while if the server is over its budget. Is there more to
  * do? */
 bool budget_relieve(struct shard *shard);

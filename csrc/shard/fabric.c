@@ -259,6 +259,14 @@ static int start_threads(struct fabric *fabric) {
     return 0;
 }
 
+/* Without a look at data that others may hold by now. */
+static uint64_t accounted_bytes(const struct fabric *fabric) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < fabric->settings.shard_count; i++)
+        bytes += atomic_load_relaxed(&fabric->keyspaces[i]->account.used_bytes);
+    return bytes;
+}
+
 static void start_time(struct fabric *fabric) {
     (void)domain_now(&fabric->domain);
     atomic_store_relaxed(&fabric->budget.used, 0);
@@ -271,6 +279,7 @@ int fabric_start(struct fabric *fabric, const int *listeners, uint32_t count) {
     if (result == 0) result = fill_shards(fabric);
     if (result == 0) start_time(fabric);
     if (result == 0) result = start_threads(fabric);
+    if (result == 0) fabric->startup_bytes = accounted_bytes(fabric);
     if (result < 0) empty_shards(fabric);
     else
         for (uint32_t i = 0; i < count; i++) descriptor_note(listeners[i]);

@@ -55,6 +55,7 @@ struct fabric {
     struct budget budget;
     struct effect_sink sink; /* what effects go to; `wanted` changes under all batons */
     const struct command *get_command, *set_command; /* rows of the in-process fast path */
+    uint64_t startup_bytes; /* used before there were any keys */
     bool expiry_is_lazy;     /* no active expiry (DEBUG); written with all batons */
     int *listeners;          /* listening fds, accepted on shard 0; with its baton */
     uint32_t listener_count;
