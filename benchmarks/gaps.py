@@ -85,7 +85,7 @@ class Control:
         self._process.stdout.close()
 
 
-def _longest_us(wire: Wire) -> int:
+def longest_us(wire: Wire) -> int:
     """The server's longest gap since the last call; both commands travel in one packet."""
     text, _ = wire.pipeline([("INFO", INFO_SECTION), ("CONFIG", "RESETSTAT")])
     for line in text.decode().splitlines():
@@ -97,10 +97,10 @@ def _longest_us(wire: Wire) -> int:
 
 def _watch(filler: subprocess.Popen[str], wire: Wire, control: Control) -> list[Slice]:
     """A slice every 50 ms until the filler is done, without the first, which began before it."""
-    slices = [Slice(_longest_us(wire), control.longest_us())]
+    slices = [Slice(longest_us(wire), control.longest_us())]
     while filler.poll() is None:
         time.sleep(SLICE_S)
-        slices.append(Slice(_longest_us(wire), control.longest_us()))
+        slices.append(Slice(longest_us(wire), control.longest_us()))
     return slices[1:]
 
 
@@ -109,7 +109,7 @@ def _grow(server: ServerProcess, keys: int, at: Placement) -> tuple[list[Slice],
     command = pinned(fill_command(server.port, 0, keys, LETTER), at.client)
     reads = loadgen.endless(server.port, ["-t", "get"], READ_PIPELINE, READ_KEYS, at.client)
     with server.connect() as wire, Control(at.client) as control, reads:
-        _longest_us(wire)
+        longest_us(wire)
         filler = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         try:
             slices = _watch(filler, wire, control)
@@ -136,16 +136,16 @@ def _histogram(rows: Sequence[Sequence[str]]) -> Table:
     return Table("Slices of 50 ms by their longest gap", (*headers, "longest µs"), rows)
 
 
-def _over(gaps_us: Sequence[int]) -> int:
+def over(gaps_us: Sequence[int]) -> int:
     return sum(gap > LIMIT_US for gap in gaps_us)
 
 
 def _figure(subject: Subject, slices: Sequence[Slice], keys: int) -> Figure:
     ours = [s.server_us for s in slices]
     control = [s.control_us for s in slices]
-    beside = f"longest {number(max(ours))} µs; control: {_over(control)}, longest {max(control)} µs"
+    beside = f"longest {number(max(ours))} µs; control: {over(control)}, longest {max(control)} µs"
     what = f"{subject.io}: slices with a gap over 1 ms, growing to {keys:,} keys"
-    return Figure(what, _over(ours), "", _over(control), beside=beside)
+    return Figure(what, over(ours), "", over(control), beside=beside)
 
 
 def gaps(options: Options) -> Section:

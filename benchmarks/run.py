@@ -5,6 +5,7 @@ With --only or --quick the figures are printed and the document is left alone.
 
 from __future__ import annotations
 
+import commands
 import eviction
 import gaps
 import inprocess
@@ -15,6 +16,7 @@ import wire
 
 BENCHMARKS = {
     "wire": (wire.one_thread, wire.many_keys, wire.two_threads),
+    "commands": (commands.commands, commands.scan, commands.crowd),
     "memory": (memory.memory,),
     "gaps": (gaps.gaps,),
     "inprocess": (inprocess.calls, inprocess.under_load),

@@ -1,0 +1,245 @@
+"""What benchmarks/commands.py plays: a line of every command that works, and what it is held to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness import KEY_FORMAT, ROOT, VALUE_BYTES
+
+Command = tuple[Any, ...]
+
+KEYS = 100_000
+MANY = 200_000  # commands of a turn
+ONE_THIRD, ONE_HALF = 1 / 3, 1 / 2
+LATER = 4_000_000_000  # seconds since 1970
+SECONDS = 500_000
+VALUE = b"v" * VALUE_BYTES
+OTHER = b"w" * VALUE_BYTES
+
+
+def key(number: int) -> str:
+    return KEY_FORMAT.format(number)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A command, and how it is played.
+
+    `line` makes the command from numbers of keys, `takes` at a time. `once`: no number comes twice.
+    `writes`: it must leave the sampled keys other than they were, and both servers alike; what does
+    not write must leave them as they were. `exact`: the replies of both servers have as many bytes.
+    """
+
+    name: str
+    goal: float
+    line: Callable[..., Command]
+    setup: str = "strings"  # one of SETUPS
+    writes: bool = False
+    count: int = MANY
+    takes: int = 1
+    once: bool = False
+    exact: bool = True
+
+
+# What is there before
+
+SETUPS: dict[str, Callable[[int], Command] | None] = {
+    "nothing": None,
+    "strings": lambda number: ("SET", key(number), VALUE),
+    "numbers": lambda number: ("SET", key(number), 1_000_000),
+    "deadlines": lambda number: ("SET", key(number), VALUE, "EX", SECONDS),
+}
+
+
+# One key, read
+
+_READS: dict[str, Command] = {
+    "GET": (),
+    "GETRANGE": (8, 40),
+    "SUBSTR": (8, 40),
+    "STRLEN": (),
+    "EXISTS": (),
+    "TYPE": (),
+    "TOUCH": (),
+    "GETEX": (),
+    "TTL": (),
+    "PTTL": (),
+    "EXPIRETIME": (),
+    "PEXPIRETIME": (),
+}
+_WITH_DEADLINES = {"TTL", "PTTL", "EXPIRETIME", "PEXPIRETIME"}
+
+# One key, written: setup and arguments
+
+_WRITES: dict[str, tuple[str, Command]] = {
+    "SET": ("strings", (OTHER,)),
+    "SETEX": ("strings", (SECONDS, OTHER)),
+    "PSETEX": ("strings", (SECONDS * 1000, OTHER)),
+    "GETSET": ("strings", (OTHER,)),
+    "APPEND": ("strings", (b"xy",)),
+    "SETRANGE": ("strings", (8, b"abcdef")),
+    "INCR": ("numbers", ()),
+    "DECR": ("numbers", ()),
+    "INCRBY": ("numbers", (7,)),
+    "DECRBY": ("numbers", (7,)),
+    "EXPIRE": ("strings", (SECONDS,)),
+    "PEXPIRE": ("strings", (SECONDS * 1000,)),
+    "EXPIREAT": ("strings", (LATER,)),
+    "PEXPIREAT": ("strings", (LATER * 1000,)),
+}
+_WRITES_ONCE: dict[str, tuple[str, Command]] = {
+    "SETNX": ("nothing", (OTHER,)),
+    "PERSIST": ("deadlines", ()),
+    "DEL": ("strings", ()),
+    "UNLINK": ("strings", ()),
+    "GETDEL": ("strings", ()),
+}
+
+
+def _of_one_key(name: str, arguments: Command) -> Callable[[int], Command]:
+    return lambda number: (name, key(number), *arguments)
+
+
+def _single_keys() -> Iterator[Workload]:
+    for name, arguments in _READS.items():
+        setup = "deadlines" if name in _WITH_DEADLINES else "strings"
+        yield Workload(name, ONE_THIRD, _of_one_key(name, arguments), setup)
+    for name, (setup, arguments) in _WRITES.items():
+        yield Workload(name, ONE_THIRD, _of_one_key(name, arguments), setup, writes=True)
+    for name, (setup, arguments) in _WRITES_ONCE.items():
+        line = _of_one_key(name, arguments)
+        yield Workload(name, ONE_THIRD, line, setup, writes=True, count=KEYS, once=True)
+
+
+# Several keys, and sums
+
+
+def _pairs(name: str) -> Callable[..., Command]:
+    return lambda *numbers: (name, *(word for n in numbers for word in (key(n), OTHER)))
+
+
+def _several_keys() -> Iterator[Workload]:
+    sum_of = _of_one_key("INCRBYFLOAT", (0.25,))
+    yield Workload("INCRBYFLOAT", ONE_HALF, sum_of, "numbers", writes=True)
+    mget = lambda *numbers: ("MGET", *map(key, numbers))  # noqa: E731
+    yield Workload("MGET", ONE_HALF, mget, count=MANY // 4, takes=10)
+    yield Workload("MSET", ONE_HALF, _pairs("MSET"), writes=True, count=MANY // 4, takes=10)
+    msetnx = _pairs("MSETNX")
+    yield Workload("MSETNX", ONE_HALF, msetnx, "nothing", True, KEYS // 10, takes=10, once=True)
+    for name in ("RENAME", "RENAMENX"):
+        rename = lambda number, name=name: (name, key(number), f"new:{number}")  # noqa: E731
+        yield Workload(name, ONE_HALF, rename, writes=True, count=KEYS, once=True)
+    copy = lambda number: ("COPY", key(number), f"new:{number}", "REPLACE")  # noqa: E731
+    yield Workload("COPY", ONE_HALF, copy, writes=True)
+    move = _of_one_key("MOVE", (1,))
+    yield Workload("MOVE", ONE_HALF, move, writes=True, count=KEYS, once=True)
+    lcs = lambda a, b: ("LCS", key(a), key(b))  # noqa: E731
+    yield Workload("LCS", ONE_HALF, lcs, count=MANY // 20, takes=2)
+    for name in ("ENCODING", "REFCOUNT", "IDLETIME"):
+        look = lambda number, name=name: ("OBJECT", name, key(number))  # noqa: E731
+        yield Workload(f"OBJECT {name}", ONE_HALF, look, exact=name != "IDLETIME")
+    usage = lambda number: ("MEMORY", "USAGE", key(number))  # noqa: E731
+    yield Workload("MEMORY USAGE", ONE_HALF, usage, exact=False)
+
+
+# No keys: the line, how many of them, and whether both answer with as many bytes
+
+_LINES: list[tuple[str, int, bool]] = [
+    ("PING", MANY, True),
+    ("ECHO hello", MANY, True),
+    ("TIME", MANY, True),
+    ("SELECT 0", MANY, True),
+    ("DBSIZE", MANY, True),
+    ("RANDOMKEY", MANY, True),
+    ("SWAPDB 2 3", MANY, True),
+    ("FLUSHDB", MANY // 4, True),
+    ("FLUSHALL", MANY // 10, True),
+    ("SCAN 0 COUNT 10", MANY // 10, False),
+    ("KEYS nosuch*", 64, True),
+    ("ROLE", MANY, True),
+    ("REPLICAOF NO ONE", MANY, True),
+    ("SLAVEOF NO ONE", MANY, True),
+    ("LOLWUT", MANY, False),
+    ("MODULE LIST", MANY, True),
+    ("MODULE HELP", MANY // 4, False),
+    ("ACL CAT", MANY // 4, True),
+    ("ACL CAT string", MANY // 10, True),
+    ("ACL GENPASS", MANY, True),
+    ("ACL WHOAMI", MANY, True),
+    ("ACL HELP", MANY // 4, False),
+    ("HELLO 2", MANY // 4, False),
+    ("CLIENT GETNAME", MANY, True),
+    ("CLIENT SETNAME me", MANY, True),
+    ("CLIENT ID", MANY, False),
+    ("CLIENT INFO", MANY // 10, False),
+    ("CLIENT LIST", MANY // 50, False),
+    ("CLIENT HELP", MANY // 10, False),
+    ("COMMAND", 640, False),
+    ("COMMAND COUNT", MANY, True),
+    ("COMMAND DOCS GET", MANY // 10, False),
+    ("COMMAND GETKEYS SET a b", MANY // 4, True),
+    ("COMMAND GETKEYSANDFLAGS SET a b", MANY // 4, True),
+    ("COMMAND HELP", MANY // 4, False),
+    ("COMMAND INFO GET", MANY // 4, True),
+    ("COMMAND LIST", MANY // 50, False),
+    ("CONFIG GET maxmemory", MANY // 10, True),
+    ("CONFIG HELP", MANY // 4, False),
+    ("CONFIG RESETSTAT", MANY // 10, True),
+    ("CONFIG SET maxmemory-samples 5", MANY // 10, True),
+    ("INFO", MANY // 50, False),
+    ("MEMORY DOCTOR", MANY // 10, False),
+    ("MEMORY HELP", MANY // 4, False),
+    ("MEMORY STATS", MANY // 50, False),
+    ("OBJECT HELP", MANY // 4, False),
+]
+_WITHOUT_KEYS = {"SWAPDB 2 3", "FLUSHDB", "FLUSHALL"}
+
+# Works, and is not played
+UNPLAYED = {
+    "AUTH": "asks for a password that the servers do not have",
+    "CLIENT SETINFO": "Redis 7.0 does not have it",
+    "CLIENT NO-TOUCH": "Redis 7.0 does not have it",
+    "CLIENT KILL": "ends the load",
+    "CLIENT PAUSE": "stops the load",
+    "CLIENT REPLY": "silences the load",
+    "CONFIG REWRITE": "the servers have no file",
+    "DEBUG": "not allowed by default",
+    "MEMORY MALLOC-STATS": "what the allocator has to say is not alike",
+    "MEMORY PURGE": "the work of the allocator",
+    "OBJECT FREQ": "asks for another policy",
+    "QUIT": "ends the load",
+    "SHUTDOWN": "ends the server",
+}
+
+
+def _without_keys() -> Iterator[Workload]:
+    for text, count, exact in _LINES:
+        words = tuple(text.split())
+        setup = "nothing" if text in _WITHOUT_KEYS else "strings"
+        line = lambda number, words=words: words  # noqa: E731
+        yield Workload(text, ONE_HALF, line, setup, count=count, exact=exact)
+
+
+def _working() -> list[str]:
+    page = (ROOT / "docs" / "COMPATIBILITY.md").read_text()
+    return re.findall(r"^\| ([A-Z][A-Z_ -]*) \| [0-9.]+ \| works \|$", page, re.MULTILINE)
+
+
+def _plays(workload: Workload, name: str) -> bool:
+    return f"{workload.name} ".startswith(f"{name} ")
+
+
+def workloads() -> list[Workload]:
+    """Those of commands that work."""
+    working = _working()
+    known = [*_single_keys(), *_several_keys(), *_without_keys()]
+    return [workload for workload in known if any(_plays(workload, name) for name in working)]
+
+
+def unplayed(played: Sequence[Workload]) -> dict[str, str]:
+    """What works and is not played, with the reason."""
+    missing = [name for name in _working() if not any(_plays(w, name) for w in played)]
+    return {name: UNPLAYED.get(name, "no line in benchmarks/workloads.py") for name in missing}
