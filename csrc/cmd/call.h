@@ -26,6 +26,9 @@ enum domain_gate {
 enum call_flags {
     CALL_NO_TOUCH = 1,  /* leaves the access time of keys as it is */
     CALL_MAY_PAUSE = 2, /* comes again if it is unfinished */
+    CALL_SILENT = 4,    /* CLIENT REPLY OFF: nobody is told what it answers */
+    CALL_SKIPPED = 8,   /* the same, of this one alone */
+    CALL_ALOUD = 16,    /* set by a command that ends the silence: its own answer is heard */
 };
 
 /* What all calls of a server share. Written at start and under all batons; read after a take. */

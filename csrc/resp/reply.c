@@ -122,8 +122,8 @@ void reply_big_number(struct reply *reply, struct bytes digits) {
 
 /* ---- Strings --------------------------------------------------------------------------------- */
 
-static __attribute__((noinline)) void write_long_bulk(struct reply *reply, struct bytes value) {
-    write_header(reply, '$', value.len);
+/* The bytes of a string and its line end. */
+static void write_string(struct reply *reply, struct bytes value) {
     if ((value.flags & BYTES_BLOB) && value.len >= REPLY_REFERENCE_MIN) {
         KRT_DCHECK(blob_of(value)->len == value.len);
         reply_reference(reply, blob_of(value), 0, value.len);
@@ -131,6 +131,11 @@ static __attribute__((noinline)) void write_long_bulk(struct reply *reply, struc
         reply_raw(reply, value.at, value.len);
     }
     reply_raw(reply, "\r\n", 2);
+}
+
+static __attribute__((noinline)) void write_long_bulk(struct reply *reply, struct bytes value) {
+    write_header(reply, '$', value.len);
+    write_string(reply, value);
 }
 
 void reply_bulk(struct reply *reply, struct bytes value) {
@@ -156,8 +161,7 @@ void reply_verbatim(struct reply *reply, const char format[3], struct bytes text
     write_header(reply, '=', (uint64_t)text.len + 4);
     reply_raw(reply, format, 3);
     reply_raw(reply, ":", 1);
-    reply_raw(reply, text.at, text.len);
-    reply_raw(reply, "\r\n", 2);
+    write_string(reply, text);
 }
 
 /* ---- Aggregates ------------------------------------------------------------------------------ */

@@ -90,6 +90,7 @@ enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_sessi
         return KEVYRT_BAD_CONFIG;
     if (!begin(server, wait))
         return KEVYRT_STOPPED;
+    if (client) atomic_store_relaxed(&client->card->seen_ns, clock_monotonic_ns());
     reply_pool_init(&pool, NULL, 0);
     reply_init(&reply, &pool, 3);
     enum kevyrt_status status =

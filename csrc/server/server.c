@@ -43,6 +43,8 @@ static void bind_once(void) {
     docs_bind();
     lolwut_bind();
     client_commands_bind();
+    client_list_bind();
+    client_kill_bind();
     server_commands_bind();
     pthread_atfork(kevyrt_fork_prepare, kevyrt_fork_parent, kevyrt_fork_child);
 }

@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 #include "plat/clock.h"
-#include "shard/fabric.h"
+#include "shard/shard.h"
 
 static void describe_peer(struct card *card, int fd) {
     if (fd < 0) return;
@@ -14,6 +14,8 @@ bool client_init(struct client *client, struct fabric *fabric, int fd, uint32_t 
     struct card *card = mem_calloc(NULL, sizeof *card);
     if (!card) return false;
     card->fd = fd;
+    card->is_unix = fd >= 0 && socket_is_unix(fd);
+    atomic_store_relaxed(&card->seen_ns, clock_monotonic_ns());
     card->shard = shard;
     card->created_ms = clock_wall_ms();
     atomic_store_relaxed(&card->proto, 2);
@@ -45,6 +47,32 @@ void client_deinit(struct client *client) {
     mem_free(NULL, card->lib_version);
     mem_free(NULL, card);
     client->card = NULL;
+}
+
+uint64_t client_bytes(const struct card *card) {
+    uint64_t own = sizeof *card + (card->fd < 0 ? sizeof(struct client) : sizeof(struct connection));
+    return own + atomic_load_relaxed(&card->input_bytes) + atomic_load_relaxed(&card->output_bytes);
+}
+
+void client_note_command(struct client *client, const struct command *command) {
+    atomic_store_relaxed(&client->card->command, command->id + 1u);
+}
+
+void client_flag(struct client *client, enum card_flag flag, bool set) {
+    uint32_t flags = atomic_load_relaxed(&client->card->flags);
+    atomic_store_relaxed(&client->card->flags, set ? flags | flag : flags & ~(uint32_t)flag);
+}
+
+void client_reset(struct client *client) {
+    client->db = 0;
+    client->proto = 2;
+    client->call_flags &= CALL_MAY_PAUSE;
+    client->authenticated = client->session || !fabric_has_password(client->fabric);
+    atomic_store_relaxed(&client->card->db, 0);
+    atomic_store_relaxed(&client->card->proto, 2);
+    client_flag(client, CARD_NO_EVICT, false);
+    client_flag(client, CARD_NO_TOUCH, false);
+    (void)client_set_text(client, CLIENT_NAME, bytes_of("", 0)); /* nothing to allocate */
 }
 
 static char **text_of(struct card *card, enum client_text which) {

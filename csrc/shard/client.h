@@ -12,6 +12,8 @@
 #include "base/bytes.h"
 #include "plat/socket.h"
 
+struct call;
+struct command;
 struct fabric;
 
 enum { CLIENT_NAME_MAX = 1024 };
@@ -24,9 +26,16 @@ struct card {
     uint32_t shard;               /* constant; UINT32_MAX for a session */
     struct socket_address_text peer, local; /* constant */
     char *name, *lib_name, *lib_version;    /* registry lock; NULL when unset */
-    atomic_u64 commands;                    /* writer owner, relaxed; a statistic */
-    atomic_u32 db, proto;                   /* writer owner, relaxed; a statistic */
+    bool is_unix;                           /* constant */
+    atomic_u64 seen_ns;                     /* monotonic: the last bytes or call; writer owner, relaxed */
+    atomic_u32 doomed;                      /* to be closed; writer who kills, reader the owner, relaxed */
+    /* What CLIENT LIST tells; writer owner, relaxed. */
+    atomic_u32 flags;                       /* enum card_flag */
+    atomic_u32 db, proto, command;          /* command: the id of the last row plus 1 */
+    atomic_u64 input_bytes, output_bytes;   /* held for it */
 };
+
+enum card_flag { CARD_NO_EVICT = 1, CARD_NO_TOUCH = 2, CARD_CLOSING = 4 };
 
 /* How far an unfinished command is (struct call, `unfinished`); embedded in what its handler needs. */
 struct client_task {
@@ -55,5 +64,24 @@ void client_end_task(struct client *client);
 enum client_text { CLIENT_NAME, CLIENT_LIB_NAME, CLIENT_LIB_VERSION };
 /* Empty text unsets. False: no memory. */
 bool client_set_text(struct client *client, enum client_text which, struct bytes text);
-/* Registers HELLO, SELECT, AUTH, QUIT, RESET's share and CLIENT's subcommands with the command table. */
+/* What the client holds: its state, and what it has sent and not yet got. Any thread. */
+uint64_t client_bytes(const struct card *card);
+/* It was the last one that ran. */
+void client_note_command(struct client *client, const struct command *command);
+/* Sets or clears flags of the card. */
+void client_flag(struct client *client, enum card_flag flag, bool set);
+/* Anew as it was when it was made, but for its id. */
+void client_reset(struct client *client);
+
+/* ---- Handlers ----------------------------------------------------------------------------------- */
+
+
+enum client_type { CLIENT_NORMAL, CLIENT_REPLICA, CLIENT_PUBSUB, CLIENT_MASTER };
+/* In Redis's words; false after the error reply. */
+bool client_type_parse(struct call *call, struct bytes name, enum client_type *type);
+/* The client, or NULL after an error reply: a plain in-process call has none. */
+struct client *client_of(struct call *call);
+/* Register HELLO, SELECT, AUTH, QUIT, RESET and CLIENT's subcommands with the command table. */
 void client_commands_bind(void);
+void client_list_bind(void);
+void client_kill_bind(void);

@@ -1,4 +1,5 @@
-/* Commands about the connection itself: HELLO, AUTH, SELECT, QUIT, CLIENT.
+/* Commands about the connection itself: HELLO, AUTH, SELECT, QUIT, RESET, and what CLIENT says and sets of the
+ * one that asks. Those about all clients are in client_list.c and client_kill.c.
  *
  * They need the client behind the call. A plain in-process call has none, and its commands say so.
  */
@@ -6,8 +7,7 @@
 #include "base/version.h"
 #include "shard/fabric.h"
 
-/* The client, or NULL after an error reply. */
-static struct client *client_of(struct call *call) {
+struct client *client_of(struct call *call) {
     if (!call->client)
         call_error_format(call, "ERR '%s' needs a connection: use a session",
                           call->command->full_name);
@@ -105,6 +105,60 @@ static void client_setinfo_command(struct call *call) {
         return;
     }
     if (set_text(call, which, attribute, call->argv[3])) reply_ok(call->reply);
+}
+
+/* ---- Switches ----------------------------------------------------------------------------------- */
+
+/* ON or OFF in argv[2]; false after the error reply. */
+static bool parse_switch(struct call *call, bool *on) {
+    *on = bytes_is(call->argv[2], "on");
+    if (*on || bytes_is(call->argv[2], "off")) return true;
+    call_error_syntax(call);
+    return false;
+}
+
+static void client_no_evict_command(struct call *call) {
+    bool on;
+    struct client *client = client_of(call);
+    if (!client || !parse_switch(call, &on)) return;
+    client_flag(client, CARD_NO_EVICT, on);
+    reply_ok(call->reply);
+}
+
+static void client_no_touch_command(struct call *call) {
+    bool on;
+    struct client *client = client_of(call);
+    if (!client || !parse_switch(call, &on)) return;
+    client_flag(client, CARD_NO_TOUCH, on);
+    client->call_flags &= ~(uint32_t)CALL_NO_TOUCH;
+    if (on) client->call_flags |= CALL_NO_TOUCH;
+    reply_ok(call->reply);
+}
+
+/* OFF and SKIP are silent themselves; SKIP is of the next command, and nothing to who is silent anyway. */
+static void client_reply_command(struct call *call) {
+    struct client *client = client_of(call);
+    if (!client) return;
+    if (bytes_is(call->argv[2], "on")) {
+        client->call_flags &= ~(uint32_t)(CALL_SILENT | CALL_SKIPPED);
+        client->call_flags |= CALL_ALOUD;
+        reply_ok(call->reply);
+    } else if (bytes_is(call->argv[2], "off")) {
+        client->call_flags |= CALL_SILENT;
+    } else if (bytes_is(call->argv[2], "skip")) {
+        client->call_flags |= CALL_SKIPPED;
+    } else {
+        call_error_syntax(call);
+    }
+}
+
+static void reset_command(struct call *call) {
+    struct client *client = client_of(call);
+    if (!client) return;
+    client_reset(client);
+    client->call_flags |= CALL_ALOUD;
+    call->reply->proto = client->proto;
+    reply_simple(call->reply, "RESET");
 }
 
 static void client_id_command(struct call *call) {
@@ -217,11 +271,78 @@ static void quit_command(struct call *call) {
     reply_ok(call->reply);
 }
 
+static void client_help_command(struct call *call) {
+    static const char *const lines[] = {
+        "CACHING (YES|NO)",
+        "    Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes.",
+        "GETREDIR",
+        "    Return the client ID we are redirecting to when tracking is enabled.",
+        "GETNAME",
+        "    Return the name of the current connection.",
+        "ID",
+        "    Return the ID of the current connection.",
+        "INFO",
+        "    Return information about the current client connection.",
+        "KILL <ip:port>",
+        "    Kill connection made from <ip:port>.",
+        "KILL <option> <value> [<option> <value> [...]]",
+        "    Kill connections. Options are:",
+        "    * ADDR (<ip:port>|<unixsocket>:0)",
+        "      Kill connections made from the specified address",
+        "    * LADDR (<ip:port>|<unixsocket>:0)",
+        "      Kill connections made to specified local address",
+        "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+        "      Kill connections by type.",
+        "    * USER <username>",
+        "      Kill connections authenticated by <username>.",
+        "    * SKIPME (YES|NO)",
+        "      Skip killing current connection (default: yes).",
+        "    * ID <client-id>",
+        "      Kill connections by client id.",
+        "    * MAXAGE <maxage>",
+        "      Kill connections older than the specified age.",
+        "LIST [options ...]",
+        "    Return information about client connections. Options:",
+        "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+        "      Return clients of specified type.",
+        "UNPAUSE",
+        "    Stop the current client pause, resuming traffic.",
+        "PAUSE <timeout> [WRITE|ALL]",
+        "    Suspend all, or just write, clients for <timeout> milliseconds.",
+        "REPLY (ON|OFF|SKIP)",
+        "    Control the replies sent to the current connection.",
+        "SETNAME <name>",
+        "    Assign the name <name> to the current connection.",
+        "SETINFO <option> <value>",
+        "    Set client meta attr. Options are:",
+        "    * LIB-NAME: the client lib name.",
+        "    * LIB-VER: the client lib version.",
+        "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+        "    Unblock the specified blocked client.",
+        "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+        "         [OPTIN] [OPTOUT] [NOLOOP]",
+        "    Control server assisted client side caching.",
+        "TRACKINGINFO",
+        "    Report tracking status for the current connection.",
+        "NO-EVICT (ON|OFF)",
+        "    Protect current client connection from eviction.",
+        "NO-TOUCH (ON|OFF)",
+        "    Will not touch LRU/LFU stats when this mode is on.",
+        NULL,
+    };
+    call_reply_help(call, lines);
+}
+
 void client_commands_bind(void) {
     command_bind("auth", auth_command);
     command_bind("hello", hello_command);
     command_bind("select", select_command);
     command_bind("quit", quit_command);
+    command_bind("reset", reset_command);
+    command_bind("client|help", client_help_command);
+    command_bind("client|no-evict", client_no_evict_command);
+    command_bind("client|no-touch", client_no_touch_command);
+    command_bind("client|reply", client_reply_command);
     command_bind("client|id", client_id_command);
     command_bind("client|getname", client_getname_command);
     command_bind("client|setname", client_setname_command);

@@ -64,7 +64,6 @@ static bool connection_init(struct shard *shard, struct connection *connection, 
     }
     parser_init(&connection->parser, &fabric->settings.parser, &shard->data.keyspace.account);
     reply_init(&connection->output, &shard->io.pool, 2);
-    connection->active_ns = shard->io.woke_ns;
     return true;
 }
 
@@ -133,6 +132,15 @@ void connection_want_keep(struct shard *shard, struct connection *connection) {
     shard->io.keep_first = connection;
 }
 
+/* What the card tells of it; a line that says so already stays clean. */
+static void note_bytes(atomic_u64 *field, uint64_t bytes) {
+    if (atomic_load_relaxed(field) != bytes) atomic_store_relaxed(field, bytes);
+}
+
+void connection_note_input(struct connection *connection) {
+    note_bytes(&connection->client.card->input_bytes, parser_held_bytes(&connection->parser));
+}
+
 /* One writer: no need for an atomic addition. */
 static void count_bytes(atomic_u64 *counter, uint64_t more) {
     atomic_store_relaxed(counter, atomic_load_relaxed(counter) + more);
@@ -140,7 +148,7 @@ static void count_bytes(atomic_u64 *counter, uint64_t more) {
 
 void connection_receive(struct shard *shard, struct connection *connection, struct bytes data) {
     if (connection->closing || connection->client.close_after_reply) return;
-    connection->active_ns = shard->io.woke_ns;
+    atomic_store_relaxed(&connection->client.card->seen_ns, shard->io.woke_ns);
     count_bytes(&shard->io.input_bytes, data.len);
     if (connection->in_input || connection->suspended) {
         /* The window of the last feed is still in use: what it holds is kept, then this is added. */
@@ -195,6 +203,7 @@ void connection_flush(struct shard *shard, struct connection *connection) {
         return;
     }
     if (!connection->sending) send_some(shard, connection);
+    note_bytes(&connection->client.card->output_bytes, reply_pending_bytes(&connection->output));
     if (!connection->closing && is_finished(connection)) connection_end(shard, connection);
 }
 
@@ -207,6 +216,7 @@ void connection_sent(struct shard *shard, struct connection *connection, int res
     }
     count_bytes(&shard->io.output_bytes, (uint64_t)result);
     reply_consume(&connection->output, (uint64_t)result);
+    note_bytes(&connection->client.card->output_bytes, reply_pending_bytes(&connection->output));
     if (!reply_is_empty(&connection->output) || is_finished(connection))
         connection_want_ready(shard, connection);
 }

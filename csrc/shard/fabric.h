@@ -85,6 +85,11 @@ bool fabric_change_listeners(struct fabric *fabric, const int *listeners, uint32
 /* Notes that so many bytes are used; returns the most that ever were. Any thread. */
 uint64_t fabric_note_used(struct fabric *fabric, uint64_t used);
 bool fabric_has_password(struct fabric *fabric);
+/* Of the server that the call is made to. */
+static inline struct fabric *fabric_of(const struct call *call) {
+    return (struct fabric *)((char *)call->domain - offsetof(struct fabric, domain));
+}
+
 
 static inline uint64_t fabric_all(const struct fabric *fabric) {
     return fabric->settings.shard_count == 64 ? UINT64_MAX

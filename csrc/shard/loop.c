@@ -110,7 +110,18 @@ static void end_idle_connections(struct shard *shard) {
     if (limit_ns == 0) return;
     for (uint32_t i = 0; i < shard->io.connection_capacity; i++) {
         struct connection *connection = shard->io.connections[i];
-        if (connection && shard->io.woke_ns - connection->active_ns > limit_ns)
+        if (connection && shard->io.woke_ns - atomic_load_relaxed(&connection->client.card->seen_ns) > limit_ns)
+            connection_end(shard, connection);
+    }
+}
+
+/* CLIENT KILL has marked them. */
+static void end_doomed(struct shard *shard) {
+    if (KRT_LIKELY(!shard->data.has_doomed)) return;
+    shard->data.has_doomed = false;
+    for (uint32_t i = 0; i < shard->io.connection_capacity; i++) {
+        struct connection *connection = shard->io.connections[i];
+        if (connection && atomic_load_relaxed(&connection->client.card->doomed))
             connection_end(shard, connection);
     }
 }
@@ -187,6 +198,7 @@ static bool run_turn(struct shard *shard, bool cron_due) {
     shard->io.slice_commands = 0;
     shard->io.slice_ns = shard->io.woke_ns;
     if (shard->io.accepted_count) accept_deal(shard);
+    end_doomed(shard);
     if (!run_inputs(shard)) return false;
     sample_rates(shard);
     if (cron_due) run_cron(shard);
@@ -213,8 +225,9 @@ static void phase_tidy(struct shard *shard) {
     for (struct connection *next; connection; connection = next) {
         next = connection->next_keep;
         connection->in_keep = false;
-        if (!connection->closing && !parser_keep(&connection->parser))
-            connection_end(shard, connection);
+        if (connection->closing) continue;
+        if (parser_keep(&connection->parser)) connection_note_input(connection);
+        else connection_end(shard, connection);
     }
     reactor_recycle(shard->io.reactor);
 }

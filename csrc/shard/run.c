@@ -58,8 +58,8 @@ static uint32_t group_end(uint32_t from, uint32_t to) {
     return to - from > GROUP_COMMANDS ? from + GROUP_COMMANDS : to;
 }
 
-static enum execute_result run_into(struct run *run, uint32_t i, struct reply *reply,
-                                    uint32_t flags) {
+static enum execute_result run_aloud(struct run *run, uint32_t i, struct reply *reply,
+                                     uint32_t flags) {
     struct client *client = &run->connection->client;
     const struct request *request = &run->input.requests[i];
     const struct plan *plan = &run->plans[i];
@@ -71,6 +71,27 @@ static enum execute_result run_into(struct run *run, uint32_t i, struct reply *r
         return EXECUTE_DONE;
     }
     return execute_command(home, &origin, request, plan);
+}
+
+/* CLIENT REPLY: what is answered goes nowhere, unless the command ends the silence. */
+static enum execute_result run_silently(struct run *run, uint32_t i, struct reply *reply,
+                                        uint32_t flags) {
+    struct client *client = &run->connection->client;
+    struct reply unheard;
+    reply_init(&unheard, &run->shard->io.pool, client->proto);
+    client->call_flags &= ~(uint32_t)(CALL_SKIPPED | CALL_ALOUD);
+    enum execute_result result = run_aloud(run, i, &unheard, flags);
+    if (result == EXECUTE_UNFINISHED) client->call_flags |= flags & CALL_SKIPPED;
+    if (unheard.failed) reply->failed = true;
+    else if (client->call_flags & CALL_ALOUD) reply_append(reply, &unheard);
+    reply_clear(&unheard);
+    return result;
+}
+
+static enum execute_result run_into(struct run *run, uint32_t i, struct reply *reply,
+                                    uint32_t flags) {
+    if (KRT_LIKELY(!(flags & (CALL_SILENT | CALL_SKIPPED)))) return run_aloud(run, i, reply, flags);
+    return run_silently(run, i, reply, flags);
 }
 
 /* False: it comes again. */
@@ -86,6 +107,10 @@ static bool run_one(struct run *run, uint32_t i) {
  * which nothing runs, or early because somebody waits or the request is to come again. */
 static uint32_t run_in_place(struct run *run, uint32_t from, uint32_t to) {
     struct connection *connection = run->connection;
+    if (KRT_UNLIKELY(atomic_load_relaxed(&connection->client.card->doomed))) {
+        connection->client.close_after_reply = connection->client.close_unanswered = true;
+        return to;
+    }
     connection->output.proto = connection->client.proto;
     if (!run->fetched && to - from > 1) {
         prefetch_buckets(run, from, to);
@@ -114,10 +139,15 @@ static bool is_single(uint64_t mask) {
     return mask && (mask & (mask - 1)) == 0;
 }
 
-/* The one other shard that could do request i alone, or none. */
+static bool is_silent(const struct client *client) {
+    return client->call_flags & (CALL_SILENT | CALL_SKIPPED);
+}
+
+/* The one other shard that could do request i alone, or none. What nobody is told of takes no slot. */
 static bool forward_target(const struct run *run, uint32_t i, uint32_t *target) {
     uint64_t mask = run->plans[i].mask;
     if (!is_single(mask) || mask == run->shard->own) return false;
+    if (KRT_UNLIKELY(is_silent(&run->connection->client))) return false;
     *target = (uint32_t)__builtin_ctzll(mask);
     return true;
 }
@@ -163,9 +193,14 @@ static bool is_busy_there(const struct shard *shard, uint64_t mask) {
 
 static enum run_outcome refuse_busy(struct run *run, uint32_t *i) {
     struct connection *connection = run->connection;
-    connection->output.proto = connection->client.proto;
-    execute_busy(&connection->client, &connection->output, &run->input.requests[*i],
-                 &run->plans[*i], run->shard->fabric);
+    struct reply reply;
+    reply_init(&reply, &run->shard->io.pool, connection->client.proto);
+    execute_busy(&connection->client, &reply, &run->input.requests[*i], &run->plans[*i],
+                 run->shard->fabric);
+    if (!is_silent(&connection->client)) reply_append(&connection->output, &reply);
+    connection->client.call_flags &= ~(uint32_t)CALL_SKIPPED;
+    if (reply.failed) connection->output.failed = true;
+    reply_clear(&reply);
     ++*i;
     return RUN_DONE;
 }
@@ -273,11 +308,19 @@ static enum run_outcome run_in_order(struct run *run, uint32_t *i) {
     return run_on(run, i);
 }
 
+/* For CLIENT LIST: the last request that ran, or that goes on. */
+static void note_last(const struct run *run, uint32_t i) {
+    uint32_t last = run->unfinished ? i : i - 1;
+    if (last < run->input.count && run->plans[last].command)
+        client_note_command(&run->connection->client, run->plans[last].command);
+}
+
 static enum run_outcome run_requests(struct run *run) {
     const struct fabric_settings *settings = &run->shard->fabric->settings;
     bool scatters = settings->order_by_shard && settings->shard_count > 1;
     uint32_t i = 0;
     enum run_outcome outcome = scatters ? run_scattering(run, &i) : run_in_order(run, &i);
+    note_last(run, i);
     if (outcome == RUN_SUSPENDED && i == run->input.count) return RUN_DONE; /* all is on its way */
     if (outcome != RUN_DONE) parser_rewind(&run->connection->parser, &run->input, i);
     return outcome;

@@ -33,7 +33,6 @@ struct connection {
     struct reply output;
     struct slots slots;
     struct connection *next_input, *next_ready, *next_keep, *next_closed; /* of the loop's lists */
-    uint64_t active_ns;    /* the last time something was received, for `timeout` */
     uint32_t index, generation;
     uint32_t outstanding_at; /* the shard at which its forwarded requests are, while slots are pending */
     bool in_input, in_ready, in_keep, suspended, ended_input, closing;
@@ -56,6 +55,7 @@ struct shard_data {
     uint64_t pushed;           /* streams that were pushed to and not yet woken in this turn */
     uint64_t backlogged;       /* streams with messages behind their ring */
     bool expiry_armed;         /* the shard thread knows that there are deadlines */
+    bool has_doomed;           /* some connection is to be ended */
 };
 
 struct shard_io {
@@ -225,6 +225,8 @@ void connection_want_input(struct shard *shard, struct connection *connection);
 struct connection *connection_next_input(struct shard *shard);
 void connection_want_ready(struct shard *shard, struct connection *connection);
 void connection_want_keep(struct shard *shard, struct connection *connection);
+/* Tells the card what the parser holds. */
+void connection_note_input(struct connection *connection);
 /* Sends what is pending, or closes what has nothing more to say. */
 void connection_flush(struct shard *shard, struct connection *connection);
 void connection_sent(struct shard *shard, struct connection *connection, int result);

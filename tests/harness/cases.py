@@ -64,10 +64,11 @@ class Send:
 
 @dataclass(frozen=True)
 class Pipe:
-    """Sends commands in one write and reads all their replies."""
+    """Sends commands in one write and reads all their replies, or `replies` if some have none."""
 
     commands: Sequence[Command]
     on: int = 0
+    replies: int | None = None
 
     @property
     def label(self) -> str:
@@ -180,7 +181,8 @@ class _Player:
         if isinstance(step, Read):
             return self._masked(step.mask, _read(connection, step.count))
         if isinstance(step, Pipe):
-            return connection.pipeline(self._arguments(c) for c in step.commands)
+            commands = (self._arguments(command) for command in step.commands)
+            return connection.pipeline(commands, step.replies)
         if isinstance(step, Until):
             return [self._until(connection, step)]
         self._act(connection, step)

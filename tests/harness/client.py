@@ -60,11 +60,13 @@ class Connection:
         self.send(encode(*args))
         return self.read()
 
-    def pipeline(self, commands: Iterable[Iterable[Argument]]) -> list[Reply]:
-        """All commands in one write, then all their replies."""
+    def pipeline(
+        self, commands: Iterable[Iterable[Argument]], replies: int | None = None
+    ) -> list[Reply]:
+        """All commands in one write, then all their replies, or so many if some have none."""
         commands = [tuple(command) for command in commands]
         self.send(encode_all(commands))
-        return self.read_many(len(commands))
+        return self.read_many(len(commands) if replies is None else replies)
 
     def silent_for(self, seconds: float) -> bool:
         """True if nothing arrives for that long: no reply, no end of stream."""

@@ -1,0 +1,227 @@
+/* CLIENT LIST and INFO: clients as their cards describe them.
+ *
+ * The cards are read under the registry's lock, some at a time: what a list of thousands takes is spread over
+ * turns, with a cursor that stays good meanwhile. The text is a blob, so that it is sent from where it was
+ * written.
+ */
+#include <stdio.h>
+
+#include "cmd/call.h"
+#include "plat/clock.h"
+#include "shard/fabric.h"
+#include "shard/shard.h"
+
+enum { LINE_BYTES_MAX = 4096, CARDS_PER_SLICE = 32, NANOSECONDS = 1000000000 };
+
+/* ---- A line ------------------------------------------------------------------------------------- */
+
+static const char *or_empty(const char *text) {
+    return text ? text : "";
+}
+
+/* In Redis's letters, as far as there is what they stand for. */
+static void flag_letters(const struct card *card, char letters[8]) {
+    uint32_t flags = atomic_load_relaxed(&card->flags);
+    char *at = letters;
+    if (flags & CARD_CLOSING) *at++ = 'c';
+    if (card->is_unix) *at++ = 'U';
+    if (flags & CARD_NO_EVICT) *at++ = 'e';
+    if (flags & CARD_NO_TOUCH) *at++ = 'T';
+    if (at == letters) *at++ = 'N';
+    *at = 0;
+}
+
+static const char *command_name(const struct card *card) {
+    uint32_t id = atomic_load_relaxed(&card->command);
+    return id ? command_at(id - 1)->full_name : "NULL";
+}
+
+static const char *events_of(const struct card *card, uint64_t output_bytes) {
+    if (card->fd < 0) return "";
+    return output_bytes ? "rw" : "r";
+}
+
+/* Without the end of the line. */
+static size_t describe(const struct card *card, char *out) {
+    char flags[8];
+    uint64_t now_ns = clock_monotonic_ns(), seen_ns = atomic_load_relaxed(&card->seen_ns);
+    uint64_t input = atomic_load_relaxed(&card->input_bytes);
+    uint64_t output = atomic_load_relaxed(&card->output_bytes);
+    uint64_t chunks = (output + REPLY_CHUNK_BYTES - 1) / REPLY_CHUNK_BYTES;
+    flag_letters(card, flags);
+    int n = snprintf(
+        out, LINE_BYTES_MAX,
+        "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%llu flags=%s db=%u sub=0 psub=0 ssub=0 "
+        "multi=-1 watch=0 qbuf=%llu qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=%llu "
+        "omem=%llu tot-mem=%llu events=%s cmd=%s user=default redir=-1 resp=%u lib-name=%s lib-ver=%s",
+        (unsigned long long)card->id, card->peer.text, card->local.text, card->fd,
+        or_empty(card->name), (long long)(clock_wall_ms() - card->created_ms) / 1000,
+        (unsigned long long)(now_ns > seen_ns ? (now_ns - seen_ns) / NANOSECONDS : 0), flags,
+        atomic_load_relaxed(&card->db), (unsigned long long)input, (unsigned long long)chunks,
+        (unsigned long long)output, (unsigned long long)client_bytes(card),
+        events_of(card, output), command_name(card), atomic_load_relaxed(&card->proto),
+        or_empty(card->lib_name), or_empty(card->lib_version));
+    return (size_t)n < LINE_BYTES_MAX ? (size_t)n : LINE_BYTES_MAX - 1;
+}
+
+/* ---- The list ----------------------------------------------------------------------------------- */
+
+struct client_list {
+    struct client_task task;
+    struct registry *registry;
+    struct registry_cursor cursor; /* of a list of all */
+    uint32_t next_id;              /* argument, of a list by id */
+    struct blob *text;
+    bool no_memory;
+};
+
+static void list_free(struct client_task *task) {
+    struct client_list *list = (struct client_list *)task;
+    registry_cursor_close(list->registry, &list->cursor);
+    if (list->text) blob_put(list->text);
+    mem_free(NULL, list);
+}
+
+static struct client_list *list_new(struct registry *registry) {
+    struct client_list *list = mem_calloc(NULL, sizeof *list);
+    if (!list) return NULL;
+    list->task.free = list_free;
+    list->registry = registry;
+    list->text = blob_new(NULL, 0);
+    list->no_memory = !list->text;
+    list->next_id = 3;
+    registry_cursor_open(registry, &list->cursor);
+    return list;
+}
+
+static void list_add(struct client_list *list, const struct card *card) {
+    char line[LINE_BYTES_MAX + 1];
+    if (list->no_memory || atomic_load_relaxed(&card->doomed)) return;
+    size_t len = describe(card, line), before = list->text->len;
+    line[len++] = '\n';
+    struct blob *grown = before + len < UINT32_MAX ? blob_grow(list->text, (uint32_t)(before + len)) : NULL;
+    list->no_memory = !grown;
+    if (!grown) return;
+    list->text = grown;
+    memcpy(grown->data + before, line, len);
+}
+
+/* Some more of all clients. True: that was the last. */
+static bool list_all_step(struct client_list *list) {
+    pthread_mutex_lock(&list->registry->lock);
+    for (int i = 0; i < CARDS_PER_SLICE && list->cursor.at; i++) {
+        list_add(list, list->cursor.at);
+        list->cursor.at = list->cursor.at->next;
+    }
+    bool done = !list->cursor.at;
+    pthread_mutex_unlock(&list->registry->lock);
+    return done;
+}
+
+/* One more of those that the call names. */
+static bool list_ids_step(struct client_list *list, const struct call *call) {
+    int64_t id = 0;
+    if (list->next_id == call->argc) return true;
+    (void)bytes_to_int64(call->argv[list->next_id++], &id);
+    pthread_mutex_lock(&list->registry->lock);
+    struct card *card = id > 0 ? registry_find(list->registry, (uint64_t)id) : NULL;
+    if (card) list_add(list, card);
+    pthread_mutex_unlock(&list->registry->lock);
+    return list->next_id == call->argc;
+}
+
+static void list_reply(struct call *call, struct client_list *list) {
+    if (list->no_memory) call_error_memory(call);
+    else reply_verbatim(call->reply, "txt", blob_bytes(list->text));
+}
+
+/* Goes on with the list that the client has begun, or begins one. */
+static struct client_list *list_of(struct call *call, struct registry *registry) {
+    bool begun = call->client && call->client->task;
+    return begun ? (struct client_list *)call->client->task : list_new(registry);
+}
+
+static void list_end(struct call *call, struct client_list *list) {
+    if (call->client && call->client->task) client_end_task(call->client);
+    else list_free(&list->task);
+}
+
+static void list_clients(struct call *call, bool by_id) {
+    struct registry *registry = &fabric_of(call)->registry;
+    struct client_list *list = list_of(call, registry);
+    if (!list) {
+        call_error_memory(call);
+        return;
+    }
+    bool done = false;
+    if (call->client) client_note_command(call->client, call->command);
+    do {
+        done = list->no_memory || (by_id ? list_ids_step(list, call) : list_all_step(list));
+    } while (!done && !call_may_pause(call));
+    call->unfinished = !done;
+    if (done) {
+        list_reply(call, list);
+        list_end(call, list);
+    } else {
+        call->client->task = &list->task;
+    }
+}
+
+/* ---- Arguments ---------------------------------------------------------------------------------- */
+
+bool client_type_parse(struct call *call, struct bytes name, enum client_type *type) {
+    static const struct {
+        const char *name;
+        enum client_type type;
+    } types[] = {{"normal", CLIENT_NORMAL},   {"slave", CLIENT_REPLICA},
+                 {"replica", CLIENT_REPLICA}, {"pubsub", CLIENT_PUBSUB},
+                 {"master", CLIENT_MASTER}};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        if (!bytes_is(name, types[i].name)) continue;
+        *type = types[i].type;
+        return true;
+    }
+    call_error_format(call, "ERR Unknown client type '%.*s'", (int)name.len, name.at);
+    return false;
+}
+
+static bool are_ids(struct call *call) {
+    int64_t id;
+    for (uint32_t i = 3; i < call->argc; i++) {
+        if (bytes_to_int64(call->argv[i], &id)) continue;
+        call_error(call, "ERR Invalid client ID");
+        return false;
+    }
+    return true;
+}
+
+static void list_of_type(struct call *call) {
+    enum client_type type;
+    if (!client_type_parse(call, call->argv[3], &type)) return;
+    if (type == CLIENT_NORMAL) list_clients(call, false);
+    else reply_verbatim(call->reply, "txt", bytes_of("", 0));
+}
+
+static void client_list_command(struct call *call) {
+    if (call->argc == 2) list_clients(call, false);
+    else if (call->argc == 4 && bytes_is(call->argv[2], "type")) list_of_type(call);
+    else if (call->argc < 4 || !bytes_is(call->argv[2], "id")) call_error_syntax(call);
+    else if (are_ids(call)) list_clients(call, true);
+}
+
+static void client_info_command(struct call *call) {
+    char line[LINE_BYTES_MAX + 1];
+    struct client *client = client_of(call);
+    if (!client) return;
+    client_note_command(client, call->command);
+    pthread_mutex_lock(&client->fabric->registry.lock);
+    size_t len = describe(client->card, line);
+    pthread_mutex_unlock(&client->fabric->registry.lock);
+    line[len++] = '\n';
+    reply_verbatim(call->reply, "txt", bytes_of(line, len));
+}
+
+void client_list_bind(void) {
+    command_bind("client|list", client_list_command);
+    command_bind("client|info", client_info_command);
+}
