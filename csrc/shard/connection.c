@@ -11,7 +11,7 @@
 #include "plat/descriptors.h"
 #include "shard/shard.h"
 
-enum { CONNECTIONS_FIRST = 64, IOVECS = 16 };
+enum { CONNECTIONS_FIRST = 64, IOVECS = 16, SEND_BYTES_MAX = 256 << 10 };
 
 static bool table_grow(struct shard_io *io) {
     uint32_t capacity = io->connection_capacity ? io->connection_capacity * 2 : CONNECTIONS_FIRST;
@@ -178,10 +178,30 @@ static bool is_finished(const struct connection *connection) {
     return has_nothing_to_do(connection);
 }
 
+/* A system call that copies megabytes is a gap in the loop: the first iovecs, together under the limit. */
+static int limit_send(struct iovec *iov, int count) {
+    size_t left = SEND_BYTES_MAX;
+    for (int i = 0; i < count; i++) {
+        if (iov[i].iov_len >= left) {
+            iov[i].iov_len = left;
+            return i + 1;
+        }
+        left -= iov[i].iov_len;
+    }
+    return count;
+}
+
+/* What is long goes on in the next loop. */
 static void send_some(struct shard *shard, struct connection *connection) {
+    size_t done = 0;
     while (!reply_is_empty(&connection->output)) {
         int count = reply_iovecs(&connection->output, connection->iov, IOVECS);
         if (count == 0) return;
+        if (done >= SEND_BYTES_MAX) {
+            connection_want_ready(shard, connection);
+            return;
+        }
+        count = limit_send(connection->iov, count);
         int sent = reactor_send(shard->io.reactor, &connection->socket, connection->iov, count);
         if (sent == -EINPROGRESS) {
             connection->sending = true;
@@ -193,6 +213,7 @@ static void send_some(struct shard *shard, struct connection *connection) {
         }
         count_bytes(&shard->io.output_bytes, (uint64_t)sent);
         reply_consume(&connection->output, (uint64_t)sent);
+        done += (size_t)sent;
     }
 }
 

@@ -26,7 +26,7 @@ enum {
 };
 
 static bool has_work(struct shard *shard) {
-    return shard->io.input_first || shard->io.accepted_count;
+    return shard->io.input_first || shard->io.accepted_count || shard->io.ready_first;
 }
 
 /* Of a busy shard: the place is asked for again, whatever comes. */

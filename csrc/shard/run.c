@@ -376,7 +376,10 @@ static bool run_conclude(struct run *run, enum run_outcome outcome) {
     connection_want_ready(run->shard, connection);
     connection->suspended = outcome == RUN_SUSPENDED;
     if (connection->suspended || connection->client.close_after_reply) return false;
-    if (outcome == RUN_AGAIN) return true;
+    if (outcome == RUN_AGAIN) { /* a part of a long command fills a slice, and the clock is read */
+        run->shard->io.slice_commands = SLICE_COMMANDS;
+        return true;
+    }
     if (run->result == PARSE_ERROR) {
         if (slots_pending(&connection->slots)) connection->suspended = true;
         else answer_malformed(run->shard, connection);
