@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ SETUPS: dict[str, Callable[[int], Command] | None] = {
     "nothing": None,
     "strings": lambda number: ("SET", key(number), VALUE),
     "numbers": lambda number: ("SET", key(number), 1_000_000),
+    "texts": lambda number: ("SET", key(number), hashlib.sha256(b"%d" % number).hexdigest()),
     "deadlines": lambda number: ("SET", key(number), VALUE, "EX", SECONDS),
 }
 
@@ -137,7 +139,7 @@ def _several_keys() -> Iterator[Workload]:
     move = _of_one_key("MOVE", (1,))
     yield Workload("MOVE", ONE_HALF, move, writes=True, count=KEYS, once=True)
     lcs = lambda a, b: ("LCS", key(a), key(b))  # noqa: E731
-    yield Workload("LCS", ONE_HALF, lcs, count=MANY // 20, takes=2)
+    yield Workload("LCS", ONE_HALF, lcs, "texts", count=MANY // 20, takes=2)
     for name in ("ENCODING", "REFCOUNT", "IDLETIME"):
         look = lambda number, name=name: ("OBJECT", name, key(number))  # noqa: E731
         yield Workload(f"OBJECT {name}", ONE_HALF, look, exact=name != "IDLETIME")

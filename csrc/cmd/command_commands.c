@@ -130,15 +130,8 @@ static void reply_row(struct reply *reply, const struct command *command) {
         reply_row(reply, &command->subcommands[i]);
 }
 
-static uint64_t count_top_level(void) {
-    uint64_t count = 0;
-    for (size_t id = 0; id < command_count(); id++)
-        count += !command_at(id)->container;
-    return count;
-}
-
 static void all_command(struct call *call) {
-    reply_array(call->reply, count_top_level());
+    reply_array(call->reply, command_count_top_level());
     for (size_t id = 0; id < command_count(); id++)
         if (!command_at(id)->container)
             reply_row(call->reply, command_at(id));
@@ -160,7 +153,7 @@ static void info_command(struct call *call) {
 }
 
 static void count_command(struct call *call) {
-    reply_integer(call->reply, (int64_t)count_top_level());
+    reply_integer(call->reply, (int64_t)command_count_top_level());
 }
 
 /* ---- LIST ------------------------------------------------------------------------------------ */

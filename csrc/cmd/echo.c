@@ -1,6 +1,4 @@
 /* What a client asks to hear an answer, and needs no connection of its own for: PING, ECHO, TIME. */
-#include <stdio.h>
-
 #include "cmd/families.h"
 
 static void ping_command(struct call *call) {
@@ -18,8 +16,7 @@ static void echo_command(struct call *call) {
 
 static void reply_decimal(struct reply *reply, int64_t value) {
     char text[24];
-    int len = snprintf(text, sizeof text, "%lld", (long long)value);
-    reply_bulk(reply, bytes_of(text, (size_t)len));
+    reply_bulk(reply, bytes_of(text, bytes_from_int64(text, value)));
 }
 
 static void time_command(struct call *call) {

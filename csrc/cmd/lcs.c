@@ -1,21 +1,31 @@
 /* LCS: the longest common subsequence of two strings.
  *
- * The classical table of lengths, (n + 1) × (m + 1) numbers, is walked back from its end: where the bytes are equal
- * one belongs to the subsequence, else the walk goes where the longer rest is. With IDX runs of common bytes are
- * reported on the way, so from the end to the beginning.
+ * The classical table holds the lengths for all beginnings of both strings, and is walked back from its end: where the
+ * bytes are equal one belongs to the subsequence, else the walk goes where the longer rest is. Along a row neighbours
+ * differ by one at most, so a row is kept as a bit for each column, clear where the length grows, and a
+ * word of columns is made at once by an addition whose carry is the growth that moves on
+ * (Hyyrö 2004, Bit-parallel LCS-length computation revisited). The same bits tell the walk where to go.
+ * With IDX runs of common bytes are reported on the way, so from the end to the beginning.
  */
+#include "base/mem.h"
 #include "cmd/families.h"
+
+enum { WORD_BITS = 64, BYTE_VALUES = 256 };
 
 struct lcs {
     struct call *call;
     struct bytes a, b;
-    uint32_t *lengths;
+    uint32_t words;  /* of a row, which has a bit for each byte of b */
+    uint64_t *rows;  /* for 0 to a.len bytes of a */
+    uint64_t *masks; /* where b has a byte: a row for each that is in a */
+    uint16_t mask_of[BYTE_VALUES]; /* number of a byte's mask, from 1 on; 0: none */
+    uint32_t mask_count;
     bool wants_len, wants_matches, with_match_len;
     int64_t min_match_len;
 };
 
-static uint32_t *length_at(const struct lcs *lcs, uint32_t i, uint32_t j) {
-    return &lcs->lengths[(size_t)i * ((size_t)lcs->b.len + 1) + j];
+static uint64_t *row_at(const struct lcs *lcs, uint32_t i) {
+    return &lcs->rows[(size_t)i * lcs->words];
 }
 
 /* ---- Arguments ---------------------------------------------------------------------------------- */
@@ -62,33 +72,76 @@ static bool read_strings(struct lcs *lcs) {
 
 /* ---- The table ---------------------------------------------------------------------------------- */
 
+static void number_masks(struct lcs *lcs) {
+    for (uint32_t i = 0; i < lcs->a.len; i++) {
+        uint16_t *mask = &lcs->mask_of[(uint8_t)lcs->a.at[i]];
+        if (*mask == 0) *mask = (uint16_t)++lcs->mask_count;
+    }
+}
+
+/* The limit is Redis's, for a table of four bytes a cell. */
 static bool allocate(struct lcs *lcs) {
     uint64_t cells = ((uint64_t)lcs->a.len + 1) * ((uint64_t)lcs->b.len + 1);
-    if (cells > lcs->call->domain->string_bytes_max / sizeof *lcs->lengths) {
+    if (cells > lcs->call->domain->string_bytes_max / sizeof(uint32_t)) {
         call_error(lcs->call, "ERR Insufficient memory, transient memory for LCS exceeds "
                               "proto-max-bulk-len");
         return false;
     }
-    lcs->lengths = mem_alloc(NULL, cells * sizeof *lcs->lengths);
-    if (!lcs->lengths)
+    lcs->words = lcs->b.len / WORD_BITS + 1;
+    number_masks(lcs);
+    size_t rows = ((size_t)lcs->a.len + 1) * lcs->words, masks = (size_t)lcs->mask_count * lcs->words;
+    lcs->rows = mem_alloc(NULL, (rows + masks) * sizeof *lcs->rows);
+    if (!lcs->rows) {
         call_error(lcs->call, "ERR Insufficient memory, failed allocating transient memory for LCS");
-    return lcs->lengths != NULL;
+        return false;
+    }
+    lcs->masks = lcs->rows + rows;
+    return true;
+}
+
+static uint64_t *mask_of(const struct lcs *lcs, char byte) {
+    return &lcs->masks[(size_t)(lcs->mask_of[(uint8_t)byte] - 1) * lcs->words];
+}
+
+static void fill_masks(const struct lcs *lcs) {
+    memset(lcs->masks, 0, (size_t)lcs->mask_count * lcs->words * sizeof *lcs->masks);
+    for (uint32_t j = 0; j < lcs->b.len; j++)
+        if (lcs->mask_of[(uint8_t)lcs->b.at[j]])
+            mask_of(lcs, lcs->b.at[j])[j / WORD_BITS] |= UINT64_C(1) << j % WORD_BITS;
+}
+
+static uint64_t add(uint64_t a, uint64_t b, bool *carry) {
+    uint64_t sum;
+    bool over = __builtin_add_overflow(a, b, &sum);
+    *carry = __builtin_add_overflow(sum, *carry, &sum) || over;
+    return sum;
 }
 
 static void fill_row(const struct lcs *lcs, uint32_t i) {
-    const uint32_t *above = length_at(lcs, i - 1, 0);
-    uint32_t *row = length_at(lcs, i, 0);
-    char byte = lcs->a.at[i - 1];
-    row[0] = 0;
-    for (uint32_t j = 1; j <= lcs->b.len; j++) {
-        uint32_t longer = above[j] > row[j - 1] ? above[j] : row[j - 1];
-        row[j] = byte == lcs->b.at[j - 1] ? above[j - 1] + 1 : longer;
-    }
+    const uint64_t *above = row_at(lcs, i - 1), *mask = mask_of(lcs, lcs->a.at[i - 1]);
+    uint64_t *row = row_at(lcs, i);
+    bool carry = false;
+    for (uint32_t word = 0; word < lcs->words; word++)
+        row[word] = add(above[word], above[word] & mask[word], &carry) | (above[word] & ~mask[word]);
 }
 
 static void fill(const struct lcs *lcs) {
-    memset(lcs->lengths, 0, ((size_t)lcs->b.len + 1) * sizeof *lcs->lengths);
+    fill_masks(lcs);
+    memset(lcs->rows, 0xff, lcs->words * sizeof *lcs->rows);
     for (uint32_t i = 1; i <= lcs->a.len; i++) fill_row(lcs, i);
+}
+
+static uint32_t length_of(const struct lcs *lcs) {
+    const uint64_t *last = row_at(lcs, lcs->a.len);
+    uint32_t length = 0;
+    for (uint32_t word = 0; word < lcs->words; word++)
+        length += (uint32_t)__builtin_popcountll(~last[word]);
+    return length;
+}
+
+/* Is the length for i and j bytes more than for i and j - 1? */
+static bool grows_at(const struct lcs *lcs, uint32_t i, uint32_t j) {
+    return !(row_at(lcs, i)[(j - 1) / WORD_BITS] >> (j - 1) % WORD_BITS & 1);
 }
 
 /* ---- The way back ------------------------------------------------------------------------------- */
@@ -104,13 +157,13 @@ static bool step_back(const struct lcs *lcs, struct walk *walk) {
         walk->j--;
         return true;
     }
-    if (*length_at(lcs, walk->i - 1, walk->j) > *length_at(lcs, walk->i, walk->j - 1)) walk->i--;
+    if (grows_at(lcs, walk->i, walk->j)) walk->i--;
     else walk->j--;
     return false;
 }
 
 static void reply_subsequence(const struct lcs *lcs) {
-    uint32_t len = *length_at(lcs, lcs->a.len, lcs->b.len), left = len;
+    uint32_t len = length_of(lcs), left = len;
     struct walk walk = {lcs->a.len, lcs->b.len};
     struct blob *text = blob_new(NULL, len);
     if (!text) {
@@ -164,7 +217,7 @@ static void reply_indexes(const struct lcs *lcs) {
     struct reply_mark mark = reply_defer_begin(reply);
     reply_defer_array(reply, mark, reply_matches(lcs));
     reply_bulk_text(reply, "len");
-    reply_integer(reply, *length_at(lcs, lcs->a.len, lcs->b.len));
+    reply_integer(reply, length_of(lcs));
 }
 
 static void lcs_command(struct call *call) {
@@ -172,9 +225,9 @@ static void lcs_command(struct call *call) {
     if (!read_strings(&lcs) || !parse_options(&lcs) || !allocate(&lcs)) return;
     fill(&lcs);
     if (lcs.wants_matches) reply_indexes(&lcs);
-    else if (lcs.wants_len) reply_integer(call->reply, *length_at(&lcs, lcs.a.len, lcs.b.len));
+    else if (lcs.wants_len) reply_integer(call->reply, length_of(&lcs));
     else reply_subsequence(&lcs);
-    mem_free(NULL, lcs.lengths);
+    mem_free(NULL, lcs.rows);
 }
 
 void lcs_bind(void) {

@@ -248,6 +248,12 @@ void command_bind_placed(const char *full_name, void (*handler)(struct call *),
     command_bind(full_name, handler);
 }
 
+static size_t top_level_count;
+
+size_t command_count_top_level(void) {
+    return top_level_count;
+}
+
 size_t command_count(void) {
     return ROW_COUNT;
 }
@@ -453,6 +459,7 @@ __attribute__((constructor)) static void table_build(void) {
         row->acl |= acl_implied(row);
         if (strchr(row->full_name, '|') == NULL) {
             top = row;
+            top_level_count++;
         } else {
             KRT_ASSERT(top != NULL);
             row_join(row, top);

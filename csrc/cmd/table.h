@@ -223,6 +223,8 @@ void command_bind_placed(const char *full_name, void (*handler)(struct call *),
 
 /* All rows, subcommands included. */
 size_t command_count(void);
+/* Those that are no subcommands. */
+size_t command_count_top_level(void);
 const struct command *command_at(size_t id);
 
 static inline bool command_arity_ok(const struct command *command, size_t argc) {

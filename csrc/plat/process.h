@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Resident memory of the whole process; 0 where /proc does not tell. */
+/* Resident memory of the whole process, as it was at most 100 ms ago; 0 where /proc does not tell. */
 uint64_t process_resident_bytes(void);
 uint64_t process_system_bytes(void);
 /* Where relative paths begin: the text in `into`, or "" if there is none or it does not fit. */

@@ -72,13 +72,45 @@ const struct setting *config_setting(enum setting_id id) {
     return &settings[id];
 }
 
+enum { NAME_SLOTS = 1024 };
+
+_Static_assert(CONFIG_NAMES < NAME_SLOTS / 2, "probes stay short only in a half empty hash");
+
+/* Names by their hash: an index and one, or 0. Filled when the library is loaded. */
+static uint16_t name_slots[NAME_SLOTS];
+
+/* Of the letters in either case. */
+static uint32_t hash_name(struct bytes name) {
+    uint32_t hash = 0;
+    for (uint32_t i = 0; i < name.len; i++)
+        hash = hash * 31 + ((uint8_t)name.at[i] | 0x20);
+    return hash ^ hash >> 10;
+}
+
+__attribute__((constructor)) static void index_names(void) {
+    for (uint32_t index = 0; index < CONFIG_NAMES; index++) {
+        const char *name = config_name(index);
+        if (!name)
+            continue;
+        uint32_t slot = hash_name(bytes_of(name, strlen(name)));
+        while (name_slots[slot % NAME_SLOTS])
+            slot++;
+        name_slots[slot % NAME_SLOTS] = (uint16_t)(index + 1);
+    }
+}
+
+uint32_t config_find_name(struct bytes name) {
+    for (uint32_t slot = hash_name(name); name_slots[slot % NAME_SLOTS]; slot++) {
+        uint32_t index = name_slots[slot % NAME_SLOTS] - 1u;
+        if (bytes_is(name, config_name(index)))
+            return index;
+    }
+    return CONFIG_NAMES;
+}
+
 enum setting_id config_find(const char *name) {
-    struct bytes wanted = bytes_of(name, strlen(name));
-    enum setting_id id = 0;
-    while (id < SETTING_COUNT && !bytes_is(wanted, settings[id].name) &&
-           !(settings[id].alias && bytes_is(wanted, settings[id].alias)))
-        id++;
-    return id;
+    uint32_t index = config_find_name(bytes_of(name, strlen(name)));
+    return index < CONFIG_NAMES ? config_name_setting(index) : SETTING_COUNT;
 }
 
 bool config_takes_words(enum setting_id id) {

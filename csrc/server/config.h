@@ -113,6 +113,8 @@ bool config_takes_words(enum setting_id id);
 /* The row of a setting; the id of a name or alias in any case, SETTING_COUNT if there is none. */
 const struct setting *config_setting(enum setting_id id);
 enum setting_id config_find(const char *name);
+/* The number of a name or alias, CONFIG_NAMES if there is none. */
+uint32_t config_find_name(struct bytes name);
 
 /* ---- Typed ----------------------------------------------------------------------------------- */
 

@@ -44,23 +44,32 @@ static bool is_glob(struct bytes text) {
 }
 
 /* A plain name comes back as it was written, a pattern gives the settings' own names. */
-static void show_matches(struct config_reply *state, struct bytes wanted) {
-    bool glob = is_glob(wanted);
+static void show_named(struct config_reply *state, struct bytes wanted) {
+    uint32_t name = config_find_name(wanted);
+    if (name < CONFIG_NAMES && !state->shown[name])
+        show_setting(state, name, wanted);
+}
+
+static void show_matches(struct config_reply *state, struct bytes pattern) {
     for (uint32_t i = 0; i < CONFIG_NAMES; i++) {
         const char *text = config_name(i);
         if (!text || state->shown[i])
             continue;
         struct bytes name = bytes_of(text, strlen(text));
-        if (glob ? glob_match_nocase(wanted, name) : bytes_is(wanted, text))
-            show_setting(state, i, glob ? name : wanted);
+        if (glob_match_nocase(pattern, name))
+            show_setting(state, i, name);
     }
 }
 
 static void config_get_command(struct call *call) {
     struct config_reply state = {.call = call};
     struct reply_mark mark = reply_defer_begin(call->reply);
-    for (uint32_t i = 2; i < call->argc; i++)
-        show_matches(&state, call->argv[i]);
+    for (uint32_t i = 2; i < call->argc; i++) {
+        if (is_glob(call->argv[i]))
+            show_matches(&state, call->argv[i]);
+        else
+            show_named(&state, call->argv[i]);
+    }
     reply_defer_map(call->reply, mark, state.pairs);
 }
 

@@ -45,18 +45,60 @@ void info_line(struct info *info, const char *format, ...) {
     info->len += (size_t)n + 2;
 }
 
+/* Most lines are a name and a number: formats cost more than all else that is in them. */
+static char *line_begin(struct info *info, const char *name, const char *more) {
+    size_t len = strlen(name), more_len = strlen(more);
+    if (!reserve(info, LINE_MAX_BYTES))
+        return NULL;
+    KRT_ASSERT(len + more_len < LINE_MAX_BYTES / 2);
+    char *at = info->text + info->len;
+    memcpy(at, name, len);
+    memcpy(at + len, more, more_len);
+    at[len + more_len] = ':';
+    return at + len + more_len + 1;
+}
+
+static void line_end(struct info *info, char *at) {
+    memcpy(at, "\r\n", 2);
+    info->len = (size_t)(at + 2 - info->text);
+}
+
 void info_number(struct info *info, const char *name, uint64_t value) {
-    info_line(info, "%s:%llu", name, (unsigned long long)value);
+    char *at = line_begin(info, name, "");
+    if (at)
+        line_end(info, at + bytes_from_uint64(at, value));
+}
+
+/* A number of hundredths as %.2f writes it. */
+static size_t write_hundredths(char *at, uint64_t hundredths) {
+    size_t len = bytes_from_uint64(at, hundredths / 100);
+    at[len] = '.';
+    at[len + 1] = (char)('0' + hundredths / 10 % 10);
+    at[len + 2] = (char)('0' + hundredths % 10);
+    return len + 3;
+}
+
+/* In the largest unit that it fills, rounded as printf does: halves to the even digit. */
+static size_t write_size(char *at, uint64_t bytes) {
+    static const char units[] = "BKMGTP";
+    unsigned unit = 0;
+    while (bytes >> (10 * unit) >= 1024 && units[unit + 1])
+        unit++;
+    unsigned __int128 scaled = (unsigned __int128)bytes * 100;
+    uint64_t hundredths = (uint64_t)(scaled >> (10 * unit));
+    uint64_t rest = (uint64_t)(scaled - ((unsigned __int128)hundredths << (10 * unit)));
+    uint64_t half = unit ? UINT64_C(1) << (10 * unit - 1) : 1;
+    hundredths += rest > half || (rest == half && hundredths % 2);
+    size_t len = unit ? write_hundredths(at, hundredths) : bytes_from_uint64(at, bytes);
+    at[len] = units[unit];
+    return len + 1;
 }
 
 void info_size(struct info *info, const char *name, uint64_t bytes) {
-    static const char units[] = "BKMGTP";
-    double value = (double)bytes;
-    size_t unit = 0;
-    for (; value >= 1024 && units[unit + 1]; unit++)
-        value /= 1024;
     info_number(info, name, bytes);
-    info_line(info, "%s_human:%.*f%c", name, unit ? 2 : 0, value, units[unit]);
+    char *at = line_begin(info, name, "_human");
+    if (at)
+        line_end(info, at + write_size(at, bytes));
 }
 
 static void seconds(struct info *info, const char *name, struct timeval time) {
