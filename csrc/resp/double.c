@@ -10,14 +10,16 @@
 
 #include "base/bytes.h"
 
-enum { DIGITS_MIN = 15, DIGITS_MAX = 17 };
+enum { DIGITS_MIN = 15, DIGITS_MAX = 17, PLACES_TRIED = 6 };
+
+#define EXACT_DIGITS_MAX 1e15
 
 /* Up to here every integer is exact; Redis prints these as integers. */
 #define EXACT_INTEGER_MAX 4503599627370496.0 /* 2 to the 52 */
 
 /* value = 0.d1d2d3... * 10^point, or: `point` digits stand in front of the decimal point. */
 struct decimal {
-    char digits[DIGITS_MAX];
+    char digits[20]; /* DIGITS_MAX of them; bytes_from_uint64 asks for so much room */
     int count, point;
 };
 
@@ -36,15 +38,34 @@ static void read_scientific(const char *text, struct decimal *out) {
     out->point = atoi(at + 1) + 1;
 }
 
+/* Most doubles that somebody replies have few places. A whole number of 15 digits and a power of ten
+ * are exact, so their quotient is what reading them gives; no shorter one gave it. */
+static bool has_few_places(double value, struct decimal *out) {
+    double power = 10;
+    for (int places = 1; places <= PLACES_TRIED; places++, power *= 10) {
+        double scaled = value * power + 0.5;
+        if (scaled >= EXACT_DIGITS_MAX)
+            return false;
+        if ((double)(uint64_t)scaled / power == value) {
+            out->count = (int)bytes_from_uint64(out->digits, (uint64_t)scaled);
+            out->point = out->count - places;
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct decimal shortest(double value) {
     char text[DOUBLE_TEXT_MAX];
+    struct decimal decimal;
+    if (has_few_places(value, &decimal))
+        return decimal;
     for (int digits = value < DBL_MIN ? 1 : DIGITS_MIN; digits <= DIGITS_MAX; digits++) {
         (void)snprintf(text, sizeof text, "%.*e", digits - 1, value);
         if (strtod(text, NULL) == value) {
             break;
         }
     }
-    struct decimal decimal;
     read_scientific(text, &decimal);
     return decimal;
 }

@@ -63,6 +63,16 @@ static void line_end(struct info *info, char *at) {
     info->len = (size_t)(at + 2 - info->text);
 }
 
+void info_text(struct info *info, const char *name, const char *text) {
+    size_t len = strlen(text);
+    char *at = line_begin(info, name, "");
+    KRT_ASSERT(len < LINE_MAX_BYTES / 2 - 4);
+    if (!at)
+        return;
+    memcpy(at, text, len);
+    line_end(info, at + len);
+}
+
 void info_number(struct info *info, const char *name, uint64_t value) {
     char *at = line_begin(info, name, "");
     if (at)
@@ -76,6 +86,21 @@ static size_t write_hundredths(char *at, uint64_t hundredths) {
     at[len + 1] = (char)('0' + hundredths / 10 % 10);
     at[len + 2] = (char)('0' + hundredths % 10);
     return len + 3;
+}
+
+void info_signed(struct info *info, const char *name, int64_t value) {
+    char *at = line_begin(info, name, "");
+    if (at)
+        line_end(info, at + bytes_from_int64(at, value));
+}
+
+void info_hundredths(struct info *info, const char *name, double value, const char *unit) {
+    char *at = line_begin(info, name, "");
+    if (!at)
+        return;
+    at += write_hundredths(at, (uint64_t)(value * 100 + 0.5));
+    memcpy(at, unit, strlen(unit));
+    line_end(info, at + strlen(unit));
 }
 
 /* In the largest unit that it fills, rounded as printf does: halves to the even digit. */
@@ -114,17 +139,17 @@ static const char *backend(const struct info *info) {
 static void server_section(struct info *info) {
     struct utsname system;
     uint64_t up = (uint64_t)(clock_wall_ms() - info->server->started_ms) / 1000;
-    info_line(info, "redis_version:%s", KEVYRT_REDIS_VERSION);
-    info_line(info, "redis_git_sha1:00000000"); /* of Redis's sources: there are none in it */
-    info_line(info, "redis_git_dirty:0");
-    info_line(info, "redis_mode:standalone");
+    info_text(info, "redis_version", KEVYRT_REDIS_VERSION);
+    info_text(info, "redis_git_sha1", "00000000"); /* of Redis's sources: there are none in it */
+    info_number(info, "redis_git_dirty", 0);
+    info_text(info, "redis_mode", "standalone");
     if (uname(&system) >= 0)
         info_line(info, "os:%s %s %s", system.sysname, system.release, system.machine);
     info_number(info, "arch_bits", sizeof(void *) * 8);
-    info_line(info, "multiplexing_api:%s", backend(info));
+    info_text(info, "multiplexing_api", backend(info));
     info_number(info, "process_id", (uint64_t)getpid());
-    info_line(info, "process_supervised:no");
-    info_line(info, "run_id:%s", info->server->run_id);
+    info_text(info, "process_supervised", "no");
+    info_text(info, "run_id", info->server->run_id);
     info_number(info, "tcp_port", info->server->port);
     info_number(info, "server_time_usec", (uint64_t)domain_now_us(&info->fabric->domain));
     info_number(info, "uptime_in_seconds", up);
@@ -161,7 +186,7 @@ static uint64_t count_changes(const struct info *info) {
 
 static void persistence_section(struct info *info) {
     bool log = config_number(&info->server->config, SETTING_APPENDONLY);
-    info_line(info, "loading:0"); /* a start answers nobody before it is complete */
+    info_number(info, "loading", 0); /* a start answers nobody before it is complete */
     info_number(info, "async_loading", 0);
     info_number(info, "rdb_changes_since_last_save", count_changes(info));
     info_number(info, "rdb_bgsave_in_progress", 0);
@@ -170,14 +195,14 @@ static void persistence_section(struct info *info) {
 }
 
 static void replication_section(struct info *info) {
-    info_line(info, "role:master"); /* there are no replicas, in either direction */
-    info_line(info, "connected_slaves:0");
-    info_line(info, "master_failover_state:no-failover");
-    info_line(info, "master_replid:%s", info->server->replication_id);
-    info_line(info, "master_replid2:%040d", 0);
-    info_line(info, "master_repl_offset:0");
-    info_line(info, "second_repl_offset:-1");
-    info_line(info, "repl_backlog_active:0");
+    info_text(info, "role", "master"); /* there are no replicas, in either direction */
+    info_number(info, "connected_slaves", 0);
+    info_text(info, "master_failover_state", "no-failover");
+    info_text(info, "master_replid", info->server->replication_id);
+    info_text(info, "master_replid2", "0000000000000000000000000000000000000000");
+    info_number(info, "master_repl_offset", 0);
+    info_text(info, "second_repl_offset", "-1");
+    info_number(info, "repl_backlog_active", 0);
     info_number(info, "repl_backlog_size",
                 (uint64_t)config_number(&info->server->config, SETTING_REPL_BACKLOG_SIZE));
     info_number(info, "repl_backlog_first_byte_offset", 0);
@@ -201,7 +226,7 @@ static void modules_section(struct info *info) {
 }
 
 static void cluster_section(struct info *info) {
-    info_line(info, "cluster_enabled:0");
+    info_number(info, "cluster_enabled", 0);
 }
 
 static void database_line(struct info *info, uint32_t db) {
@@ -257,10 +282,10 @@ static void kevyrt_section(struct info *info) {
         borrowed += shard->data.counters.borrowed_runs;
         forwarded += shard->data.counters.forwarded;
     }
-    info_line(info, "kevyrt_version:%s", KEVYRT_VERSION);
+    info_text(info, "kevyrt_version", KEVYRT_VERSION);
     info_number(info, "shards", info->fabric->settings.shard_count);
-    info_line(info, "io_backend:%s", backend(info));
-    info_line(info, "io_backend_reason:%s", info->server->io_reason);
+    info_text(info, "io_backend", backend(info));
+    info_text(info, "io_backend_reason", info->server->io_reason);
     info_number(info, "loop_gap_max_us", gap / 1000);
     info_number(info, "loop_gaps_over_1ms", over);
     info_number(info, "borrowed_runs", borrowed);

@@ -18,7 +18,12 @@ struct info {
 
 /* A line of at most 1000 bytes, without its end. */
 void info_line(struct info *info, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A name and a value, as most lines are; the text has at most 500 bytes. */
+void info_text(struct info *info, const char *name, const char *text);
 void info_number(struct info *info, const char *name, uint64_t value);
+void info_signed(struct info *info, const char *name, int64_t value);
+/* Two places, then the unit. */
+void info_hundredths(struct info *info, const char *name, double value, const char *unit);
 /* A number of bytes, and again for people. */
 void info_size(struct info *info, const char *name, uint64_t bytes);
 

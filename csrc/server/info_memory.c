@@ -11,16 +11,22 @@
 #include "server/info.h"
 
 static void ratio(struct info *info, const char *name, uint64_t of, uint64_t to) {
+    char full[64];
+    size_t len = strlen(name);
+    KRT_ASSERT(len + sizeof "_ratio" <= sizeof full);
+    memcpy(full, name, len);
+    memcpy(full + len, "_ratio", sizeof "_ratio");
     if (to > 0)
-        info_line(info, "%s_ratio:%.2f", name, (double)of / (double)to);
-    info_line(info, "%s_bytes:%lld", name, (long long)(of - to));
+        info_hundredths(info, full, (double)of / (double)to, "");
+    memcpy(full + len, "_bytes", sizeof "_bytes");
+    info_signed(info, full, (int64_t)(of - to));
 }
 
 static void peak(struct info *info, uint64_t used) {
     uint64_t highest = fabric_note_used(info->fabric, used);
     info_size(info, "used_memory_peak", highest);
     if (highest > 0)
-        info_line(info, "used_memory_peak_perc:%.2f%%", 100.0 * (double)used / (double)highest);
+        info_hundredths(info, "used_memory_peak_perc", 100.0 * (double)used / (double)highest, "%");
 }
 
 /* What serves the keys and values, and the rest: they are the data set. */
@@ -30,8 +36,9 @@ static void data_set(struct info *info, uint64_t used, uint64_t tables) {
     info_number(info, "used_memory_overhead", overhead);
     info_number(info, "used_memory_startup", startup);
     info_number(info, "used_memory_dataset", data);
-    info_line(info, "used_memory_dataset_perc:%.2f%%",
-              used > startup ? 100.0 * (double)data / (double)(used - startup) : 0.0);
+    info_hundredths(info, "used_memory_dataset_perc",
+                    used > startup ? 100.0 * (double)data / (double)(used - startup) : 0.0,
+                    "%");
 }
 
 /* There are no scripts and no functions, so they take nothing. */
@@ -75,7 +82,7 @@ void info_memory(struct info *info) {
     info_number(info, "allocator_resident", held);
     info_size(info, "total_system_memory", process_system_bytes());
     info_size(info, "maxmemory", (uint64_t)config_number(config, SETTING_MAXMEMORY));
-    info_line(info, "maxmemory_policy:%s", config_text(config, SETTING_MAXMEMORY_POLICY));
+    info_text(info, "maxmemory_policy", config_text(config, SETTING_MAXMEMORY_POLICY));
     ratio(info, "allocator_frag", held, used);
     ratio(info, "allocator_rss", held, held);
     ratio(info, "rss_overhead", resident, held);

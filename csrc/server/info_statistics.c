@@ -65,8 +65,8 @@ void info_stats(struct info *info) {
     info_number(info, "instantaneous_ops_per_sec", (uint64_t)totals.commands_per_s);
     info_number(info, "total_net_input_bytes", totals.input_bytes);
     info_number(info, "total_net_output_bytes", totals.output_bytes);
-    info_line(info, "instantaneous_input_kbps:%.2f", totals.input_per_s / 1024);
-    info_line(info, "instantaneous_output_kbps:%.2f", totals.output_per_s / 1024);
+    info_hundredths(info, "instantaneous_input_kbps", totals.input_per_s / 1024, "");
+    info_hundredths(info, "instantaneous_output_kbps", totals.output_per_s / 1024, "");
     info_number(info, "rejected_connections", atomic_load_relaxed(&fabric->connections_rejected));
     info_number(info, "expired_keys", totals.expired);
     info_number(info, "evicted_keys", totals.evicted);

@@ -74,7 +74,7 @@ static void field(struct reply *reply, const char *name, uint64_t value) {
 
 static void field_double(struct reply *reply, const char *name, double value) {
     reply_bulk_text(reply, name);
-    reply_double(reply, value);
+    reply_double(reply, (double)(uint64_t)(value * 1e4 + 0.5) / 1e4); /* more places tell nothing */
 }
 
 static void reply_allocator(struct reply *reply, const struct memory *memory) {
