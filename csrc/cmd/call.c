@@ -72,6 +72,7 @@ struct key_place keyspace_for_bytes(struct call *call, struct bytes key, uint32_
 static struct entry *call_expire(struct call *call, const struct key_place *place,
                                  struct entry *entry) {
     if (!entry_is_expired(entry, call_now(call))) return entry;
+    if (KRT_UNLIKELY(call->flags & CALL_PAUSED)) return NULL;
     place->keyspace->stats.expired++;
     call_delete(call, place, entry, NOTIFY_EXPIRED, "expired");
     return NULL;

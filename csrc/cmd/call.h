@@ -28,7 +28,13 @@ enum call_flags {
     CALL_MAY_PAUSE = 2, /* comes again if it is unfinished */
     CALL_SILENT = 4,    /* CLIENT REPLY OFF: nobody is told what it answers */
     CALL_SKIPPED = 8,   /* the same, of this one alone */
+    CALL_PAUSED = 32,   /* runs during a pause of writes: it may not even delete what has expired */
     CALL_ALOUD = 16,    /* set by a command that ends the silence: its own answer is heard */
+};
+
+struct domain_pause {
+    uint64_t end_ns; /* monotonic; 0: there was none */
+    bool all;        /* stops every command, not only those that write */
 };
 
 /* What all calls of a server share. Written at start and under all batons; read after a take. */
@@ -42,6 +48,7 @@ struct domain {
     uint32_t database_count;
     uint64_t string_bytes_max; /* proto-max-bulk-len: what a command may make of a string */
     uint32_t gates; /* enum domain_gate; 0 as a rule */
+    struct domain_pause pause; /* with GATE_PAUSE */
     int64_t (*clock_ms)(void *context); /* real or virtual wall time */
     void *clock_context;
     struct garbage_taker *taker; /* of what is to be freed off the shard threads; NULL in tests */

@@ -178,13 +178,16 @@ static PyObject *value_object(struct server_object *self, struct kevyrt_value *v
     return NULL;
 }
 
-static PyObject *get_bytes(struct server_object *self, struct bytes key, uint32_t db) {
+static PyObject *get_bytes(struct server_object *self, PyObject *name, struct bytes key,
+                           uint32_t db) {
     struct kevyrt_value value;
     enum kevyrt_status status = kevyrt_get(self->server, db, key, KEVYRT_TRY, &value);
     if (status == KEVYRT_WOULD_WAIT) {
         Py_BEGIN_ALLOW_THREADS status = kevyrt_get(self->server, db, key, KEVYRT_WAIT, &value);
         Py_END_ALLOW_THREADS
     }
+    if (status == KEVYRT_GATED)
+        return run_command(self, "GET", &name, 1, db);
     return status == KEVYRT_OK ? value_object(self, &value) : raise_failure(self, status);
 }
 
@@ -193,7 +196,7 @@ static PyObject *get_object(struct server_object *self, PyObject *name, uint32_t
     struct bytes key;
     if (!is_initialised(self) || argument_bytes(name, &key, &owned) < 0)
         return NULL;
-    PyObject *object = get_bytes(self, key, db);
+    PyObject *object = get_bytes(self, name, key, db);
     Py_XDECREF(owned);
     return object;
 }
@@ -224,19 +227,6 @@ static PyObject *set_result(PyObject *reply, int get) {
     Py_RETURN_TRUE;
 }
 
-/* By the general way, which knows what writes have to pass. */
-static PyObject *set_gated(struct server_object *self, PyObject *const *values, uint32_t db) {
-    struct arguments arguments;
-    PyObject *object = NULL;
-    if (arguments_init(&arguments, 3) < 0)
-        return NULL;
-    arguments_add_text(&arguments, "SET");
-    if (arguments_add(&arguments, values[0]) == 0 && arguments_add(&arguments, values[1]) == 0)
-        object = set_result(call_and_decode(self, db, &arguments), 0);
-    arguments_deinit(&arguments);
-    return object;
-}
-
 static PyObject *set_plain(struct server_object *self, PyObject *const *values, uint32_t db) {
     struct bytes key, value;
     PyObject *owned_key = NULL, *owned_value = NULL, *result = NULL;
@@ -248,8 +238,8 @@ static PyObject *set_plain(struct server_object *self, PyObject *const *values, 
             Py_BEGIN_ALLOW_THREADS status = kevyrt_set(self->server, db, key, value, KEVYRT_WAIT);
             Py_END_ALLOW_THREADS
         }
-        if (status == KEVYRT_GATED)
-            result = set_gated(self, values, db);
+        if (status == KEVYRT_GATED) /* by the general way, which knows what writes have to pass */
+            result = set_result(run_command(self, "SET", values, 2, db), 0);
         else
             result = status == KEVYRT_OK ? Py_NewRef(Py_True) : raise_failure(self, status);
     }

@@ -23,6 +23,7 @@ static enum kevyrt_status status_of(enum caller_result result) {
         return KEVYRT_STOPPED;
     case CALLER_NO_MEMORY:
         return KEVYRT_NO_MEMORY;
+    case CALLER_PAUSED:
     case CALLER_GATED:
         return KEVYRT_GATED;
     }

@@ -27,7 +27,7 @@ enum kevyrt_status {
     KEVYRT_SYSTEM,     /* error.number is an errno value; error.text says what was tried */
     KEVYRT_NO_MEMORY,
     KEVYRT_TIMEOUT,
-    KEVYRT_GATED, /* kevyrt_set: more is asked of a write just now (a budget of memory); kevyrt_call knows what */
+    KEVYRT_GATED, /* of the fast path: more is asked just now (a budget, a pause); kevyrt_call knows what */
 };
 
 struct kevyrt_error {

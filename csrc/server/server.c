@@ -45,6 +45,7 @@ static void bind_once(void) {
     client_commands_bind();
     client_list_bind();
     client_kill_bind();
+    client_pause_bind();
     server_commands_bind();
     pthread_atfork(kevyrt_fork_prepare, kevyrt_fork_parent, kevyrt_fork_child);
 }

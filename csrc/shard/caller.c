@@ -17,6 +17,20 @@ static void drop(struct fabric *fabric, uint64_t mask) {
     baton_set_drop(&fabric->set, mask);
 }
 
+/* With one shard, and for a command without keys, any shard's counters and effects serve. */
+static enum caller_result run_once(struct fabric *fabric, const struct origin *origin,
+                                   const struct request *request, const struct plan *plan,
+                                   bool may_wait) {
+    uint64_t mask = plan->mask ? plan->mask : 1;
+    enum caller_result result = take(fabric, mask, may_wait);
+    if (result != CALLER_DONE) return result;
+    domain_keep_time(&fabric->domain);
+    struct shard *home = fabric->shards[__builtin_ctzll(mask)];
+    if (execute_command(home, origin, request, plan) == EXECUTE_POSTPONED) result = CALLER_PAUSED;
+    drop(fabric, mask);
+    return origin->reply->failed ? CALLER_NO_MEMORY : result;
+}
+
 enum caller_result caller_run(struct fabric *fabric, struct client *client, uint32_t db,
                               const struct bytes *argv, uint32_t argc, bool may_wait,
                               struct reply *reply) {
@@ -27,14 +41,14 @@ enum caller_result caller_run(struct fabric *fabric, struct client *client, uint
                             &now_ms};
     plan_request(fabric, &request, &(struct plan_hint){0}, &plan);
     if (execute_refused(client, reply, &request, &plan)) return CALLER_DONE;
-    /* With one shard, and for a command without keys, any shard's counters and effects serve. */
-    uint64_t mask = plan.mask ? plan.mask : 1;
-    enum caller_result result = take(fabric, mask, may_wait);
-    if (result != CALLER_DONE) return result;
-    domain_keep_time(&fabric->domain);
-    (void)execute_command(fabric->shards[__builtin_ctzll(mask)], &origin, &request, &plan);
-    drop(fabric, mask);
-    return reply->failed ? CALLER_NO_MEMORY : CALLER_DONE;
+    for (;;) {
+        uint32_t bell = atomic_load_seq_cst(&fabric->pause_bell);
+        enum caller_result result = run_once(fabric, &origin, &request, &plan, may_wait);
+        if (result != CALLER_PAUSED) return result;
+        if (!may_wait) return CALLER_WOULD_WAIT;
+        pause_sleep(fabric, bell);
+        now_ms = 0;
+    }
 }
 
 /* ---- One string key ----------------------------------------------------------------------------- */
@@ -91,6 +105,10 @@ enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes k
     uint64_t hash = hash_bytes(&fabric->domain.hash_seed, key.at, key.len);
     enum caller_result result = enter(fabric, hash, may_wait, &shard);
     if (KRT_UNLIKELY(result != CALLER_DONE)) return result;
+    if (KRT_UNLIKELY(fabric->domain.gates & GATE_PAUSE)) {
+        leave(shard);
+        return CALLER_GATED;
+    }
     struct command_statistics *own = statistics_of(&shard->data.statistics, fabric->get_command);
     uint64_t start = statistics_begin(own);
     struct call call = fast_call(shard, fabric->get_command, db, argv, 2, hash, NULL);

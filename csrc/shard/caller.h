@@ -15,6 +15,7 @@ enum caller_result {
     CALLER_WOULD_WAIT,
     CALLER_STOPPED,
     CALLER_NO_MEMORY,
+    CALLER_PAUSED, /* inside caller_run alone */
     CALLER_GATED, /* of the fast path: caller_run knows what the command has to pass */
 };
 

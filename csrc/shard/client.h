@@ -85,3 +85,4 @@ struct client *client_of(struct call *call);
 void client_commands_bind(void);
 void client_list_bind(void);
 void client_kill_bind(void);
+void client_pause_bind(void);

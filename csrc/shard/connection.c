@@ -247,6 +247,10 @@ void connection_peer_ended(struct shard *shard, struct connection *connection, i
         connection_end(shard, connection);
         return;
     }
+    if (connection->paused) { /* nobody waits for what it asked */
+        connection_end(shard, connection);
+        return;
+    }
     connection->ended_input = true;
     connection_want_ready(shard, connection);
 }
@@ -255,6 +259,7 @@ void connection_peer_ended(struct shard *shard, struct connection *connection, i
  * elsewhere finds it closing, and the fd closes last, when nothing is in flight. */
 void connection_end(struct shard *shard, struct connection *connection) {
     if (connection->closing) return;
+    pause_forget(shard, connection);
     connection->closing = true;
     connection->suspended = false;
     slots_deinit(&connection->slots);

@@ -48,8 +48,9 @@ void execute_count_refused(struct shard *home, const struct reply *reply, const 
     statistics_error(&home->data.statistics, plan->command, false, reply->error_code);
 }
 
-/* What the domain's gates ask for. False: refused, and counted so. */
-static bool pass_gates(struct shard *home, const struct origin *origin, const struct plan *plan) {
+enum passage { PASSED, REFUSED, POSTPONED };
+
+static bool has_room(struct shard *home, const struct origin *origin, const struct plan *plan) {
     if (!(home->fabric->domain.gates & GATE_MEMORY)) return true;
     if (budget_make_room(home, plan->mask) || !(plan->command->flags & CMD_DENYOOM)) return true;
     reply_error(origin->reply, "OOM command not allowed when used memory > 'maxmemory'.");
@@ -57,12 +58,21 @@ static bool pass_gates(struct shard *home, const struct origin *origin, const st
     return false;
 }
 
+/* What the domain's gates ask for. During a pause nothing is evicted, and what may run leaves the data as it
+ * is. */
+static enum passage pass_gates(struct shard *home, const struct origin *origin,
+                               const struct plan *plan, struct call *call) {
+    const struct domain *domain = &home->fabric->domain;
+    if (!pause_is_in_force(domain)) return has_room(home, origin, plan) ? PASSED : REFUSED;
+    if (pause_stops(domain, plan->command)) return POSTPONED;
+    call->flags |= CALL_PAUSED;
+    return PASSED;
+}
+
 enum execute_result execute_command(struct shard *home, const struct origin *origin,
                                     const struct request *request, const struct plan *plan) {
     struct statistics *statistics = &home->data.statistics;
     struct command_statistics *own = statistics_of(statistics, plan->command);
-    if (KRT_UNLIKELY(home->fabric->domain.gates) && !pass_gates(home, origin, plan))
-        return EXECUTE_DONE;
     struct call call = {
         .command = plan->command,
         .argv = request->argv,
@@ -77,6 +87,10 @@ enum execute_result execute_command(struct shard *home, const struct origin *ori
         .now_ms = *origin->now_ms,
         .flags = origin->flags,
     };
+    if (KRT_UNLIKELY(call.domain->gates)) {
+        enum passage passage = pass_gates(home, origin, plan, &call);
+        if (passage != PASSED) return passage == REFUSED ? EXECUTE_DONE : EXECUTE_POSTPONED;
+    }
     uint32_t errors = origin->reply->errors;
     uint64_t start = statistics_begin(own);
     plan->command->handler(&call);

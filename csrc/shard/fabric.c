@@ -44,7 +44,7 @@ static int shard_fill(struct shard *shard) {
     atomic_store_relaxed(&shard->started, 0);
     atomic_store_relaxed(&shard->connections, 0);
     shard->inbox.wake_fd = -1;
-    shard->io.next_cron_ns = FUTEX_NO_DEADLINE;
+    shard->io.next_cron_ns = shard->io.pause_end_ns = FUTEX_NO_DEADLINE;
     shard->data.effects.sink = &fabric->sink;
     shard->data.streams = mem_pages_alloc(NULL, count * sizeof *shard->data.streams, 4096);
     shard->io.runs = mem_calloc(NULL, RUNS_AHEAD * sizeof *shard->io.runs);
@@ -170,6 +170,9 @@ static void close_batons(struct fabric *fabric) {
     enum baton_result result = baton_set_take(&fabric->set, all, FUTEX_NO_DEADLINE);
     KRT_ASSERT(result == BATON_TAKEN); /* only one stops a fabric */
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++) baton_close(&fabric->batons[i]);
+    fabric->domain.gates &= ~(uint32_t)GATE_PAUSE;
+    atomic_store_relaxed(&fabric->pause_end_ns, 0);
+    pause_ring(fabric);
 }
 
 /* Ends the threads of the shards from `first` on. */

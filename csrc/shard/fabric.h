@@ -59,6 +59,8 @@ struct fabric {
     bool expiry_is_lazy;     /* no active expiry (DEBUG); written with all batons */
     int *listeners;          /* listening fds, accepted on shard 0; with its baton */
     uint32_t listener_count;
+    atomic_u64 pause_end_ns; /* as domain.pause, for those who sleep without a baton */
+    atomic_u32 pause_bell; /* futex: rung when a pause begins, ends or changes, and at the stop */
     atomic_u64 used_peak; /* any holder, by compare-and-swap: the most bytes that were ever seen used */
     atomic_u64 connections_received, connections_rejected; /* writer shard 0, relaxed; statistics */
 };

@@ -69,7 +69,7 @@ static bool copy_argument(struct arena *arena, struct bytes from, struct bytes *
 }
 
 /* Arguments before `count` that are blobs are given up again. */
-static void forget_arguments(struct bytes *argv, uint32_t count) {
+static void forget_arguments(const struct bytes *argv, uint32_t count) {
     for (uint32_t i = 0; i < count; i++)
         if (argv[i].flags & BYTES_BLOB) blob_put(blob_of(argv[i]));
 }
@@ -147,25 +147,89 @@ static void prefetch_batch(struct shard *shard, const struct batch *batch) {
         keyspace_prefetch_entry(keyspace, batch->requests[i].db, batch->requests[i].hash);
 }
 
-static void execute_batch(struct shard *shard, struct batch *batch) {
-    reply_init(&batch->reply, &shard->io.pool, 2);
-    prefetch_batch(shard, batch);
-    for (uint32_t i = 0; i < batch->count; i++) {
-        struct forwarded *forwarded = &batch->requests[i];
-        struct request request = {.argv = forwarded->argv, .argc = forwarded->argc};
-        struct plan plan = {.command = forwarded->command, .hash = forwarded->hash,
-                            .hash_index = forwarded->hash_index, .arity_ok = true};
-        uint64_t before = reply_pending_bytes(&batch->reply);
-        batch->reply.proto = forwarded->proto;
-        struct origin origin = {NULL, forwarded->db, forwarded->call_flags, &batch->reply,
-                                &shard->now_ms};
-        (void)execute_command(shard, &origin, &request, &plan);
-        forwarded->reply_bytes = reply_pending_bytes(&batch->reply) - before;
-    }
-    batch->head.kind = MESSAGE_REPLIES;
+static void send_home(struct shard *shard, struct batch *batch) {
     uint32_t source = batch->source;
+    batch->head.kind = MESSAGE_REPLIES;
     /* A stream home has room: no more batches are on their way than its source had slots for. */
     KRT_ASSERT(message_push(shard, source, &batch->head));
+}
+
+static void execute_forwarded(struct shard *shard, struct reply *reply,
+                              struct forwarded *forwarded) {
+    struct request request = {.argv = forwarded->argv, .argc = forwarded->argc};
+    struct plan plan = {.command = forwarded->command, .hash = forwarded->hash,
+                        .hash_index = forwarded->hash_index, .arity_ok = true};
+    uint64_t before = reply_pending_bytes(reply);
+    reply->proto = forwarded->proto;
+    struct origin origin = {NULL, forwarded->db, forwarded->call_flags, reply, &shard->now_ms};
+    (void)execute_command(shard, &origin, &request, &plan);
+    forwarded->reply_bytes = reply_pending_bytes(reply) - before;
+}
+
+static bool is_same_connection(const struct forwarded *a, const struct forwarded *b) {
+    return a->connection == b->connection && a->generation == b->generation;
+}
+
+/* Does the pause stop it, or something that its connection sent before? */
+static bool must_stay(const struct shard *shard, const struct batch *batch, uint32_t kept,
+                      const struct forwarded *forwarded) {
+    const struct domain *domain = &shard->fabric->domain;
+    if (!pause_is_in_force(domain)) return false;
+    if (pause_stops(domain, forwarded->command)) return true;
+    for (uint32_t i = 0; i < kept; i++)
+        if (is_same_connection(&batch->requests[i], forwarded)) return true;
+    return pause_holds_back(shard, batch->source, forwarded);
+}
+
+/* Its arguments are the old batch's, and are done with. */
+static void execute_into(struct shard *shard, struct batch *done,
+                         const struct forwarded *forwarded) {
+    struct forwarded *moved = &done->requests[done->count++];
+    *moved = *forwarded;
+    execute_forwarded(shard, &done->reply, moved);
+    forget_arguments(forwarded->argv, forwarded->argc);
+    moved->argc = 0;
+}
+
+/* What a pause stops stays here with the batch, the rest goes home in one of its own. Without memory for that
+ * all of it stays. */
+static void execute_paused(struct shard *shard, struct batch *batch) {
+    struct batch *done = batch_new(shard);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        struct forwarded *forwarded = &batch->requests[i];
+        if (!done || must_stay(shard, batch, kept, forwarded)) batch->requests[kept++] = *forwarded;
+        else execute_into(shard, done, forwarded);
+    }
+    batch->count = kept;
+    if (kept) pause_batch(shard, batch);
+    if (done) {
+        done->source = batch->source;
+        if (done->count) send_home(shard, done);
+        else batch_retire(shard, done);
+    }
+    if (!kept) batch_retire(shard, batch);
+}
+
+static void execute_batch(struct shard *shard, struct batch *batch) {
+    prefetch_batch(shard, batch);
+    if (KRT_UNLIKELY(shard->fabric->domain.gates & GATE_PAUSE)) {
+        execute_paused(shard, batch);
+        return;
+    }
+    reply_init(&batch->reply, &shard->io.pool, 2);
+    for (uint32_t i = 0; i < batch->count; i++)
+        execute_forwarded(shard, &batch->reply, &batch->requests[i]);
+    send_home(shard, batch);
+}
+
+void forward_resume(struct shard *shard) {
+    struct batch *waiting = shard->io.paused_batches;
+    shard->io.paused_batches = NULL;
+    for (struct batch *next; waiting; waiting = next) {
+        next = waiting->next_spare;
+        execute_batch(shard, waiting);
+    }
 }
 
 /* ---- At home ------------------------------------------------------------------------------------ */
@@ -181,7 +245,7 @@ static void fill_slot(struct shard *shard, struct batch *batch, const struct for
     slots_fill(&connection->slots, forwarded->slot, &batch->reply, forwarded->reply_bytes,
                &connection->output);
     connection_want_ready(shard, connection);
-    if (connection->suspended && slots_pending(&connection->slots) == 0) {
+    if (connection->suspended && !connection->paused && slots_pending(&connection->slots) == 0) {
         connection->suspended = false;
         connection_want_input(shard, connection);
     }
@@ -257,6 +321,7 @@ void forward_deinit(struct shard *shard) {
     }
     for (uint32_t t = 0; t < shard->fabric->settings.shard_count; t++)
         if (shard->io.open[t]) batch_free(shard->io.open[t]);
+    for (struct batch *batch; (batch = pause_take_batch(shard));) batch_free(batch);
     while (shard->io.spare_batches) {
         struct batch *batch = shard->io.spare_batches;
         shard->io.spare_batches = batch->next_spare;

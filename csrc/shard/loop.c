@@ -33,7 +33,9 @@ static bool has_work(struct shard *shard) {
 static uint64_t next_deadline(struct shard *shard) {
     if (has_work(shard)) return 0;
     bool busy = atomic_load_relaxed(&shard->busy);
-    return busy ? shard->io.woke_ns + BUSY_POLL_NS : shard->io.next_cron_ns;
+    if (busy) return shard->io.woke_ns + BUSY_POLL_NS;
+    uint64_t pause_end_ns = shard->io.pause_end_ns;
+    return pause_end_ns < shard->io.next_cron_ns ? pause_end_ns : shard->io.next_cron_ns;
 }
 
 static void phase_sleep(struct shard *shard) {
@@ -130,6 +132,7 @@ static void end_doomed(struct shard *shard) {
 static void run_cron(struct shard *shard) {
     struct shard_data *data = &shard->data;
     bool again = data->keyspace.deadline_count && !shard->fabric->expiry_is_lazy &&
+                 !pause_is_in_force(&shard->fabric->domain) &&
                  expire_cycle(&shard->fabric->domain, &data->keyspace, &data->effects,
                               EXPIRE_BUDGET_NS);
     end_idle_connections(shard);
@@ -157,7 +160,7 @@ static void arm_cron(struct shard *shard) {
 /* While there is too much memory in use and something to evict, nobody needs to ask for it. */
 static void relieve_budget(struct shard *shard) {
     uint64_t again_ns = shard->io.woke_ns + RELIEF_AGAIN_NS;
-    if (KRT_LIKELY(!budget_relieve(shard))) return;
+    if (pause_is_in_force(&shard->fabric->domain) || !budget_relieve(shard)) return;
     if (shard->io.next_cron_ns > again_ns) shard->io.next_cron_ns = again_ns;
 }
 
@@ -199,7 +202,7 @@ static bool run_turn(struct shard *shard, bool cron_due) {
     shard->io.slice_ns = shard->io.woke_ns;
     if (shard->io.accepted_count) accept_deal(shard);
     end_doomed(shard);
-    if (!run_inputs(shard)) return false;
+    if (!pause_tend(shard) || !run_inputs(shard)) return false;
     sample_rates(shard);
     if (cron_due) run_cron(shard);
     arm_cron(shard);
@@ -210,7 +213,8 @@ static bool run_turn(struct shard *shard, bool cron_due) {
 
 /* False: the server is stopping. */
 static bool phase_turn(struct shard *shard) {
-    bool due = cron_is_due(shard) || atomic_load_relaxed(&shard->busy);
+    bool due = cron_is_due(shard) || shard->io.woke_ns >= shard->io.pause_end_ns ||
+               atomic_load_relaxed(&shard->busy);
     bool called = inbox_dirty(&shard->inbox) || shard->io.called;
     if (!due && !called && !has_work(shard)) return !baton_is_closed(shard->baton);
     if (run_turn(shard, cron_is_due(shard))) return true;

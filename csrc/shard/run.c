@@ -28,6 +28,7 @@ enum run_outcome {
     RUN_DONE,
     RUN_SUSPENDED,
     RUN_AGAIN, /* its turn is over, and a request goes on in the next */
+    RUN_PAUSED, /* a request may not run before the pause is over */
     RUN_LOST,  /* the place, and nothing is held */
 };
 
@@ -81,7 +82,7 @@ static enum execute_result run_silently(struct run *run, uint32_t i, struct repl
     reply_init(&unheard, &run->shard->io.pool, client->proto);
     client->call_flags &= ~(uint32_t)(CALL_SKIPPED | CALL_ALOUD);
     enum execute_result result = run_aloud(run, i, &unheard, flags);
-    if (result == EXECUTE_UNFINISHED) client->call_flags |= flags & CALL_SKIPPED;
+    if (result != EXECUTE_DONE) client->call_flags |= flags & CALL_SKIPPED;
     if (unheard.failed) reply->failed = true;
     else if (client->call_flags & CALL_ALOUD) reply_append(reply, &unheard);
     reply_clear(&unheard);
@@ -100,6 +101,7 @@ static bool run_one(struct run *run, uint32_t i) {
     enum execute_result result =
         run_into(run, i, &connection->output, connection->client.call_flags);
     run->unfinished = result == EXECUTE_UNFINISHED;
+    run->postponed = result == EXECUTE_POSTPONED;
     return result == EXECUTE_DONE;
 }
 
@@ -152,6 +154,16 @@ static bool forward_target(const struct run *run, uint32_t i, uint32_t *target) 
     return true;
 }
 
+/* Would the request find the gate shut? What is refused anyway is told so at once. */
+static bool is_stopped(const struct run *run, uint32_t i) {
+    const struct domain *domain = &run->shard->fabric->domain;
+    const struct plan *plan = &run->plans[i];
+    if (KRT_LIKELY(!(domain->gates & GATE_PAUSE))) return false;
+    return plan->command && plan->arity_ok && plan->command->handler &&
+           run->connection->client.authenticated && pause_is_in_force(domain) &&
+           pause_stops(domain, plan->command);
+}
+
 /* Should the run from `from` go to another shard rather than wait for it? */
 static bool prefers_forward(const struct run *run, uint32_t from, uint64_t mask,
                             uint32_t *target) {
@@ -179,7 +191,7 @@ static bool forward_one(struct run *run, uint32_t i, uint32_t target) {
 static uint32_t forward_from(struct run *run, uint32_t i, uint32_t target) {
     uint32_t next = target;
     while (i < run->input.count && forward_target(run, i, &next) && next == target &&
-           forward_one(run, i, target))
+           !is_stopped(run, i) && forward_one(run, i, target))
         i++;
     return i;
 }
@@ -239,6 +251,7 @@ static enum run_outcome run_on(struct run *run, uint32_t *i) {
     struct shard *shard = run->shard;
     uint32_t count = run->input.count;
     while (*i < count && !run->connection->client.close_after_reply) {
+        if (KRT_UNLIKELY(is_stopped(run, *i))) return RUN_PAUSED;
         if (KRT_LIKELY((run_mask(run, *i) & ~shard->held) == 0)) {
             *i = run_in_place(run, *i, count);
         } else {
@@ -246,6 +259,7 @@ static enum run_outcome run_on(struct run *run, uint32_t *i) {
             if (outcome != RUN_DONE) return outcome;
         }
         if (KRT_UNLIKELY(run->unfinished)) return RUN_AGAIN;
+        if (KRT_UNLIKELY(run->postponed)) return RUN_PAUSED;
         if (*i < count && turn_is_wanted(shard) && !turn_pause(shard)) return RUN_LOST;
     }
     return RUN_DONE;
@@ -291,6 +305,7 @@ static enum run_outcome run_scattering(struct run *run, uint32_t *i) {
     struct connection *connection = run->connection;
     if (!turn_return(run->shard)) return RUN_LOST;
     while (*i < run->input.count && !connection->client.close_after_reply) {
+        if (KRT_UNLIKELY(is_stopped(run, *i))) return RUN_PAUSED;
         if (run_scattered(run, i)) continue;
         if (slots_pending(&connection->slots)) return RUN_SUSPENDED;
         return run_on(run, i); /* several shards at once, or no memory to forward */
@@ -342,7 +357,7 @@ static void run_parse(struct shard *shard, struct run *run, struct connection *c
     const struct fabric_settings *settings = &shard->fabric->settings;
     run->shard = shard;
     run->connection = connection;
-    run->unfinished = false;
+    run->unfinished = run->postponed = false;
     connection->parser.limits = connection->client.authenticated
                                     ? &settings->parser
                                     : &settings->parser_unauthenticated;
@@ -375,6 +390,7 @@ static bool run_conclude(struct run *run, enum run_outcome outcome) {
     struct connection *connection = run->connection;
     connection_want_ready(run->shard, connection);
     connection->suspended = outcome == RUN_SUSPENDED;
+    if (KRT_UNLIKELY(outcome == RUN_PAUSED)) pause_connection(run->shard, connection);
     if (connection->suspended || connection->client.close_after_reply) return false;
     if (outcome == RUN_AGAIN) { /* a part of a long command fills a slice, and the clock is read */
         run->shard->io.slice_commands = SLICE_COMMANDS;

@@ -10,6 +10,7 @@
  *     run.c         in place, or forwarded, or waiting: program order
  *     forward.c     batches to other shards and home again
  *     execute.c     one command: checks, handler, statistics
+ *     pause.c       CLIENT PAUSE: what may not run yet
  *     budget.c      maxmemory: is there room, and who must go
  *     caller.c      the same for in-process callers
  *     statistics.c  what each place counts
@@ -23,6 +24,7 @@
 #include "shard/client.h"
 #include "shard/fabric.h"
 #include "shard/message.h"
+#include "shard/pause.h"
 #include "shard/slots.h"
 #include "shard/statistics.h"
 
@@ -33,9 +35,10 @@ struct connection {
     struct reply output;
     struct slots slots;
     struct connection *next_input, *next_ready, *next_keep, *next_closed; /* of the loop's lists */
+    struct connection *next_paused;
     uint32_t index, generation;
     uint32_t outstanding_at; /* the shard at which its forwarded requests are, while slots are pending */
-    bool in_input, in_ready, in_keep, suspended, ended_input, closing;
+    bool in_input, in_ready, in_keep, suspended, paused, ended_input, closing;
     bool sending;
     struct iovec iov[16];
 };
@@ -76,6 +79,9 @@ struct shard_io {
     int *accepted; /* accepted in this loop, to be dealt in the turn */
     uint32_t accepted_count, accepted_capacity;
     bool called;           /* woken by another thread: a turn is due even without a message */
+    struct connection *paused_first; /* may not run yet (pause.c) */
+    struct batch *paused_batches;    /* by age */
+    uint64_t pause_end_ns; /* to look after them; FUTEX_NO_DEADLINE: nothing waits */
     uint64_t next_cron_ns; /* FUTEX_NO_DEADLINE: nothing periodic to do */
     uint64_t woke_ns;      /* when this loop began */
     uint64_t slice_ns;     /* when this slice began */
@@ -166,6 +172,7 @@ struct origin {
 enum execute_result {
     EXECUTE_DONE,
     EXECUTE_UNFINISHED, /* the same request is to come again; nothing was replied yet */
+    EXECUTE_POSTPONED,  /* the same, when the pause is over */
 };
 
 /* Runs one command with all its batons held. `home` is the shard whose counters and effects serve. */
@@ -189,6 +196,7 @@ struct run {
     struct connection *connection;
     enum parse_result result;
     bool unfinished; /* the request that it stopped at is to come again */
+    bool postponed;  /* the same, when the pause is over */
     bool fetched;  /* the memory of its keys is on its way */
     uint64_t mask; /* shards of all its keys */
     struct request_run input;
@@ -214,6 +222,8 @@ bool forward_request(struct shard *shard, struct connection *connection, uint32_
 void forward_flush(struct shard *shard);
 /* Executes what has come in and takes home what has come back. */
 void forward_drain(struct shard *shard);
+/* Executes batches that waited for the end of a pause. */
+void forward_resume(struct shard *shard);
 void forward_deinit(struct shard *shard);
 /* Pushes a message from a place whose baton is held to shard `target`. False: back-pressure. */
 bool message_push(struct shard *from, uint32_t target, struct message *message);

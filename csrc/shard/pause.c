@@ -1,0 +1,168 @@
+#include "shard/pause.h"
+
+#include "plat/clock.h"
+#include "plat/futex.h"
+#include "shard/shard.h"
+
+bool pause_is_in_force(const struct domain *domain) {
+    return (domain->gates & GATE_PAUSE) && clock_monotonic_ns() < domain->pause.end_ns;
+}
+
+bool pause_stops(const struct domain *domain, const struct command *command) {
+    return domain->pause.all || (command->flags & (CMD_WRITE | CMD_MAY_REPLICATE));
+}
+
+/* ---- What waits -------------------------------------------------------------------------------- */
+
+/* The thread comes round when the pause is over. */
+static void arm(struct shard *shard) {
+    shard->io.pause_end_ns = shard->fabric->domain.pause.end_ns;
+}
+
+void pause_connection(struct shard *shard, struct connection *connection) {
+    KRT_DCHECK(!connection->paused);
+    connection->paused = connection->suspended = true;
+    connection->next_paused = shard->io.paused_first;
+    shard->io.paused_first = connection;
+    arm(shard);
+}
+
+void pause_forget(struct shard *shard, struct connection *connection) {
+    if (!connection->paused) return;
+    struct connection **link = &shard->io.paused_first;
+    while (*link != connection) link = &(*link)->next_paused;
+    *link = connection->next_paused;
+    connection->paused = false;
+}
+
+bool pause_holds_back(const struct shard *shard, uint32_t source,
+                      const struct forwarded *request) {
+    for (const struct batch *batch = shard->io.paused_batches; batch; batch = batch->next_spare) {
+        if (batch->source != source) continue;
+        for (uint32_t i = 0; i < batch->count; i++)
+            if (batch->requests[i].connection == request->connection &&
+                batch->requests[i].generation == request->generation)
+                return true;
+    }
+    return false;
+}
+
+/* Behind those that wait already: they go on in the order in which they came. */
+void pause_batch(struct shard *shard, struct batch *batch) {
+    struct batch **link = &shard->io.paused_batches;
+    while (*link) link = &(*link)->next_spare;
+    batch->next_spare = NULL;
+    *link = batch;
+    arm(shard);
+}
+
+struct batch *pause_take_batch(struct shard *shard) {
+    struct batch *batch = shard->io.paused_batches;
+    if (batch) shard->io.paused_batches = batch->next_spare;
+    return batch;
+}
+
+/* ---- The end ----------------------------------------------------------------------------------- */
+
+static void resume(struct shard *shard) {
+    struct connection *connection = shard->io.paused_first;
+    shard->io.paused_first = NULL;
+    for (struct connection *next; connection; connection = next) {
+        next = connection->next_paused;
+        connection->paused = connection->suspended = false;
+        if (!connection->closing) connection_want_input(shard, connection);
+    }
+    forward_resume(shard);
+}
+
+/* The gate costs every command a look at the clock: the first shard sees to it that it goes. */
+static bool open_gate(struct shard *shard) {
+    struct fabric *fabric = shard->fabric;
+    if (!turn_coordinate(shard, fabric_all(fabric))) return shard->held != 0;
+    if (!pause_is_in_force(&fabric->domain)) fabric->domain.gates &= ~(uint32_t)GATE_PAUSE;
+    return turn_return(shard);
+}
+
+bool pause_tend(struct shard *shard) {
+    struct domain *domain = &shard->fabric->domain;
+    shard->io.pause_end_ns = FUTEX_NO_DEADLINE;
+    if (pause_is_in_force(domain)) {
+        bool waits = shard->io.paused_first || shard->io.paused_batches || shard->index == 0;
+        if (waits) arm(shard);
+        return true;
+    }
+    if (shard->io.paused_first || shard->io.paused_batches) resume(shard);
+    if (KRT_LIKELY(!(domain->gates & GATE_PAUSE)) || shard->index != 0) return true;
+    return open_gate(shard);
+}
+
+/* ---- In-process callers ------------------------------------------------------------------------ */
+
+void pause_sleep(struct fabric *fabric, uint32_t bell) {
+    uint64_t end_ns = atomic_load_relaxed(&fabric->pause_end_ns);
+    if (clock_monotonic_ns() < end_ns) (void)futex_wait(&fabric->pause_bell, bell, end_ns);
+}
+
+void pause_ring(struct fabric *fabric) {
+    atomic_add_seq_cst(&fabric->pause_bell, 1);
+    futex_wake(&fabric->pause_bell, INT32_MAX);
+}
+
+/* ---- CLIENT PAUSE, UNPAUSE --------------------------------------------------------------------- */
+
+static bool parse_mode(struct call *call, bool *all) {
+    *all = call->argc == 3 || bytes_is(call->argv[3], "all");
+    if (call->argc == 3) return true;
+    if (call->argc == 4 && (*all || bytes_is(call->argv[3], "write"))) return true;
+    if (call->argc == 4) call_error(call, "ERR CLIENT PAUSE mode must be WRITE or ALL");
+    else call_error_syntax(call);
+    return false;
+}
+
+static bool parse_end(struct call *call, uint64_t *end_ns) {
+    int64_t ms;
+    if (!bytes_to_int64(call->argv[2], &ms)) {
+        call_error(call, "ERR timeout is not an integer or out of range");
+        return false;
+    }
+    if (ms < 0) {
+        call_error(call, "ERR timeout is negative");
+        return false;
+    }
+    uint64_t now_ns = clock_monotonic_ns(), longest_ms = (UINT64_MAX - 1 - now_ns) / 1000000;
+    *end_ns = now_ns + ((uint64_t)ms < longest_ms ? (uint64_t)ms : longest_ms) * 1000000;
+    return true;
+}
+
+static void set_pause(struct fabric *fabric, struct domain_pause pause) {
+    fabric->domain.pause = pause;
+    if (pause.end_ns) fabric->domain.gates |= GATE_PAUSE;
+    else fabric->domain.gates &= ~(uint32_t)GATE_PAUSE;
+    atomic_store_relaxed(&fabric->pause_end_ns, pause.end_ns);
+    pause_ring(fabric);
+    for (uint32_t i = 0; i < fabric->settings.shard_count; i++)
+        inbox_wake(&fabric->shards[i]->inbox);
+}
+
+/* Of two pauses the later end holds, and the stricter kind. */
+static void client_pause_command(struct call *call) {
+    struct domain *domain = call->domain;
+    struct domain_pause pause;
+    if (!parse_mode(call, &pause.all) || !parse_end(call, &pause.end_ns)) return;
+    if (pause_is_in_force(domain)) {
+        pause.all |= domain->pause.all;
+        if (domain->pause.end_ns > pause.end_ns) pause.end_ns = domain->pause.end_ns;
+    }
+    set_pause(fabric_of(call), pause);
+    reply_ok(call->reply);
+}
+
+static void client_unpause_command(struct call *call) {
+    set_pause(fabric_of(call), (struct domain_pause){0});
+    reply_ok(call->reply);
+}
+
+void client_pause_bind(void) {
+    command_bind_all_shards("client|pause", client_pause_command);
+    command_bind_all_shards("client|unpause", client_unpause_command);
+}
