@@ -110,16 +110,27 @@ def _prepare_setups(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _replay(server: ServerProcess, file: Path, count: int, cores: Sequence[int]) -> int:
-    """The bytes of all replies; each is there, and none is an error."""
+@dataclass
+class Replay:
+    reply_bytes: int
+    cpu_ns: int  # the server's, without what connecting takes
+
+
+def _replay(server: ServerProcess, file: Path, count: int, cores: Sequence[int]) -> Replay:
+    """Plays a file. Each reply is there, and none is an error."""
     command = pinned([str(tool("replay")), str(server.port), str(file)], cores)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    if done.returncode != 0:
-        raise WrongData(f"{server.subject.name}: {done.stderr.strip()}")
-    replies, errors, size = map(int, done.stdout.split())
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        process.stdout.readline()
+        before_ns = server.cpu_ns()
+        said, complaint = process.communicate("\n", timeout=120)
+        spent_ns = server.cpu_ns() - before_ns
+    if process.returncode != 0:
+        raise WrongData(f"{server.subject.name}: {complaint.strip()}")
+    replies, errors, size = map(int, said.split())
     if replies != count or errors:
         raise WrongData(f"{server.subject.name}: {replies} replies, {errors} errors, of {count}")
-    return size
+    return Replay(size, spent_ns)
 
 
 # One turn
@@ -169,12 +180,10 @@ class Player:
         with server.connect() as wire:
             self._set_up(server, wire, workload.setup)
             before = _state(wire, play.sample)
-            start_ns = server.cpu_ns()
             try:
-                size = _replay(server, play.file, play.count, self._cores)
+                done = _replay(server, play.file, play.count, self._cores)
             except WrongData as error:
                 raise WrongData(f"{workload.name}: {error}") from None
-            spent_ns = server.cpu_ns() - start_ns
             after = _state(wire, play.sample)
         if workload.writes:
             self._holds.pop(server.subject)
@@ -182,7 +191,8 @@ class Player:
             raise WrongData(
                 f"{server.subject.name}: {workload.name} left other keys than it should"
             )
-        return Turn(server.subject.name, workload.name, spent_ns / play.count, size), after
+        turn = Turn(server.subject.name, workload.name, done.cpu_ns / play.count, done.reply_bytes)
+        return turn, after
 
 
 def _compare(servers: dict[Subject, ServerProcess], player: Player, play: Play) -> list[Turn]:

@@ -152,7 +152,7 @@ def _several_keys() -> Iterator[Workload]:
 _LINES: list[tuple[str, int, bool]] = [
     ("PING", MANY, True),
     ("ECHO hello", MANY, True),
-    ("TIME", MANY, True),
+    ("TIME", MANY, False),
     ("SELECT 0", MANY, True),
     ("DBSIZE", MANY, True),
     ("RANDOMKEY", MANY, True),
@@ -178,6 +178,7 @@ _LINES: list[tuple[str, int, bool]] = [
     ("CLIENT ID", MANY, False),
     ("CLIENT INFO", MANY // 10, False),
     ("CLIENT LIST", MANY // 50, False),
+    ("CLIENT NO-EVICT off", MANY, True),
     ("CLIENT HELP", MANY // 10, False),
     ("COMMAND", 640, False),
     ("COMMAND COUNT", MANY, True),

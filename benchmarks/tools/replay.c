@@ -4,7 +4,8 @@
  * uint32 commands; then the bytes of all batches. Connection c plays the batches c, c + connections and so
  * on, one after the other, each as soon as all replies to the one before are there.
  *
- * Prints the number of replies, of error replies among them, and of reply bytes; RESP2.
+ * Prints "ready" when every connection has been answered once, and begins when it reads a byte. At the end
+ * prints the number of replies, of error replies among them, and of reply bytes; RESP2.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -169,8 +170,17 @@ static int open_connection(int port) {
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
         fail("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    fcntl(fd, F_SETFL, O_NONBLOCK);
     return fd;
+}
+
+/* The server has accepted it, and whatever that costs it is not the commands'. */
+static void await_answer(int fd) {
+    static const char ping[] = "PING\r\n", pong[] = "+PONG\r\n";
+    char answer[sizeof pong - 1];
+    if (send(fd, ping, sizeof ping - 1, 0) < 0 ||
+        recv(fd, answer, sizeof answer, MSG_WAITALL) != sizeof answer)
+        fail("ping");
+    fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
 static uint32_t start(int poller, int port) {
@@ -179,11 +189,15 @@ static uint32_t start(int poller, int port) {
         struct connection *connection = &connections[i];
         struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.u32 = i};
         connection->fd = open_connection(port);
+        await_answer(connection->fd);
         connection->next = i;
         connection->elements = 1;
         if (epoll_ctl(poller, EPOLL_CTL_ADD, connection->fd, &event) < 0)
             fail("epoll_ctl");
     }
+    puts("ready");
+    fflush(stdout);
+    (void)getchar();
     for (uint32_t i = 0; i < connection_count; i++)
         playing += (uint32_t)play_next(&connections[i]);
     return playing;
