@@ -27,19 +27,28 @@ enum {
 
 struct filter {
     struct bytes pattern;
+    uint32_t prefix_len; /* of the pattern: what keys must begin with */
     bool has_pattern, has_type, knows_type;
     enum value_type type;
 };
 
 static void filter_set_pattern(struct filter *filter, struct bytes pattern) {
     filter->pattern = pattern;
+    filter->prefix_len = 0;
+    while (filter->prefix_len < pattern.len && !memchr("*?[\\", pattern.at[filter->prefix_len], 4))
+        filter->prefix_len++;
     filter->has_pattern = pattern.len != 1 || *pattern.at != '*';
 }
 
 static bool filter_takes(const struct filter *filter, const struct entry *entry) {
     if (filter->has_type && !(filter->knows_type && entry_type(entry) == filter->type))
         return false;
-    return !filter->has_pattern || glob_match(filter->pattern, entry_key(entry));
+    if (!filter->has_pattern)
+        return true;
+    struct bytes key = entry_key(entry);
+    return key.len >= filter->prefix_len &&
+           bytes_same(key.at, filter->pattern.at, filter->prefix_len) &&
+           glob_match(filter->pattern, key);
 }
 
 /* ---- Visiting ----------------------------------------------------------------------------------- */
@@ -239,7 +248,7 @@ static void keys_command(struct call *call) {
     filter_set_pattern(&filter, call->argv[1]);
     struct reply_mark mark = reply_defer_begin(call->reply);
     for (uint32_t i = 0; i < call->domain->shard_count; i++)
-        walk_positions(&walk, call->domain->keyspaces[i], 0, UINT64_MAX);
+        keyspace_walk(call->domain->keyspaces[i], call->db, walk_visit, &walk);
     reply_defer_array(call->reply, mark, walk.shown);
 }
 

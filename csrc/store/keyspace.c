@@ -331,6 +331,13 @@ uint64_t keyspace_count_deadlines(const struct keyspace *keyspace, uint32_t db) 
     return database != NULL ? database->deadlines.count : 0;
 }
 
+void keyspace_walk(struct keyspace *keyspace, uint32_t db, keyspace_visit *visit, void *context) {
+    const struct database *database = database_at(keyspace, db);
+    if (database != NULL) {
+        table_walk(&database->keys, visit, context);
+    }
+}
+
 uint64_t keyspace_scan(struct keyspace *keyspace, uint32_t db, uint64_t cursor,
                        keyspace_visit *visit, void *context) {
     const struct database *database = database_at(keyspace, db);

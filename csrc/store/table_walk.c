@@ -7,18 +7,30 @@
 #include "store/keyspace.h"
 #include "store/table.h"
 
-static void visit_chain(const struct bucket *bucket, table_visit *visit, void *context) {
-    for (; bucket != NULL; bucket = bucket_next(bucket)) {
-        bucket_prefetch_entries(bucket);
-        for (uint32_t i = 0; i < bucket_count_used(bucket); i++) {
-            visit(context, bucket_slot(bucket, i));
-        }
+static void visit_bucket(const struct bucket *bucket, table_visit *visit, void *context) {
+    for (uint32_t i = 0; i < bucket_count_used(bucket); i++) {
+        visit(context, bucket_slot(bucket, i));
     }
 }
 
+static void visit_chain(const struct bucket *bucket, table_visit *visit, void *context) {
+    for (; bucket != NULL; bucket = bucket_next(bucket)) {
+        bucket_prefetch_entries(bucket);
+        visit_bucket(bucket, visit, context);
+    }
+}
+
+/* Buckets lie one behind the other, so their entries can be fetched long before they are visited. */
+enum { WALK_AHEAD = 4 };
+
 void table_walk(const struct table *table, table_visit *visit, void *context) {
     for (uint64_t i = 0; i < table->bucket_count; i++) {
-        visit_chain(table_bucket_at(table, i), visit, context);
+        const struct bucket *bucket = table_bucket_at(table, i);
+        if (i + WALK_AHEAD < table->bucket_count) {
+            bucket_prefetch_entries(table_bucket_at(table, i + WALK_AHEAD));
+        }
+        visit_bucket(bucket, visit, context);
+        visit_chain(bucket_next(bucket), visit, context);
     }
 }
 
