@@ -365,6 +365,10 @@ bool parser_has_input(const struct parser *parser) {
     return parser->error == NULL && parser->position < parser->query_len + parser->window_len;
 }
 
+size_t parser_kept_bytes(const struct parser *parser) {
+    return parser->query_len + partial_held_bytes(parser);
+}
+
 size_t parser_held_bytes(const struct parser *parser) {
     return parser->query_capacity + partial_held_bytes(parser);
 }

@@ -104,3 +104,5 @@ bool parser_keep(struct parser *parser);
 bool parser_has_input(const struct parser *parser);
 /* Bytes held privately, for limits and CLIENT LIST (qbuf). */
 size_t parser_held_bytes(const struct parser *parser);
+/* Of that, what is input and not spare room. */
+size_t parser_kept_bytes(const struct parser *parser);

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/mem.h"
 #include "server/value.h"
@@ -328,6 +329,34 @@ static struct budget_settings budget_settings(const struct config *config) {
     };
 }
 
+/* The text is canonical: the three classes, each with its three numbers. */
+static void output_limits(const struct config *config, struct output_limit *out) {
+    const char *at = config_text(config, SETTING_CLIENT_OUTPUT_BUFFER_LIMIT);
+    for (int i = 0; i < LIMIT_CLASSES; i++) {
+        char *end = strchr(at, ' ');
+        out[i].hard_bytes = strtoull(end, &end, 10);
+        out[i].soft_bytes = strtoull(end, &end, 10);
+        out[i].soft_ns = strtoull(end, &end, 10) * UINT64_C(1000000000);
+        at = *end ? end + 1 : end;
+    }
+}
+
+/* A percentage, which is kept negative, is of maxmemory. */
+static uint64_t all_clients_bytes(const struct config *config) {
+    int64_t number = config->numbers[SETTING_MAXMEMORY_CLIENTS];
+    uint64_t budget = (uint64_t)config->numbers[SETTING_MAXMEMORY];
+    return number >= 0 ? (uint64_t)number : budget / 100 * (uint64_t)-number;
+}
+
+static struct client_limits client_limits(const struct config *config) {
+    struct client_limits limits = {
+        .query_bytes = (uint64_t)config->numbers[SETTING_CLIENT_QUERY_BUFFER_LIMIT],
+        .all_bytes = all_clients_bytes(config),
+    };
+    output_limits(config, limits.output);
+    return limits;
+}
+
 void config_fabric_settings(const struct config *config, struct fabric_settings *out) {
     out->shard_count = number32(config, SETTING_THREADS);
     out->database_count = number32(config, SETTING_DATABASES);
@@ -342,6 +371,7 @@ void config_fabric_settings(const struct config *config, struct fabric_settings 
     out->password = config_text(config, SETTING_REQUIREPASS);
     out->protected_mode = config_number(config, SETTING_PROTECTED_MODE);
     out->budget = budget_settings(config);
+    out->limits = client_limits(config);
     buffer_settings(config, out);
     parser_settings(config, out);
 }

@@ -266,6 +266,7 @@ static void config_resetstat_command(struct call *call) {
     }
     atomic_store_relaxed(&fabric->connections_received, 0);
     atomic_store_relaxed(&fabric->connections_rejected, 0);
+    atomic_store_relaxed(&fabric->eviction.evicted, 0);
     reply_ok(call->reply);
 }
 

@@ -71,6 +71,7 @@ void info_stats(struct info *info) {
     info_number(info, "expired_keys", totals.expired);
     info_number(info, "evicted_keys", totals.evicted);
     evictions(info);
+    info_number(info, "evicted_clients", atomic_load_relaxed(&fabric->eviction.evicted));
     info_number(info, "keyspace_hits", totals.hits);
     info_number(info, "keyspace_misses", totals.misses);
     info_number(info, "latest_fork_usec", 0);

@@ -404,7 +404,7 @@ static bool parse_buffer_limits(const char *given, struct value *out) {
         {.name = "normal"}, {"slave", 256 << 20, 64 << 20, 60}, {"pubsub", 32 << 20, 8 << 20, 60}};
     struct words words;
     size_t len = 0;
-    if (!split(given, &words) || words.count == 0 || words.count % 4 != 0)
+    if (!split(given, &words) || words.count % 4 != 0)
         return refuse(out, "Wrong number of arguments in buffer limit configuration.");
     for (uint32_t i = 0; i < words.count; i += 4)
         if (!parse_buffer_limit(&words.at[i], limits, out))

@@ -94,12 +94,6 @@ static bool matches(const struct kill_filter *filter, const struct card *card, i
     return is_address(filter->peer, &card->peer) && is_address(filter->local, &card->local);
 }
 
-static void kill_one(struct fabric *fabric, struct card *card) {
-    atomic_store_relaxed(&card->doomed, 1);
-    fabric->shards[card->shard]->data.has_doomed = true;
-    inbox_wake(&fabric->shards[card->shard]->inbox);
-}
-
 /* The one that asks is closed behind its answer. */
 static uint64_t kill_matching(struct call *call, const struct kill_filter *filter) {
     struct fabric *fabric = fabric_of(call);
@@ -111,7 +105,7 @@ static uint64_t kill_matching(struct call *call, const struct kill_filter *filte
         if (!matches(filter, card, now_ms) || (card == me && filter->spares_me)) continue;
         count++;
         if (card == me) call->client->close_after_reply = true;
-        else kill_one(fabric, card);
+        else fabric_doom(fabric, card);
     }
     pthread_mutex_unlock(&fabric->registry.lock);
     return count;

@@ -90,6 +90,7 @@ struct connection *connection_open(struct shard *shard, int fd) {
         return NULL;
     }
     descriptor_note(fd);
+    limits_count(shard, connection);
     return connection;
 }
 
@@ -130,15 +131,6 @@ void connection_want_keep(struct shard *shard, struct connection *connection) {
     connection->in_keep = true;
     connection->next_keep = shard->io.keep_first;
     shard->io.keep_first = connection;
-}
-
-/* What the card tells of it; a line that says so already stays clean. */
-static void note_bytes(atomic_u64 *field, uint64_t bytes) {
-    if (atomic_load_relaxed(field) != bytes) atomic_store_relaxed(field, bytes);
-}
-
-void connection_note_input(struct connection *connection) {
-    note_bytes(&connection->client.card->input_bytes, parser_held_bytes(&connection->parser));
 }
 
 /* One writer: no need for an atomic addition. */
@@ -224,7 +216,7 @@ void connection_flush(struct shard *shard, struct connection *connection) {
         return;
     }
     if (!connection->sending) send_some(shard, connection);
-    note_bytes(&connection->client.card->output_bytes, reply_pending_bytes(&connection->output));
+    limits_note_output(shard, connection);
     if (!connection->closing && is_finished(connection)) connection_end(shard, connection);
 }
 
@@ -237,7 +229,8 @@ void connection_sent(struct shard *shard, struct connection *connection, int res
     }
     count_bytes(&shard->io.output_bytes, (uint64_t)result);
     reply_consume(&connection->output, (uint64_t)result);
-    note_bytes(&connection->client.card->output_bytes, reply_pending_bytes(&connection->output));
+    limits_note_output(shard, connection);
+    if (connection->closing) return;
     if (!reply_is_empty(&connection->output) || is_finished(connection))
         connection_want_ready(shard, connection);
 }
@@ -260,6 +253,7 @@ void connection_peer_ended(struct shard *shard, struct connection *connection, i
 void connection_end(struct shard *shard, struct connection *connection) {
     if (connection->closing) return;
     pause_forget(shard, connection);
+    limits_forget(shard, connection);
     connection->closing = true;
     connection->suspended = false;
     slots_deinit(&connection->slots);

@@ -129,6 +129,7 @@ int fabric_init(struct fabric *fabric, const struct fabric_settings *settings) {
     fabric->settings = *settings;
     fabric->sink = effect_sink_none;
     registry_init(&fabric->registry);
+    limits_init(&fabric->eviction);
     /* The seed outlives a stop: a caller may have hashed its key just before. */
     int result = random_from_kernel(&fabric->domain.hash_seed, sizeof fabric->domain.hash_seed);
     if (result == 0) result = allocate(fabric);
@@ -191,6 +192,13 @@ uint64_t fabric_note_used(struct fabric *fabric, uint64_t used) {
     while (used > peak && !atomic_cas_acq_rel(&fabric->used_peak, &peak, used))
         continue;
     return used > peak ? used : peak;
+}
+
+void fabric_doom(struct fabric *fabric, struct card *card) {
+    struct shard *shard = fabric->shards[card->shard];
+    atomic_store_relaxed(&card->doomed, 1);
+    atomic_store_relaxed(&shard->has_doomed, 1);
+    inbox_wake(&shard->inbox);
 }
 
 bool fabric_has_password(struct fabric *fabric) {

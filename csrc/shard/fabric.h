@@ -13,6 +13,7 @@
 #include "resp/parser.h"
 #include "ring/baton.h"
 #include "shard/budget.h"
+#include "shard/limits.h"
 #include "shard/registry.h"
 
 /* A slice ends sooner than a waiter's spin (BATON_SPIN_NS), so that most waits end without a sleep. */
@@ -40,6 +41,7 @@ struct fabric_settings {
     bool protected_mode;      /* refuses remote peers while there is no password and no explicit bind */
     struct parser_limits parser, parser_unauthenticated;
     struct budget_settings budget;
+    struct client_limits limits;
 };
 
 struct shard;
@@ -53,6 +55,7 @@ struct fabric {
     struct keyspace **keyspaces; /* domain.keyspaces */
     struct registry registry;
     struct budget budget;
+    struct client_eviction eviction;
     struct effect_sink sink; /* what effects go to; `wanted` changes under all batons */
     const struct command *get_command, *set_command; /* rows of the in-process fast path */
     uint64_t startup_bytes; /* used before there were any keys */
@@ -86,6 +89,8 @@ void fabric_apply_settings(struct fabric *fabric, const struct fabric_settings *
 bool fabric_change_listeners(struct fabric *fabric, const int *listeners, uint32_t count);
 /* Notes that so many bytes are used; returns the most that ever were. Any thread. */
 uint64_t fabric_note_used(struct fabric *fabric, uint64_t used);
+/* The connection of the card is closed by its shard; with the registry's lock. Any thread. */
+void fabric_doom(struct fabric *fabric, struct card *card);
 bool fabric_has_password(struct fabric *fabric);
 /* Of the server that the call is made to. */
 static inline struct fabric *fabric_of(const struct call *call) {

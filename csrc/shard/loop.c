@@ -119,8 +119,8 @@ static void end_idle_connections(struct shard *shard) {
 
 /* CLIENT KILL has marked them. */
 static void end_doomed(struct shard *shard) {
-    if (KRT_LIKELY(!shard->data.has_doomed)) return;
-    shard->data.has_doomed = false;
+    if (KRT_LIKELY(!atomic_load_relaxed(&shard->has_doomed))) return;
+    atomic_store_relaxed(&shard->has_doomed, 0);
     for (uint32_t i = 0; i < shard->io.connection_capacity; i++) {
         struct connection *connection = shard->io.connections[i];
         if (connection && atomic_load_relaxed(&connection->client.card->doomed))
@@ -137,7 +137,7 @@ static void run_cron(struct shard *shard) {
                               EXPIRE_BUDGET_NS);
     end_idle_connections(shard);
     data->expiry_armed = data->keyspace.deadline_count != 0;
-    bool wanted = data->expiry_armed ||
+    bool wanted = data->expiry_armed || shard->io.soft_exceeded ||
                   (shard->fabric->settings.idle_timeout_s && shard->io.connection_count);
     shard->io.next_cron_ns =
         wanted ? shard->io.woke_ns + (again ? EXPIRE_AGAIN_NS : CRON_NS) : FUTEX_NO_DEADLINE;
@@ -149,7 +149,7 @@ static bool cron_is_due(const struct shard *shard) {
 
 static void arm_cron(struct shard *shard) {
     struct shard_io *io = &shard->io;
-    bool wanted = shard->data.keyspace.deadline_count ||
+    bool wanted = shard->data.keyspace.deadline_count || io->soft_exceeded ||
                   (shard->fabric->settings.idle_timeout_s && io->connection_count);
     if (io->next_cron_ns != FUTEX_NO_DEADLINE) return;
     /* Also when woken for a deadline that is gone again: the next one must wake us once more. */
@@ -204,6 +204,7 @@ static bool run_turn(struct shard *shard, bool cron_due) {
     end_doomed(shard);
     if (!pause_tend(shard) || !run_inputs(shard)) return false;
     sample_rates(shard);
+    shard->io.limits = shard->fabric->settings.limits;
     if (cron_due) run_cron(shard);
     arm_cron(shard);
     relieve_budget(shard);
@@ -230,7 +231,7 @@ static void phase_tidy(struct shard *shard) {
         next = connection->next_keep;
         connection->in_keep = false;
         if (connection->closing) continue;
-        if (parser_keep(&connection->parser)) connection_note_input(connection);
+        if (parser_keep(&connection->parser)) limits_note_input(shard, connection);
         else connection_end(shard, connection);
     }
     reactor_recycle(shard->io.reactor);
@@ -272,6 +273,7 @@ static void loop_run(struct shard *shard) {
         if (!phase_turn(shard)) return;
         phase_tidy(shard);
         phase_flush(shard);
+        limits_tend(shard);
         phase_bury(shard);
         note_gap(&shard->io);
     }

@@ -11,6 +11,7 @@
  *     forward.c     batches to other shards and home again
  *     execute.c     one command: checks, handler, statistics
  *     pause.c       CLIENT PAUSE: what may not run yet
+ *     limits.c      what clients may hold
  *     budget.c      maxmemory: is there room, and who must go
  *     caller.c      the same for in-process callers
  *     statistics.c  what each place counts
@@ -37,6 +38,7 @@ struct connection {
     struct connection *next_input, *next_ready, *next_keep, *next_closed; /* of the loop's lists */
     struct connection *next_paused;
     uint32_t index, generation;
+    uint64_t counted_bytes, soft_since_ns; /* see limits.c */
     uint32_t outstanding_at; /* the shard at which its forwarded requests are, while slots are pending */
     bool in_input, in_ready, in_keep, suspended, paused, ended_input, closing;
     bool sending;
@@ -58,7 +60,6 @@ struct shard_data {
     uint64_t pushed;           /* streams that were pushed to and not yet woken in this turn */
     uint64_t backlogged;       /* streams with messages behind their ring */
     bool expiry_armed;         /* the shard thread knows that there are deadlines */
-    bool has_doomed;           /* some connection is to be ended */
 };
 
 struct shard_io {
@@ -81,6 +82,9 @@ struct shard_io {
     bool called;           /* woken by another thread: a turn is due even without a message */
     struct connection *paused_first; /* may not run yet (pause.c) */
     struct batch *paused_batches;    /* by age */
+    struct client_limits limits; /* as of the last turn */
+    uint32_t soft_exceeded;      /* connections beyond a soft limit of output */
+    atomic_u64 client_bytes; /* held for its connections; writer shard thread, relaxed */
     uint64_t pause_end_ns; /* to look after them; FUTEX_NO_DEADLINE: nothing waits */
     uint64_t next_cron_ns; /* FUTEX_NO_DEADLINE: nothing periodic to do */
     uint64_t woke_ns;      /* when this loop began */
@@ -97,6 +101,7 @@ struct shard {
     uint32_t index;
     uint64_t own;     /* the bit of its baton */
     uint64_t held;    /* batons held by the shard thread in this turn, often its own; the thread only */
+    atomic_u32 has_doomed; /* some connection is to be ended; any thread sets, the thread clears, relaxed */
     atomic_u32 busy;  /* somebody else has the place for long; writer the thread, readers other shard threads, relaxed */
     int64_t now_ms;   /* the clock of this slice, 0: not read yet; the thread only */
     struct inbox inbox;
@@ -235,8 +240,6 @@ void connection_want_input(struct shard *shard, struct connection *connection);
 struct connection *connection_next_input(struct shard *shard);
 void connection_want_ready(struct shard *shard, struct connection *connection);
 void connection_want_keep(struct shard *shard, struct connection *connection);
-/* Tells the card what the parser holds. */
-void connection_note_input(struct connection *connection);
 /* Sends what is pending, or closes what has nothing more to say. */
 void connection_flush(struct shard *shard, struct connection *connection);
 void connection_sent(struct shard *shard, struct connection *connection, int result);

@@ -304,3 +304,88 @@ def test_reset_asks_for_the_password_again(own: Start) -> None:
         assert connection.do("PING").value == b"PONG"
         assert connection.do("RESET").value == b"RESET"
         assert connection.do("PING").kind == "error"
+
+
+# Limits. Replies are asked for and not read: what the kernel's buffers do not take is the output.
+
+LARGE = b"x" * 1_000_000
+
+
+def _ask_for(connection: Connection, count: int) -> None:
+    connection.send(b"GET large\r\n" * count)
+
+
+def _is_listed(connection: Connection, number: int) -> bool:
+    return bool(_rows(connection.do("CLIENT", "LIST", "ID", number)))
+
+
+def _is_gone(control: Connection, number: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while _is_listed(control, number):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def test_hard_limit_of_output(own: Start) -> None:
+    server = own("--client-output-buffer-limit", "normal 20mb 0 0")
+    with connections(server.address, 3) as (control, modest, greedy):
+        control.do("SET", "large", LARGE)
+        numbers = [connection.do("CLIENT", "ID").value for connection in (modest, greedy)]
+        _ask_for(modest, 10)
+        _ask_for(greedy, 60)
+        assert _is_gone(control, numbers[1], 5)
+        assert _is_listed(control, numbers[0])
+        assert [reply.value == LARGE for reply in modest.read_many(10)] == [True] * 10
+        assert (
+            control.do("CONFIG", "SET", "client-output-buffer-limit", "normal 0 0 0").kind
+            == "simple"
+        )
+        with server.connect() as again:
+            number = again.do("CLIENT", "ID").value
+            _ask_for(again, 60)
+            time.sleep(0.1)
+            assert _is_listed(control, number)
+
+
+def test_soft_limit_of_output(own: Start) -> None:
+    server = own("--client-output-buffer-limit", "normal 0 10mb 1")
+    with connections(server.address, 3) as (control, quick, slow):
+        control.do("SET", "large", LARGE)
+        numbers = [connection.do("CLIENT", "ID").value for connection in (quick, slow)]
+        start = time.monotonic()
+        for connection in (quick, slow):
+            _ask_for(connection, 40)
+        time.sleep(0.3)
+        assert _is_listed(control, numbers[1])
+        assert len(quick.read_many(40)) == 40
+        assert _is_gone(control, numbers[1], 5)
+        assert time.monotonic() - start > 0.9
+        assert _is_listed(control, numbers[0])
+
+
+def test_limit_of_input(own: Start) -> None:
+    server = own("--client-query-buffer-limit", "1mb")
+    with connections(server.address, 2) as (control, greedy):
+        number = greedy.do("CLIENT", "ID").value
+        greedy.send(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$4000000\r\n" + b"x" * 3_000_000)
+        assert _is_gone(control, number, 5)
+        assert control.do("GET", "a").value is None
+        assert control.do("SET", "a", b"x" * 500_000).kind == "simple"
+
+
+def test_what_all_clients_hold_is_limited(own: Start) -> None:
+    server = own("--maxmemory-clients", "60mb")
+    with connections(server.address, 5) as (control, small, large, larger, kept):
+        control.do("SET", "large", LARGE)
+        kept.do("CLIENT", "NO-EVICT", "ON")
+        crowd = (small, large, larger, kept)
+        numbers = [connection.do("CLIENT", "ID").value for connection in crowd]
+        for connection, count in zip(crowd, (5, 14, 30, 40), strict=True):
+            _ask_for(connection, count)
+        assert _is_gone(control, numbers[2], 5)
+        assert _is_listed(control, numbers[0]) and _is_listed(control, numbers[3])
+        info = control.do("INFO", "stats").value.decode()
+        assert "evicted_clients:0" not in info and "evicted_clients:" in info
+        assert len(small.read_many(5)) == 5 and len(kept.read_many(40)) == 40
