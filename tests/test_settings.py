@@ -174,6 +174,7 @@ def test_values_are_taken_as_redis_takes_them(redis: Server, setting: Any) -> No
         pytest.skip("newer than the redis-server that is installed")
     wrong = []
     for value in probes(setting):
+        redis.control().do("CONFIG", "SET", setting.name, setting.default)
         theirs = theirs_after(redis, setting.name, value)
         if theirs is None:
             pytest.skip("Redis sets it at start only")
