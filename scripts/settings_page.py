@@ -39,6 +39,7 @@ FORMS = {
     "BIND": "addresses",
     "BOOL": "yes or no",
     "BUFFER_LIMITS": "class, hard, soft, seconds …",
+    "RENAMES": "command, new name …",
     "EVENTS": "letters of event classes",
     "MEMORY_OR_PERCENT": "bytes or percent",
     "PERCENTILES": "numbers from 0 to 100",

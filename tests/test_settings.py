@@ -48,6 +48,7 @@ PROBES = {
         *("normal 0 0 0", "replica 1kb 2 3", "slave 1 2 3 pubsub 4mb 5 6", "normal 1 2"),
         *("foo 1 2 3", "normal x 1 1", "normal 1 2 -3", ""),
     ],
+    "RENAMES": ["", "get fetch", "get", "nosuch x", "get set"],
 }
 WORDS_PROBED = ["nosuch", ""]
 

@@ -268,10 +268,12 @@ static void reply_unknown_subcommand(struct reply *reply, const struct bytes *ar
                        argv[1].at, name);
 }
 
-void call_reply_unknown(struct reply *reply, const struct bytes *argv, uint32_t argc) {
+void call_reply_unknown(struct reply *reply, const struct command_names *names,
+                        const struct bytes *argv, uint32_t argc) {
     char echo[2 * UNKNOWN_ECHO_MAX + 8] = "";
     size_t used = 0;
-    if (argc >= 2 && command_find(argv, 1) && command_find(argv, 1)->subcommand_count) {
+    const struct command *container = command_names_find(names, argv, 1);
+    if (argc >= 2 && container && container->subcommand_count) {
         reply_unknown_subcommand(reply, argv);
         return;
     }

@@ -11,6 +11,7 @@
 
 #include "base/hash.h"
 #include "cmd/effects.h"
+#include "cmd/names.h"
 #include "cmd/table.h"
 #include "resp/reply.h"
 #include "store/keyspace.h"
@@ -51,6 +52,7 @@ struct domain {
     struct domain_pause pause; /* with GATE_PAUSE */
     int64_t (*clock_ms)(void *context); /* real or virtual wall time */
     void *clock_context;
+    const struct command_names *names; /* of commands; NULL: their own */
     struct garbage_taker *taker; /* of what is to be freed off the shard threads; NULL in tests */
     void *server_context; /* the struct server, for handlers of server/ */
 };
@@ -138,7 +140,8 @@ struct keyspace *call_delete_entry(struct call *call, uint32_t db, struct entry 
                                    enum notify_class class, const char *event);
 
 /* The reply to a command that does not exist, or to a subcommand that a container has not. */
-void call_reply_unknown(struct reply *reply, const struct bytes *argv, uint32_t argc);
+void call_reply_unknown(struct reply *reply, const struct command_names *names,
+                        const struct bytes *argv, uint32_t argc);
 
 /* Error replies, in Redis's words; all mark the call failed. */
 void call_error(struct call *call, const char *text);

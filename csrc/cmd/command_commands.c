@@ -144,7 +144,8 @@ static void info_command(struct call *call) {
     }
     reply_array(call->reply, call->argc - 2);
     for (uint32_t i = 2; i < call->argc; i++) {
-        const struct command *command = command_find_name(call->argv[i]);
+        const struct command *command =
+            command_names_find_full(call->domain->names, call->argv[i]);
         if (command)
             reply_row(call->reply, command);
         else
@@ -153,7 +154,7 @@ static void info_command(struct call *call) {
 }
 
 static void count_command(struct call *call) {
-    reply_integer(call->reply, (int64_t)command_count_top_level());
+    reply_integer(call->reply, (int64_t)command_names_count(call->domain->names));
 }
 
 /* ---- LIST ------------------------------------------------------------------------------------ */
@@ -236,7 +237,7 @@ static bool parse_line(struct call *call, struct line *line) {
     const char *error = NULL;
     line->argv = call->argv + 2;
     line->argc = call->argc - 2;
-    line->command = command_find(line->argv, line->argc);
+    line->command = command_names_find(call->domain->names, line->argv, line->argc);
     if (!line->command)
         error = "ERR Invalid command specified";
     else if (!takes_keys(line->command))

@@ -29,6 +29,7 @@ enum {
 #define BIND KIND_BIND
 #define SAVE KIND_SAVE
 #define BUFFER_LIMITS KIND_BUFFER_LIMITS
+#define RENAMES KIND_RENAMES
 #define EVENTS KIND_EVENTS
 #define SCORES KIND_SCORES
 #define PERCENTILES KIND_PERCENTILES
@@ -48,8 +49,7 @@ static const struct setting settings[SETTING_COUNT] = {
 };
 
 /* What Redis's configuration knows besides settings, and we do not do. */
-static const char *const directives_refused[] = {"loadmodule", "rename-command", "user",
-                                                 "sentinel"};
+static const char *const directives_refused[] = {"loadmodule", "user", "sentinel"};
 
 static enum kevyrt_status fail(struct kevyrt_error *error, enum kevyrt_status status,
                                const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -120,6 +120,7 @@ bool config_takes_words(enum setting_id id) {
     case KIND_BIND:
     case KIND_SAVE:
     case KIND_BUFFER_LIMITS:
+    case KIND_RENAMES:
     case KIND_SCORES:
     case KIND_PERCENTILES:
     case KIND_REPLICA:
@@ -355,6 +356,14 @@ static struct client_limits client_limits(const struct config *config) {
     };
     output_limits(config, limits.output);
     return limits;
+}
+
+bool config_names(const struct config *config, struct command_names *names) {
+    const char *why;
+    names->count = 0;
+    bool good = value_renames(config_text(config, SETTING_RENAME_COMMAND), names, &why);
+    KRT_ASSERT(good); /* checked when it was set */
+    return names->count > 0;
 }
 
 void config_fabric_settings(const struct config *config, struct fabric_settings *out) {

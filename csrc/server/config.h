@@ -39,6 +39,7 @@ enum setting_kind {
     KIND_BIND,          /* addresses */
     KIND_SAVE,          /* pairs of seconds and changes */
     KIND_BUFFER_LIMITS, /* class, hard, soft, seconds; who is not named keeps the default */
+    KIND_RENAMES,       /* pairs of a command and its new name, or "" */
     KIND_EVENTS,
     KIND_SCORES,      /* three integers */
     KIND_PERCENTILES, /* numbers from 0 to 100 */
@@ -97,6 +98,8 @@ void config_change_swap(struct config_change *change, struct config *config);
 void config_change_free(struct config_change *change);
 
 /* The value as CONFIG GET shows it, cut to `capacity`; false: no such setting. */
+/* The names of commands that rename-command gives; false: none. */
+bool config_names(const struct config *config, struct command_names *names);
 bool config_get(const struct config *config, const char *name, char *out, size_t capacity);
 /* The same, whole. */
 const char *config_text(const struct config *config, enum setting_id id);

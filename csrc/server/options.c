@@ -101,10 +101,16 @@ static bool append(struct text *text, const char *word) {
 /* What an earlier line said stands, and this one adds to it. */
 static const char *said_before(struct options *options, enum setting_id id,
                                const struct directive *directive) {
-    bool adds = id == SETTING_SAVE || id == SETTING_CLIENT_OUTPUT_BUFFER_LIMIT;
+    bool adds = id == SETTING_SAVE || id == SETTING_CLIENT_OUTPUT_BUFFER_LIMIT ||
+                id == SETTING_RENAME_COMMAND;
     bool forgets = directive->count == 2 && !*directive->words[1];
     struct kevyrt_setting *old = adds && !forgets ? find(options, config_setting(id)->name) : NULL;
     return old ? old->value : "";
+}
+
+/* A command that gets no name: an empty word would be lost among blanks. */
+static bool is_no_name(enum setting_id id, const char *word) {
+    return id == SETTING_RENAME_COMMAND && !*word;
 }
 
 static enum kevyrt_status add_setting(struct options *options, const struct directive *directive) {
@@ -125,7 +131,7 @@ static enum kevyrt_status add_setting(struct options *options, const struct dire
     if (*before)
         fits = append(&value, before);
     for (uint32_t i = 1; fits && i < directive->count; i++)
-        fits = append(&value, directive->words[i]);
+        fits = append(&value, is_no_name(id, directive->words[i]) ? "\"\"" : directive->words[i]);
     if (!fits)
         return options_fail(options, directive, KEVYRT_BAD_CONFIG, 0, "'%s': the value is too long",
                             name);

@@ -114,6 +114,8 @@ static enum kevyrt_status make_fabric(struct kevyrt_server *server, struct kevyr
     struct domain *domain = &server->fabric.domain;
     domain->server_context = server;
     domain->taker = &server->keeper.taker;
+    if (config_names(&server->config, &server->names))
+        domain->names = &server->names;
     return KEVYRT_OK;
 }
 

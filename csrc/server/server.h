@@ -27,6 +27,7 @@ struct kevyrt_server {
     char host[HOST_MAX];   /* life: what was bound first, or "" */
     bool unix_bound;       /* life: the socket file is ours to remove */
     struct fabric fabric;
+    struct command_names names; /* of commands, if some are renamed */
     struct config config; /* written before start; later under all batons */
     struct keeper keeper;
     pthread_mutex_t control; /* start and stop from outside, one at a time */

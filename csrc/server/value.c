@@ -416,6 +416,32 @@ static bool parse_buffer_limits(const char *given, struct value *out) {
     return true;
 }
 
+static struct bytes unquoted(struct bytes word) {
+    return bytes_equal(word, BYTES_LITERAL("\"\"")) ? bytes_of(word.at, 0) : word;
+}
+
+bool value_renames(const char *text, struct command_names *names, const char **why) {
+    struct words words;
+    *why = "wrong number of arguments";
+    if (!split(text, &words) || words.count % 2 != 0)
+        return false;
+    for (uint32_t i = 0; i < words.count; i += 2)
+        if (!command_names_add(names, words.at[i], unquoted(words.at[i + 1]), why))
+            return false;
+    return true;
+}
+
+static bool parse_renames(const char *given, struct value *out) {
+    struct command_names names = {.count = 0};
+    struct words words;
+    const char *why;
+    if (!value_renames(given, &names, &why))
+        return refuse(out, why);
+    (void)split(given, &words);
+    join(out, &words);
+    return true;
+}
+
 /* ---- Any kind -------------------------------------------------------------------------------- */
 
 bool value_parse(const struct setting *setting, const char *given, struct value *out) {
@@ -446,6 +472,8 @@ bool value_parse(const struct setting *setting, const char *given, struct value 
         return parse_save(given, out);
     case KIND_BUFFER_LIMITS:
         return parse_buffer_limits(given, out);
+    case KIND_RENAMES:
+        return parse_renames(given, out);
     case KIND_EVENTS:
         return parse_events(given, out);
     case KIND_SCORES:

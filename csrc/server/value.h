@@ -14,5 +14,8 @@ struct value {
 };
 
 bool value_parse(const struct setting *setting, const char *given, struct value *out);
+struct command_names;
+/* rename-command; false: *why in Redis's words. */
+bool value_renames(const char *text, struct command_names *names, const char **why);
 /* A number of bytes with Redis's units: 1k is 1000, 1kb is 1024; also m, mb, g, gb. */
 bool value_parse_memory(struct bytes text, int64_t *out);

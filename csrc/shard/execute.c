@@ -12,9 +12,9 @@ static bool is_http(const struct request *request) {
 }
 
 static void refuse_unknown(struct client *client, struct reply *reply,
-                           const struct request *request) {
+                           const struct request *request, const struct plan *plan) {
     if (client && is_http(request)) client->close_after_reply = client->close_unanswered = true;
-    else call_reply_unknown(reply, request->argv, request->argc);
+    else call_reply_unknown(reply, plan->names, request->argv, request->argc);
 }
 
 /* A container runs nothing by itself, but a call of it alone is a known command too short. */
@@ -25,7 +25,7 @@ static bool is_known(const struct command *command) {
 bool execute_refused(struct client *client, struct reply *reply, const struct request *request,
                      const struct plan *plan) {
     if (KRT_UNLIKELY(!is_known(plan->command))) {
-        refuse_unknown(client, reply, request);
+        refuse_unknown(client, reply, request, plan);
         return true;
     }
     if (KRT_UNLIKELY(!plan->arity_ok)) {
@@ -34,7 +34,7 @@ bool execute_refused(struct client *client, struct reply *reply, const struct re
         return true;
     }
     if (KRT_UNLIKELY(!plan->command->handler)) { /* a container whose subcommands have one */
-        refuse_unknown(client, reply, request);
+        refuse_unknown(client, reply, request, plan);
         return true;
     }
     if (client && lacks_authentication(client, plan->command)) {

@@ -53,10 +53,13 @@ static uint64_t plan_mask(const struct fabric *fabric, const struct request *req
     return plan_keys_by_range(fabric, request, command, plan->hash);
 }
 
-static const struct command *find_command(const struct request *request, struct plan_hint *hint) {
+static const struct command *find_command(const struct fabric *fabric,
+                                          const struct request *request,
+                                          struct plan_hint *hint) {
     if (KRT_LIKELY(hint->command && bytes_equal(request->argv[0], hint->name)))
         return hint->command;
-    const struct command *command = command_find(request->argv, request->argc);
+    const struct command *command =
+        command_names_find(fabric->domain.names, request->argv, request->argc);
     hint->name = request->argv[0];
     hint->command = command && !command->container && !command->subcommand_count ? command : NULL;
     return command;
@@ -64,8 +67,8 @@ static const struct command *find_command(const struct request *request, struct 
 
 void plan_request(struct fabric *fabric, const struct request *request, struct plan_hint *hint,
                   struct plan *plan) {
-    const struct command *command = find_command(request, hint);
-    *plan = (struct plan){.command = command};
+    const struct command *command = find_command(fabric, request, hint);
+    *plan = (struct plan){.command = command, .names = fabric->domain.names};
     if (KRT_UNLIKELY(!command)) return;
     plan->arity_ok = command_arity_ok(command, request->argc);
     if (KRT_UNLIKELY(!plan->arity_ok)) return;

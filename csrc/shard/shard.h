@@ -154,6 +154,7 @@ struct plan {
     uint64_t hash;                 /* of the first key */
     uint32_t hash_index;           /* 0: no key */
     bool arity_ok;
+    const struct command_names *names; /* of the server */
 };
 /* The name that was looked up last: a pipeline mostly repeats it. */
 struct plan_hint {

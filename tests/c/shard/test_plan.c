@@ -16,7 +16,7 @@ enum { WORDS_MAX = 400 };
 
 static struct fabric fabric;
 
-static void fabric_of(uint32_t shards) {
+static void fabric_with(uint32_t shards) {
     fabric = (struct fabric){.settings.shard_count = shards, .domain.hash_seed = {.a = 17, .b = 4}};
 }
 
@@ -63,7 +63,7 @@ static void assert_needs(const char *line, const char *keys) {
 static void test_single_keys(void **state) {
     (void)state;
     for (uint32_t shards = 2; shards <= 64; shards++) {
-        fabric_of(shards);
+        fabric_with(shards);
         assert_needs("GET k", "k");
         assert_needs("set {a}b v EX 10", "{a}b");
         assert_needs("OBJECT ENCODING k", "k");
@@ -73,7 +73,7 @@ static void test_single_keys(void **state) {
 
 static void test_several_keys(void **state) {
     (void)state;
-    fabric_of(64);
+    fabric_with(64);
     assert_needs("MGET a b c d e f", "a b c d e f");
     assert_needs("MSET a 1 b 2 c 3", "a b c");
     assert_needs("MSET a 1 b", "a b"); /* the handler says what is wrong */
@@ -85,7 +85,7 @@ static void test_several_keys(void **state) {
 
 static void test_keys_that_the_grammar_tells(void **state) {
     (void)state;
-    fabric_of(61);
+    fabric_with(61);
     assert_needs("EVAL script 2 a b c", "a b");
     assert_needs("EVAL script 0 a b c", "");
     assert_needs("ZUNIONSTORE d 2 a b WEIGHTS 1 2", "d a b");
@@ -97,7 +97,7 @@ static void test_keys_that_the_grammar_tells(void **state) {
 
 static void test_without_keys(void **state) {
     (void)state;
-    fabric_of(8);
+    fabric_with(8);
     assert_needs("PING", "");
     assert_needs("CONFIG GET port", "");
     assert_int_equal(plan_of("PING").hash_index, 0);
@@ -107,7 +107,7 @@ static void test_without_keys(void **state) {
 static void test_many_keys(void **state) {
     char line[4096] = "SINTERCARD 150", keys[4096] = "";
     (void)state;
-    fabric_of(64);
+    fabric_with(64);
     for (int i = 0; i < 150; i++) {
         (void)snprintf(line + strlen(line), sizeof line - strlen(line), " key:%d", i);
         (void)snprintf(keys + strlen(keys), sizeof keys - strlen(keys), " key:%d", i);
@@ -121,7 +121,7 @@ static void test_many_keys(void **state) {
 
 static void test_the_hash_is_of_the_first_key(void **state) {
     (void)state;
-    fabric_of(4);
+    fabric_with(4);
     struct plan plan = plan_of("MGET first second");
     assert_int_equal(plan.hash_index, 1);
     assert_int_equal(plan.hash, hash_bytes(&fabric.domain.hash_seed, "first", 5));
@@ -133,7 +133,7 @@ static void test_the_hash_is_of_the_first_key(void **state) {
 /* One shard: its baton is held anyway, and nothing is hashed twice for it. */
 static void test_one_shard(void **state) {
     (void)state;
-    fabric_of(1);
+    fabric_with(1);
     assert_int_equal(plan_of("MGET a b c").mask, 0);
     assert_int_equal(plan_of("SINTERCARD 2 a b").mask, 0);
     assert_int_equal(plan_of("MGET a b c").hash_index, 1);
@@ -143,7 +143,7 @@ static void test_one_shard(void **state) {
 static void test_whole_server(void **state) {
     (void)state;
     for (uint32_t shards = 1; shards <= 64; shards++) {
-        fabric_of(shards);
+        fabric_with(shards);
         assert_int_equal(__builtin_popcountll(fabric_all(&fabric)), shards);
         assert_int_equal(plan_of("FLUSHALL").mask, fabric_all(&fabric));
         assert_int_equal(plan_of("DBSIZE").mask, fabric_all(&fabric));
@@ -152,7 +152,7 @@ static void test_whole_server(void **state) {
 
 static void test_what_cannot_run_needs_nothing(void **state) {
     (void)state;
-    fabric_of(8);
+    fabric_with(8);
     assert_null(plan_of("NOSUCH a b").command);
     assert_int_equal(plan_of("NOSUCH a b").mask, 0);
     assert_false(plan_of("GET").arity_ok);
@@ -166,7 +166,7 @@ static void test_every_shard_is_reached(void **state) {
     (void)state;
     for (uint32_t shards = 2; shards <= 64; shards += 31) {
         uint64_t seen = 0;
-        fabric_of(shards);
+        fabric_with(shards);
         for (int i = 0; i < 4000; i++) {
             char line[32];
             (void)snprintf(line, sizeof line, "GET key:%d", i);
