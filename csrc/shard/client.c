@@ -13,6 +13,7 @@ static void describe_peer(struct card *card, int fd) {
 bool client_init(struct client *client, struct fabric *fabric, int fd, uint32_t shard) {
     struct card *card = mem_calloc(NULL, sizeof *card);
     if (!card) return false;
+    atomic_store_relaxed(&card->references, 1);
     card->fd = fd;
     card->is_unix = fd >= 0 && socket_is_unix(fd);
     atomic_store_relaxed(&card->seen_ns, clock_monotonic_ns());
@@ -38,14 +39,18 @@ void client_end_task(struct client *client) {
     client->task = NULL;
 }
 
-void client_deinit(struct client *client) {
-    client_end_task(client);
-    struct card *card = client->card;
-    registry_remove(&client->fabric->registry, card);
+void card_put(struct card *card) {
+    if (atomic_sub_acq_rel(&card->references, 1) != 1) return;
     mem_free(NULL, card->name);
     mem_free(NULL, card->lib_name);
     mem_free(NULL, card->lib_version);
     mem_free(NULL, card);
+}
+
+void client_deinit(struct client *client) {
+    client_end_task(client);
+    registry_remove(&client->fabric->registry, client->card);
+    card_put(client->card);
     client->card = NULL;
 }
 

@@ -20,6 +20,7 @@ enum { CLIENT_NAME_MAX = 1024 };
 
 struct card {
     struct card *next, *previous; /* registry lock */
+    atomic_u32 references;        /* the client's, and of each request on its way elsewhere; acquire-release */
     uint64_t id;                  /* constant */
     int64_t created_ms;           /* constant */
     int fd;                       /* constant; -1 for a session */
@@ -64,6 +65,12 @@ void client_end_task(struct client *client);
 enum client_text { CLIENT_NAME, CLIENT_LIB_NAME, CLIENT_LIB_VERSION };
 /* Empty text unsets. False: no memory. */
 bool client_set_text(struct client *client, enum client_text which, struct bytes text);
+static inline struct card *card_get(struct card *card) {
+    atomic_add_relaxed(&card->references, 1);
+    return card;
+}
+void card_put(struct card *card);
+
 /* What the client holds: its state, and what it has sent and not yet got. Any thread. */
 uint64_t client_bytes(const struct card *card);
 /* It was the last one that ran. */

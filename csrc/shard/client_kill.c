@@ -1,7 +1,7 @@
 /* CLIENT KILL: closes connections that match.
  *
  * It holds all batons: whoever is marked runs nothing any more once the reply is there, since a run looks at
- * its client's mark behind every take. The shard thread ends the connection in its next turn.
+ * its client's mark behind every take, and a shard at the marks of a batch that was begun before. The shard thread ends the connection in its next turn.
  */
 #include "cmd/call.h"
 #include "plat/clock.h"
@@ -97,6 +97,7 @@ static bool matches(const struct kill_filter *filter, const struct card *card, i
 /* The one that asks is closed behind its answer. */
 static uint64_t kill_matching(struct call *call, const struct kill_filter *filter) {
     struct fabric *fabric = fabric_of(call);
+    fabric->kills++;
     const struct card *me = call->client ? call->client->card : NULL;
     int64_t now_ms = clock_wall_ms();
     uint64_t count = 0;

@@ -59,6 +59,7 @@ struct fabric {
     struct effect_sink sink; /* what effects go to; `wanted` changes under all batons */
     const struct command *get_command, *set_command; /* rows of the in-process fast path */
     uint64_t startup_bytes; /* used before there were any keys */
+    uint32_t kills; /* how often clients were killed; with all batons */
     bool expiry_is_lazy;     /* no active expiry (DEBUG); written with all batons */
     int *listeners;          /* listening fds, accepted on shard 0; with its baton */
     uint32_t listener_count;

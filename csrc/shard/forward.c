@@ -21,21 +21,25 @@ static struct batch *batch_new(struct shard *shard) {
     }
     batch->head.kind = MESSAGE_BATCH;
     batch->source = shard->index;
+    batch->kills = shard->fabric->kills;
     batch->count = 0;
     reply_init(&batch->reply, &io->pool, 2);
     return batch;
 }
 
-static void batch_put_blobs(struct batch *batch) {
-    for (uint32_t i = 0; i < batch->count; i++)
-        for (uint32_t a = 0; a < batch->requests[i].argc; a++)
-            if (batch->requests[i].argv[a].flags & BYTES_BLOB)
-                blob_put(blob_of(batch->requests[i].argv[a]));
+static void put_request(const struct forwarded *forwarded) {
+    for (uint32_t a = 0; a < forwarded->argc; a++)
+        if (forwarded->argv[a].flags & BYTES_BLOB) blob_put(blob_of(forwarded->argv[a]));
+    card_put(forwarded->card);
+}
+
+static void batch_put_requests(struct batch *batch) {
+    for (uint32_t i = 0; i < batch->count; i++) put_request(&batch->requests[i]);
     batch->count = 0;
 }
 
 static void batch_free(struct batch *batch) {
-    batch_put_blobs(batch);
+    batch_put_requests(batch);
     reply_clear(&batch->reply);
     arena_deinit(&batch->arena);
     mem_free(NULL, batch);
@@ -47,7 +51,7 @@ static void batch_retire(struct shard *shard, struct batch *batch) {
         batch_free(batch);
         return;
     }
-    batch_put_blobs(batch);
+    batch_put_requests(batch);
     reply_clear(&batch->reply);
     arena_reset(&batch->arena);
     batch->next_spare = io->spare_batches;
@@ -113,6 +117,7 @@ bool forward_request(struct shard *shard, struct connection *connection, uint32_
         .connection = connection->index,
         .generation = connection->generation,
         .slot = slot,
+        .card = card_get(connection->client.card),
         .proto = connection->client.proto,
         .call_flags = connection->client.call_flags & CALL_NO_TOUCH,
     };
@@ -211,7 +216,19 @@ static void execute_paused(struct shard *shard, struct batch *batch) {
     if (!kept) batch_retire(shard, batch);
 }
 
+/* Those of clients that were killed since they were sent. Their slots are gone with their connections. */
+static void drop_killed(struct batch *batch) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        struct forwarded *forwarded = &batch->requests[i];
+        if (atomic_load_relaxed(&forwarded->card->doomed)) put_request(forwarded);
+        else batch->requests[kept++] = *forwarded;
+    }
+    batch->count = kept;
+}
+
 static void execute_batch(struct shard *shard, struct batch *batch) {
+    if (KRT_UNLIKELY(batch->kills != shard->fabric->kills)) drop_killed(batch);
     prefetch_batch(shard, batch);
     if (KRT_UNLIKELY(shard->fabric->domain.gates & GATE_PAUSE)) {
         execute_paused(shard, batch);

@@ -46,6 +46,7 @@ struct forwarded {
     uint64_t hash;      /* of the first key */
     uint32_t hash_index;
     uint32_t connection, generation, slot; /* of the source shard */
+    struct card *card; /* of the connection's client; counted */
     uint64_t reply_bytes; /* set by the target */
     uint8_t proto;
     uint8_t call_flags; /* enum call_flags */
@@ -54,6 +55,7 @@ struct forwarded {
 struct batch {
     struct message head;
     uint32_t source; /* shard index */
+    uint32_t kills;  /* fabric.kills when it was begun */
     uint32_t count;
     struct arena arena;
     struct reply reply; /* all replies, one behind the other */

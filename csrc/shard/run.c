@@ -105,14 +105,19 @@ static bool run_one(struct run *run, uint32_t i) {
     return result == EXECUTE_DONE;
 }
 
+/* CLIENT KILL holds all batons: who looks behind each take runs nothing that comes after it. */
+static bool is_doomed(const struct run *run) {
+    struct client *client = &run->connection->client;
+    if (KRT_LIKELY(!atomic_load_relaxed(&client->card->doomed))) return false;
+    client->close_after_reply = client->close_unanswered = true;
+    return true;
+}
+
 /* Executes requests [from, to), all of whose batons are held. Returns where it ended: at QUIT, behind
  * which nothing runs, or early because somebody waits or the request is to come again. */
 static uint32_t run_in_place(struct run *run, uint32_t from, uint32_t to) {
     struct connection *connection = run->connection;
-    if (KRT_UNLIKELY(atomic_load_relaxed(&connection->client.card->doomed))) {
-        connection->client.close_after_reply = connection->client.close_unanswered = true;
-        return to;
-    }
+    if (KRT_UNLIKELY(is_doomed(run))) return to;
     connection->output.proto = connection->client.proto;
     if (!run->fetched && to - from > 1) {
         prefetch_buckets(run, from, to);
@@ -225,6 +230,7 @@ static enum run_outcome run_elsewhere(struct run *run, uint32_t *i) {
     bool never = shard->fabric->settings.borrow == BORROW_NEVER;
     if (never || !turn_borrow(shard, mask)) {
         if (shard->held == 0) return RUN_LOST;
+        if (is_doomed(run)) return RUN_DONE;
         if (is_busy_there(shard, mask)) return refuse_busy(run, i);
         if (prefers_forward(run, *i, mask, &target)) {
             *i = forward_from(run, *i, target);
@@ -304,6 +310,7 @@ static bool run_scattered(struct run *run, uint32_t *i) {
 static enum run_outcome run_scattering(struct run *run, uint32_t *i) {
     struct connection *connection = run->connection;
     if (!turn_return(run->shard)) return RUN_LOST;
+    if (is_doomed(run)) return RUN_DONE;
     while (*i < run->input.count && !connection->client.close_after_reply) {
         if (KRT_UNLIKELY(is_stopped(run, *i))) return RUN_PAUSED;
         if (run_scattered(run, i)) continue;
@@ -318,6 +325,7 @@ static enum run_outcome run_scattering(struct run *run, uint32_t *i) {
 static enum run_outcome run_in_order(struct run *run, uint32_t *i) {
     if (KRT_UNLIKELY(slots_pending(&run->connection->slots))) {
         if (!turn_return(run->shard)) return RUN_LOST;
+        if (is_doomed(run)) return RUN_DONE;
         if (!run_behind(run, i)) return RUN_SUSPENDED;
     }
     return run_on(run, i);
@@ -334,6 +342,7 @@ static enum run_outcome run_requests(struct run *run) {
     const struct fabric_settings *settings = &run->shard->fabric->settings;
     bool scatters = settings->order_by_shard && settings->shard_count > 1;
     uint32_t i = 0;
+    if (is_doomed(run)) return RUN_DONE;
     enum run_outcome outcome = scatters ? run_scattering(run, &i) : run_in_order(run, &i);
     note_last(run, i);
     if (outcome == RUN_SUSPENDED && i == run->input.count) return RUN_DONE; /* all is on its way */
