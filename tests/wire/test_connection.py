@@ -64,7 +64,7 @@ UNKNOWN_CASES = [
         (b"\xff\xfe",),
     ),
     case("unknown-quotes", ("NO'PE", "it's", '"q"')),
-    case("unknown-with-nul", (b"GET\x00", b"a"), (b"G\x00ET",)),
+    case("unknown-with-nul", (b"NOSUCH\x00", b"a"), (b"G\x00ET",)),
     case(
         "unknown-subcommand",
         "CLIENT NOPE",
