@@ -47,8 +47,14 @@ void inbox_unpark(struct inbox *inbox) {
     atomic_store_relaxed(&inbox->parked, 0);
 }
 
+/* Whoever finds it rung is heard with the one who rang: the thread clears first and looks then. */
 void inbox_wake(struct inbox *inbox) {
-    event_signal(inbox->wake_fd);
+    if (atomic_exchange_explicit(&inbox->rung, 1, memory_order_seq_cst) == 0)
+        event_signal(inbox->wake_fd);
+}
+
+void inbox_answer(struct inbox *inbox) {
+    atomic_store_seq_cst(&inbox->rung, 0);
 }
 
 uint64_t inbox_collect(struct inbox *inbox) {

@@ -37,6 +37,8 @@ struct inbox {
     atomic_u64 dirty;
     /* 1: the thread sleeps or is about to. The consumer stores, a producer swaps to 0; seq_cst. */
     atomic_u32 parked;
+    /* 1: inbox_wake has signalled, and the thread has not answered. Any thread sets, the consumer clears; seq_cst. */
+    atomic_u32 rung;
     int wake_fd; /* constant after inbox_init */
 } KRT_CACHE_ALIGNED;
 
@@ -73,6 +75,8 @@ void inbox_unpark(struct inbox *inbox);
 /* Anybody: makes the consumer's thread come round even without a message, whether it is parked or about
  * to look for something else to do: the event stays readable until the thread clears it. */
 void inbox_wake(struct inbox *inbox);
+/* The consumer: it has the wake-up. */
+void inbox_answer(struct inbox *inbox);
 
 /* The stream's memory is aligned to a cache line. 0, or -ENOMEM. */
 int stream_init(struct stream *stream, struct inbox *consumer, uint32_t source, uint32_t entries);

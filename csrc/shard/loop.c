@@ -64,7 +64,10 @@ static void handle_event(struct shard *shard, const struct reactor_event *event)
         log_line(LOG_WARNING, "Accepting a client connection failed: %s",
                  system_error_text(event->result));
         break;
-    case EVENT_WAKE: shard->io.called = true; break;
+    case EVENT_WAKE:
+        inbox_answer(&shard->inbox);
+        shard->io.called = true;
+        break;
     case EVENT_NONE: break;
     }
 }

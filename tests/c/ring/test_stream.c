@@ -144,6 +144,7 @@ static void test_only_an_announced_park_is_woken_and_only_once(void **state) {
         stream_wake(&pair.stream);
         assert_int_equal(is_signalled(&pair.inbox), i == 1);
         event_clear(pair.inbox.wake_fd);
+        inbox_answer(&pair.inbox);
     }
     inbox_unpark(&pair.inbox);
     expect(&pair, 1, 3);
@@ -170,6 +171,7 @@ static void sleep_on(struct inbox *inbox) {
     while (poll(&poll_fd, 1, -1) != 1)
         ;
     event_clear(inbox->wake_fd);
+    inbox_answer(inbox);
 }
 
 static void drain(struct fabric *fabric, uint32_t source) {
