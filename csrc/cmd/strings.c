@@ -332,9 +332,14 @@ static void mset_abandon(struct mset *mset, uint32_t pairs) {
 
 static void mset_commit(struct mset *mset) {
     struct call *call = mset->call;
+    bool wanted = call->effects->sink->wanted;
     for (uint32_t pair = 0; pair < mset->pairs; pair++) {
-        struct key_place place = keyspace_for(call, 1 + 2 * pair);
         struct entry *prepared = mset->prepared[pair];
+        if (!prepared && !wanted) { /* it is in its place, and nobody asks where that is */
+            call->effects->dirty++;
+            continue;
+        }
+        struct key_place place = keyspace_for(call, 1 + 2 * pair);
         if (prepared)
             keyspace_commit(place.keyspace, place.db, place.hash, mset_found(&place), prepared);
         else

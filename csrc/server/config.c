@@ -330,8 +330,16 @@ static struct budget_settings budget_settings(const struct config *config) {
     };
 }
 
-/* The text is canonical: the three classes, each with its three numbers. */
+/* The text is canonical: the three classes, each with its three numbers. Every CONFIG SET asks, so the default
+ * is not read. */
 static void output_limits(const struct config *config, struct output_limit *out) {
+    static const struct output_limit initial[LIMIT_CLASSES] = {
+        [LIMIT_REPLICA] = {256 << 20, 64 << 20, UINT64_C(60000000000)},
+        [LIMIT_PUBSUB] = {32 << 20, 8 << 20, UINT64_C(60000000000)},
+    };
+    memcpy(out, initial, sizeof initial);
+    if (!config->texts[SETTING_CLIENT_OUTPUT_BUFFER_LIMIT])
+        return;
     const char *at = config_text(config, SETTING_CLIENT_OUTPUT_BUFFER_LIMIT);
     for (int i = 0; i < LIMIT_CLASSES; i++) {
         char *end = strchr(at, ' ');

@@ -110,7 +110,8 @@ static enum setting_id find_name(struct bytes name) {
 static bool check_names(struct config_set *set) {
     for (uint32_t i = 0; i < set->pairs; i++) {
         struct bytes name = set->call->argv[2 + 2 * i];
-        if (find_name(name) < SETTING_COUNT)
+        set->changes[i].id = find_name(name);
+        if (set->changes[i].id < SETTING_COUNT)
             continue;
         call_error_format(set->call,
                           "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
@@ -122,14 +123,14 @@ static bool check_names(struct config_set *set) {
 
 static bool check_allowed(struct config_set *set) {
     for (uint32_t i = 0; i < set->pairs; i++) {
-        enum setting_id id = find_name(set->call->argv[2 + 2 * i]);
+        enum setting_id id = set->changes[i].id;
         if (config_setting(id)->when == WHEN_START)
             return refuse(set, i, "can't set immutable config");
         if (config_setting(id)->when == WHEN_PROTECTED &&
             !admin_allows(set->call, SETTING_ENABLE_PROTECTED_CONFIGS))
             return refuse(set, i, "can't set protected config");
         for (uint32_t k = 0; k < i; k++)
-            if (find_name(set->call->argv[2 + 2 * k]) == id)
+            if (set->changes[k].id == id)
                 return refuse(set, i, "duplicate parameter");
     }
     return true;
@@ -140,19 +141,21 @@ static bool make_change(struct config_set *set, uint32_t pair) {
     const struct bytes *words = &set->call->argv[2 + 2 * pair];
     if (!copy_text(words[1], value, sizeof value))
         return refuse(set, pair, "the value is too long or has a zero byte");
-    if (config_change_make(&set->changes[pair], &set->server->config, find_name(words[0]), value,
+    if (config_change_make(&set->changes[pair], &set->server->config, set->changes[pair].id, value,
                            reason) != KEVYRT_OK)
         return refuse(set, pair, reason);
     set->made++;
     return true;
 }
 
-static bool make_changes(struct config_set *set) {
+static bool reserve_changes(struct config_set *set) {
     set->changes = mem_calloc(NULL, set->pairs * sizeof *set->changes);
-    if (!set->changes) {
+    if (!set->changes)
         call_error_memory(set->call);
-        return false;
-    }
+    return set->changes;
+}
+
+static bool make_changes(struct config_set *set) {
     for (uint32_t i = 0; i < set->pairs; i++)
         if (!make_change(set, i))
             return false;
@@ -228,7 +231,7 @@ static bool apply(struct config_set *set) {
 }
 
 static bool set_all(struct config_set *set) {
-    if (!check_names(set) || !check_allowed(set) || !make_changes(set))
+    if (!reserve_changes(set) || !check_names(set) || !check_allowed(set) || !make_changes(set))
         return false;
     swap_changes(set);
     if (apply(set))

@@ -127,7 +127,14 @@ void info_size(struct info *info, const char *name, uint64_t bytes) {
 }
 
 static void seconds(struct info *info, const char *name, struct timeval time) {
-    info_line(info, "%s:%lld.%06ld", name, (long long)time.tv_sec, (long)time.tv_usec);
+    char *at = line_begin(info, name, "");
+    if (!at)
+        return;
+    at += bytes_from_int64(at, time.tv_sec);
+    *at++ = '.';
+    for (long unit = 100000; unit > 0; unit /= 10)
+        *at++ = (char)('0' + time.tv_usec / unit % 10);
+    line_end(info, at);
 }
 
 /* ---- Sections -------------------------------------------------------------------------------- */
@@ -330,10 +337,23 @@ static bool is_wanted(const struct call *call, const struct section *section) {
     return false;
 }
 
+/* With an empty line before it, but for the first. */
+static void title(struct info *info, const char *text) {
+    if (!reserve(info, LINE_MAX_BYTES))
+        return;
+    char *at = info->text + info->len;
+    size_t len = strlen(text);
+    if (info->len > 0) {
+        memcpy(at, "\r\n", 2);
+        at += 2;
+    }
+    memcpy(at, "# ", 2);
+    memcpy(at + 2, text, len);
+    line_end(info, at + 2 + len);
+}
+
 static void write_section(struct info *info, const struct section *section) {
-    if (info->len > 0)
-        info_line(info, "%s", "");
-    info_line(info, "# %s", section->title);
+    title(info, section->title);
     section->write(info);
 }
 

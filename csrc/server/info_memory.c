@@ -91,7 +91,7 @@ void info_memory(struct info *info) {
     info_number(info, "mem_not_counted_for_evict", 0);
     buffers(info);
     info_number(info, "mem_clients_normal", limits_sum(info->fabric));
-    info_line(info, "mem_allocator:kevyrt-%s", KEVYRT_VERSION);
+    info_text(info, "mem_allocator", "kevyrt-" KEVYRT_VERSION);
     info_number(info, "active_defrag_running", 0);
     info_number(info, "lazyfree_pending_objects", atomic_load_relaxed(&info->server->keeper.waiting));
 }
