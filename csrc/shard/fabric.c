@@ -208,30 +208,32 @@ bool fabric_has_password(struct fabric *fabric) {
     return has;
 }
 
-/* What is fixed at the start stays, whatever the configuration says by now. */
-static struct fabric_settings merge(const struct fabric_settings *before,
-                                    const struct fabric_settings *after) {
-    struct fabric_settings merged = *after;
-    merged.shard_count = before->shard_count;
-    merged.database_count = before->database_count;
-    merged.reactor = before->reactor;
-    merged.borrow = before->borrow;
-    merged.ring_entries = before->ring_entries;
-    merged.buffer_count = before->buffer_count;
-    merged.buffer_bytes = before->buffer_bytes;
-    merged.stream_entries = before->stream_entries;
-    return merged;
+/* What may change at run time. The rest is fixed at the start, whatever the configuration says by now, and is
+ * read without a baton. */
+static void take_settings(struct fabric_settings *to, const struct fabric_settings *from) {
+    to->order_by_shard = from->order_by_shard;
+    to->max_clients = from->max_clients;
+    to->idle_timeout_s = from->idle_timeout_s;
+    to->busy_ms = from->busy_ms;
+    to->tcp_keepalive_s = from->tcp_keepalive_s;
+    to->password = from->password;
+    to->latency_tracking = from->latency_tracking;
+    to->protected_mode = from->protected_mode;
+    to->parser = from->parser;
+    to->parser_unauthenticated = from->parser_unauthenticated;
+    to->budget = from->budget;
+    to->limits = from->limits;
 }
 
 void fabric_apply_settings(struct fabric *fabric, const struct fabric_settings *settings) {
-    struct fabric_settings merged = merge(&fabric->settings, settings);
     pthread_mutex_lock(&fabric->registry.lock);
-    fabric->settings = merged;
+    take_settings(&fabric->settings, settings);
     pthread_mutex_unlock(&fabric->registry.lock);
-    fabric->domain.string_bytes_max = merged.parser.max_bulk_bytes;
+    fabric->domain.string_bytes_max = settings->parser.max_bulk_bytes;
     budget_apply(fabric);
     /* Who sleeps without a deadline may have periodic work now. */
-    for (uint32_t i = 0; i < merged.shard_count; i++) inbox_wake(&fabric->shards[i]->inbox);
+    for (uint32_t i = 0; i < fabric->settings.shard_count; i++)
+        inbox_wake(&fabric->shards[i]->inbox);
 }
 
 bool fabric_change_listeners(struct fabric *fabric, const int *listeners, uint32_t count) {
