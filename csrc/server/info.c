@@ -157,7 +157,7 @@ static void server_section(struct info *info) {
     info_number(info, "process_id", (uint64_t)getpid());
     info_text(info, "process_supervised", "no");
     info_text(info, "run_id", info->server->run_id);
-    info_number(info, "tcp_port", info->server->port);
+    info_number(info, "tcp_port", server_port(info->server));
     info_number(info, "server_time_usec", (uint64_t)domain_now_us(&info->fabric->domain));
     info_number(info, "uptime_in_seconds", up);
     info_number(info, "uptime_in_days", up / 86400);

@@ -31,7 +31,7 @@ static void peak(struct info *info, uint64_t used) {
 
 /* What serves the keys and values, and the rest: they are the data set. */
 static void data_set(struct info *info, uint64_t used, uint64_t tables) {
-    uint64_t startup = info->fabric->startup_bytes, overhead = startup + tables;
+    uint64_t startup = atomic_load_relaxed(&info->fabric->startup_bytes), overhead = startup + tables;
     uint64_t data = used > overhead ? used - overhead : 0;
     info_number(info, "used_memory_overhead", overhead);
     info_number(info, "used_memory_startup", startup);

@@ -37,12 +37,12 @@ static bool is_absent_address(int error) {
 static enum kevyrt_status listen_on(struct kevyrt_server *server,
                                     const struct bind_address *address, int *out, uint32_t *count,
                                     struct kevyrt_error *error) {
-    uint16_t bound = server->port;
+    uint16_t bound = server_port(server);
     int fd =
-        socket_listen_tcp(address->host, server->port, config_backlog(&server->config), &bound);
+        socket_listen_tcp(address->host, server_port(server), config_backlog(&server->config), &bound);
     if (fd >= 0) {
         /* Further addresses share the port that the kernel chose for the first. */
-        server->port = bound;
+        atomic_store_relaxed(&server->port, bound);
         if (!*server->host)
             memcpy(server->host, address->host, sizeof server->host);
         out[(*count)++] = fd;
@@ -51,7 +51,7 @@ static enum kevyrt_status listen_on(struct kevyrt_server *server,
     if (address->optional && is_absent_address(fd))
         return KEVYRT_OK;
     return server_fail(error, KEVYRT_SYSTEM, fd, "cannot listen on %s:%u: %s", address->host,
-                       server->port, system_error_text(fd));
+                       server_port(server), system_error_text(fd));
 }
 
 static enum kevyrt_status listen_addresses(struct kevyrt_server *server, int *out, uint32_t *count,
@@ -70,14 +70,14 @@ static enum kevyrt_status listen_addresses(struct kevyrt_server *server, int *ou
     }
     if (*count == 0 && *config_bind(&server->config))
         return server_fail(error, KEVYRT_SYSTEM, EADDRNOTAVAIL,
-                           "cannot listen on port %u: no address of bind is there", server->port);
+                           "cannot listen on port %u: no address of bind is there", server_port(server));
     return KEVYRT_OK;
 }
 
 static void forget_listeners(struct kevyrt_server *server, const int *listeners, uint32_t *count) {
     while (*count)
         socket_close(listeners[--*count]);
-    server->port = 0;
+    atomic_store_relaxed(&server->port, 0);
     server->host[0] = 0;
 }
 
@@ -90,7 +90,7 @@ static enum kevyrt_status listen_tcp(struct kevyrt_server *server, int *out, uin
     enum kevyrt_status status = KEVYRT_OK;
     forget_listeners(server, out, count);
     for (int attempt = 0; port != 0 && attempt < PORT_ATTEMPTS; attempt++) {
-        server->port = port > 0 ? (uint16_t)port : 0;
+        atomic_store_relaxed(&server->port, port > 0 ? (uint16_t)port : 0);
         status = listen_addresses(server, out, count, &why);
         if (status == KEVYRT_OK)
             return KEVYRT_OK;
@@ -164,13 +164,13 @@ static enum kevyrt_status reopen_tcp(struct kevyrt_server *server, const int *ol
 enum kevyrt_status listeners_reopen(struct kevyrt_server *server, const int *old,
                                     uint32_t old_count, int *out, uint32_t *count,
                                     struct kevyrt_error *error) {
-    uint16_t port = server->port;
+    uint16_t port = server_port(server);
     char host[HOST_MAX];
     memcpy(host, server->host, sizeof host);
     *count = 0;
     enum kevyrt_status status = reopen_tcp(server, old, old_count, out, count, error);
     if (status != KEVYRT_OK) {
-        server->port = port;
+        atomic_store_relaxed(&server->port, port);
         memcpy(server->host, host, sizeof host);
         return status;
     }

@@ -92,7 +92,7 @@ static void reply_allocator(struct reply *reply, const struct memory *memory) {
 static void stats_command(struct call *call) {
     struct memory memory = measure(&server_of(call)->fabric);
     struct reply *reply = call->reply;
-    uint64_t startup = server_of(call)->fabric.startup_bytes;
+    uint64_t startup = atomic_load_relaxed(&server_of(call)->fabric.startup_bytes);
     uint64_t overhead = startup + memory.tables;
     uint64_t data = memory.used > overhead ? memory.used - overhead : 0;
     reply_map(reply, 18);

@@ -200,7 +200,7 @@ static enum kevyrt_status start_fabric(struct kevyrt_server *server, struct kevy
 
 static void log_start(const struct kevyrt_server *server) {
     bool uring = server->fabric.settings.reactor == REACTOR_URING;
-    log_line(LOG_NOTICE, "Server started: port %u, %u shards, %s (%s)", server->port,
+    log_line(LOG_NOTICE, "Server started: port %u, %u shards, %s (%s)", server_port(server),
              server->fabric.settings.shard_count, uring ? "io_uring" : "epoll", server->io_reason);
 }
 
@@ -328,7 +328,7 @@ enum kevyrt_status kevyrt_server_wait(struct kevyrt_server *server, uint64_t dea
 }
 
 uint16_t kevyrt_server_port(const struct kevyrt_server *server) {
-    return server->port;
+    return server_port(server);
 }
 
 const char *kevyrt_server_host(const struct kevyrt_server *server) {

@@ -23,7 +23,7 @@ struct kevyrt_server {
     atomic_u32 waiters;    /* futex: callers that may sleep on a baton (server_enter); seq_cst */
     bool forked;           /* this is a child's copy; written by the fork handler only */
     bool keeper_running;   /* control */
-    uint16_t port;         /* life: bound by the last start, or 0 */
+    atomic_u32 port; /* bound by the last start or CONFIG SET, or 0; relaxed */
     char host[HOST_MAX];   /* life: what was bound first, or "" */
     bool unix_bound;       /* life: the socket file is ours to remove */
     struct fabric fabric;
@@ -38,6 +38,10 @@ struct kevyrt_server {
     int64_t started_ms;
     struct kevyrt_server *next; /* list lock */
 };
+
+static inline uint16_t server_port(const struct kevyrt_server *server) {
+    return (uint16_t)atomic_load_relaxed(&server->port);
+}
 
 /* Fills `error` (which may be NULL) and returns `status`. */
 enum kevyrt_status server_fail(struct kevyrt_error *error, enum kevyrt_status status, int number,

@@ -128,6 +128,7 @@ int fabric_init(struct fabric *fabric, const struct fabric_settings *settings) {
     memset(fabric, 0, sizeof *fabric);
     fabric->settings = *settings;
     fabric->sink = effect_sink_none;
+    atomic_store_relaxed(&fabric->busy_ms, settings->busy_ms);
     registry_init(&fabric->registry);
     limits_init(&fabric->eviction);
     /* The seed outlives a stop: a caller may have hashed its key just before. */
@@ -230,6 +231,7 @@ void fabric_apply_settings(struct fabric *fabric, const struct fabric_settings *
     take_settings(&fabric->settings, settings);
     pthread_mutex_unlock(&fabric->registry.lock);
     fabric->domain.string_bytes_max = settings->parser.max_bulk_bytes;
+    atomic_store_relaxed(&fabric->busy_ms, settings->busy_ms);
     budget_apply(fabric);
     /* Who sleeps without a deadline may have periodic work now. */
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++)
@@ -292,7 +294,7 @@ int fabric_start(struct fabric *fabric, const int *listeners, uint32_t count) {
     if (result == 0) result = fill_shards(fabric);
     if (result == 0) start_time(fabric);
     if (result == 0) result = start_threads(fabric);
-    if (result == 0) fabric->startup_bytes = accounted_bytes(fabric);
+    if (result == 0) atomic_store_relaxed(&fabric->startup_bytes, accounted_bytes(fabric));
     if (result < 0) empty_shards(fabric);
     else
         for (uint32_t i = 0; i < count; i++) descriptor_note(listeners[i]);

@@ -58,11 +58,12 @@ struct fabric {
     struct client_eviction eviction;
     struct effect_sink sink; /* what effects go to; `wanted` changes under all batons */
     const struct command *get_command, *set_command; /* rows of the in-process fast path */
-    uint64_t startup_bytes; /* used before there were any keys */
+    atomic_u64 startup_bytes; /* used before there were any keys; the start writes, relaxed */
     uint32_t kills; /* how often clients were killed; with all batons */
     bool expiry_is_lazy;     /* no active expiry (DEBUG); written with all batons */
     int *listeners;          /* listening fds, accepted on shard 0; with its baton */
     uint32_t listener_count;
+    atomic_u64 busy_ms; /* as in the settings, for who takes a baton */
     atomic_u64 pause_end_ns; /* as domain.pause, for those who sleep without a baton */
     atomic_u32 pause_bell; /* futex: rung when a pause begins, ends or changes, and at the stop */
     atomic_u64 used_peak; /* any holder, by compare-and-swap: the most bytes that were ever seen used */

@@ -59,7 +59,7 @@ static void turn_drop(struct shard *shard, uint64_t mask) {
 
 /* While busy the batons are only asked for, so that the sockets are served meanwhile. */
 static uint64_t patience_end(struct shard *shard) {
-    uint64_t busy_ms = shard->fabric->settings.busy_ms;
+    uint64_t busy_ms = atomic_load_relaxed(&shard->fabric->busy_ms);
     if (atomic_load_relaxed(&shard->busy)) return 0;
     return busy_ms ? clock_monotonic_ns() + busy_ms * 1000000 : FUTEX_NO_DEADLINE;
 }
