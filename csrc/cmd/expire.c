@@ -35,7 +35,10 @@ static uint64_t expire_sample(struct call *call, struct keyspace *keyspace, uint
                                    expire_one, call, &seen);
         *looked += seen;
     }
-    return before - keyspace_count_deadlines(keyspace, db);
+    uint64_t gone = before - keyspace_count_deadlines(keyspace, db);
+    double share = *looked ? (double)gone / *looked : 0;
+    keyspace->stats.stale += (share - keyspace->stats.stale) / 20;
+    return gone;
 }
 
 /* True: out of time. Ends in any case, since each sample but the last deletes something. */
@@ -52,9 +55,8 @@ static bool expire_database(struct call *call, struct keyspace *keyspace, uint32
     return false;
 }
 
-bool expire_cycle(struct domain *domain, struct keyspace *keyspace, struct effects *effects,
-                  uint64_t budget_ns) {
-    uint64_t deadline_ns = clock_monotonic_ns() + budget_ns;
+static bool expire_all(struct domain *domain, struct keyspace *keyspace, struct effects *effects,
+                       uint64_t deadline_ns) {
     struct call call = {.domain = domain, .effects = effects};
     for (uint32_t i = 0; i < keyspace->database_count; i++) {
         uint32_t db = keyspace->expire_db;
@@ -63,4 +65,13 @@ bool expire_cycle(struct domain *domain, struct keyspace *keyspace, struct effec
             return true;
     }
     return false;
+}
+
+bool expire_cycle(struct domain *domain, struct keyspace *keyspace, struct effects *effects,
+                  uint64_t budget_ns) {
+    uint64_t start_ns = clock_monotonic_ns();
+    bool cut = expire_all(domain, keyspace, effects, start_ns + budget_ns);
+    keyspace->stats.expire_cut += cut;
+    keyspace->stats.expire_ns += clock_monotonic_ns() - start_ns;
+    return cut;
 }

@@ -265,6 +265,8 @@ static void config_resetstat_command(struct call *call) {
         };
         statistics_reset(&shard->data.statistics);
         atomic_store_relaxed(&shard->io.gap_max_ns, 0);
+        atomic_store_relaxed(&shard->io.reads, 0);
+        atomic_store_relaxed(&shard->io.writes, 0);
         atomic_store_relaxed(&shard->io.gaps_over_1ms, 0);
     }
     atomic_store_relaxed(&fabric->connections_received, 0);

@@ -178,6 +178,10 @@ static void clients_section(struct info *info) {
     info_number(info, "connected_clients", count);
     info_number(info, "cluster_connections", 0);
     info_number(info, "maxclients", info->fabric->settings.max_clients);
+    uint64_t input, output;
+    limits_recent(info->fabric, &input, &output);
+    info_number(info, "client_recent_max_input_buffer", input);
+    info_number(info, "client_recent_max_output_buffer", output);
     info_number(info, "blocked_clients", 0);
     info_number(info, "tracking_clients", 0);
     info_number(info, "clients_in_timeout_table", 0);

@@ -42,13 +42,41 @@ static void evictions(struct info *info) {
     info_number(info, "current_eviction_exceeded_time", now_ns / 1000000);
 }
 
+/* Active expiry: what it found lately, how often it ran out of time, and what it took. */
+static void expiry(struct info *info) {
+    uint64_t cut = 0, ns = 0;
+    double stale = 0;
+    for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++) {
+        const struct keyspace_stats *stats = &info->fabric->keyspaces[i]->stats;
+        cut += stats->expire_cut;
+        ns += stats->expire_ns;
+        stale += stats->stale / info->fabric->settings.shard_count;
+    }
+    info_hundredths(info, "expired_stale_perc", 100 * stale, "");
+    info_number(info, "expired_time_cap_reached_count", cut);
+    info_number(info, "expire_cycle_cpu_milliseconds", ns / 1000000);
+}
+
+static void sockets(struct info *info) {
+    uint64_t reads = 0, writes = 0;
+    for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++) {
+        reads += atomic_load_relaxed(&info->fabric->shards[i]->io.reads);
+        writes += atomic_load_relaxed(&info->fabric->shards[i]->io.writes);
+    }
+    info_number(info, "total_reads_processed", reads);
+    info_number(info, "total_writes_processed", writes);
+}
+
 /* What there is none of, in Redis's fields. */
 static void absent(struct info *info) {
     static const char *const names[] = {
         "sync_full",           "sync_partial_ok",      "sync_partial_err",
         "total_forks",         "pubsub_channels",      "pubsub_patterns",
         "pubsubshard_channels", "slave_expires_tracked_keys", "tracking_total_keys",
-        "tracking_total_items", "tracking_total_prefixes",    "unexpected_error_replies"};
+        "tracking_total_items", "tracking_total_prefixes",    "unexpected_error_replies",
+        "active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits",
+        "active_defrag_key_misses", "total_active_defrag_time", "current_active_defrag_time",
+        "io_threaded_reads_processed", "io_threaded_writes_processed", "migrate_cached_sockets"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         info_number(info, names[i], 0);
 }
@@ -70,6 +98,8 @@ void info_stats(struct info *info) {
     info_number(info, "rejected_connections", atomic_load_relaxed(&fabric->connections_rejected));
     info_number(info, "expired_keys", totals.expired);
     info_number(info, "evicted_keys", totals.evicted);
+    expiry(info);
+    sockets(info);
     evictions(info);
     info_number(info, "evicted_clients", atomic_load_relaxed(&fabric->eviction.evicted));
     info_number(info, "keyspace_hits", totals.hits);

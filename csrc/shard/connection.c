@@ -142,6 +142,7 @@ void connection_receive(struct shard *shard, struct connection *connection, stru
     if (connection->closing || connection->client.close_after_reply) return;
     atomic_store_relaxed(&connection->client.card->seen_ns, shard->io.woke_ns);
     count_bytes(&shard->io.input_bytes, data.len);
+    count_bytes(&shard->io.reads, 1);
     if (connection->in_input || connection->suspended) {
         /* The window of the last feed is still in use: what it holds is kept, then this is added. */
         if (!parser_keep(&connection->parser)) {
@@ -204,6 +205,7 @@ static void send_some(struct shard *shard, struct connection *connection) {
             return;
         }
         count_bytes(&shard->io.output_bytes, (uint64_t)sent);
+        count_bytes(&shard->io.writes, 1);
         reply_consume(&connection->output, (uint64_t)sent);
         done += (size_t)sent;
     }
@@ -228,6 +230,7 @@ void connection_sent(struct shard *shard, struct connection *connection, int res
         return;
     }
     count_bytes(&shard->io.output_bytes, (uint64_t)result);
+    count_bytes(&shard->io.writes, 1);
     reply_consume(&connection->output, (uint64_t)result);
     limits_note_output(shard, connection);
     if (connection->closing) return;

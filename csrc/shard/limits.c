@@ -3,6 +3,8 @@
 #include "plat/clock.h"
 #include "shard/shard.h"
 
+enum { RECENT_NS = 1000000000 };
+
 /* ---- Sums -------------------------------------------------------------------------------------- */
 
 uint64_t limits_sum(const struct fabric *fabric) {
@@ -17,6 +19,30 @@ void limits_count(struct shard *shard, struct connection *connection) {
     uint64_t now = client_bytes(connection->client.card);
     atomic_store_relaxed(sum, atomic_load_relaxed(sum) + now - connection->counted_bytes);
     connection->counted_bytes = now;
+}
+
+static void raise_to(atomic_u64 *most, uint64_t bytes) {
+    if (bytes > atomic_load_relaxed(most)) atomic_store_relaxed(most, bytes);
+}
+
+static void next_period(struct shard_io *io) {
+    if (KRT_LIKELY(io->woke_ns - io->recent_ns < RECENT_NS)) return;
+    io->recent_ns = io->woke_ns;
+    atomic_store_relaxed(&io->recent_input[1], atomic_load_relaxed(&io->recent_input[0]));
+    atomic_store_relaxed(&io->recent_output[1], atomic_load_relaxed(&io->recent_output[0]));
+    atomic_store_relaxed(&io->recent_input[0], 0);
+    atomic_store_relaxed(&io->recent_output[0], 0);
+}
+
+void limits_recent(const struct fabric *fabric, uint64_t *input, uint64_t *output) {
+    *input = *output = 0;
+    for (uint32_t i = 0; i < fabric->settings.shard_count * 2; i++) {
+        struct shard_io *io = &fabric->shards[i / 2]->io;
+        uint64_t in = atomic_load_relaxed(&io->recent_input[i % 2]);
+        uint64_t out = atomic_load_relaxed(&io->recent_output[i % 2]);
+        if (in > *input) *input = in;
+        if (out > *output) *output = out;
+    }
 }
 
 static void note(struct shard *shard, struct connection *connection, atomic_u64 *field,
@@ -64,6 +90,7 @@ void limits_note_output(struct shard *shard, struct connection *connection) {
     uint64_t bytes = reply_pending_bytes(&connection->output);
     if (connection->closing) return;
     note(shard, connection, &connection->client.card->output_bytes, bytes);
+    raise_to(&shard->io.recent_output[0], bytes);
     if (KRT_UNLIKELY(limit->hard_bytes | limit->soft_bytes | connection->soft_since_ns))
         check_output(shard, connection, bytes);
 }
@@ -71,6 +98,7 @@ void limits_note_output(struct shard *shard, struct connection *connection) {
 void limits_note_input(struct shard *shard, struct connection *connection) {
     uint64_t bytes = parser_held_bytes(&connection->parser);
     note(shard, connection, &connection->client.card->input_bytes, bytes);
+    raise_to(&shard->io.recent_input[0], bytes);
     if (KRT_UNLIKELY(bytes > shard->io.limits.query_bytes) &&
         parser_kept_bytes(&connection->parser) > shard->io.limits.query_bytes)
         close_for(shard, connection, "input (client-query-buffer-limit)");
@@ -149,6 +177,7 @@ static void check_all(struct shard *shard) {
 }
 
 void limits_tend(struct shard *shard) {
+    next_period(&shard->io);
     check_all(shard);
     if (KRT_LIKELY(!shard->io.soft_exceeded)) return;
     for (uint32_t i = 0; i < shard->io.connection_capacity; i++) {

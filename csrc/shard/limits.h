@@ -46,5 +46,7 @@ void limits_note_output(struct shard *shard, struct connection *connection);
 void limits_forget(struct shard *shard, struct connection *connection);
 /* Soft limits that were exceeded for too long; and those of all clients together. */
 void limits_tend(struct shard *shard);
+/* The most that one connection held lately, of input and of output. */
+void limits_recent(const struct fabric *fabric, uint64_t *input, uint64_t *output);
 /* What all clients hold. */
 uint64_t limits_sum(const struct fabric *fabric);

@@ -92,6 +92,10 @@ struct shard_io {
     uint32_t slice_commands; /* executed in it */
     atomic_u64 used_bytes; /* of its data, at the last sample; writer shard thread, relaxed; statistics */
     atomic_u64 input_bytes, output_bytes; /* of sockets; writer shard thread, relaxed; statistics */
+    atomic_u64 reads, writes;             /* the same, counted */
+    /* The most that one connection held, of input and of output, in this period and in the one before. */
+    atomic_u64 recent_input[2], recent_output[2]; /* writer shard thread, relaxed */
+    uint64_t recent_ns;                           /* when the period began */
     atomic_u64 loops, gap_max_ns, gaps_over_1ms; /* writer shard thread, relaxed; statistics */
 };
 

@@ -36,6 +36,9 @@ enum { KEYSPACE_DATABASES_MAX = 10000, EVICTION_POOL = 16 };
 
 struct keyspace_stats { /* holder of the baton */
     uint64_t hits, misses, expired, evicted;
+    uint64_t expire_cut; /* cycles of active expiry that ran out of time */
+    uint64_t expire_ns;  /* what all of them took */
+    double stale;        /* share of the keys looked at that were due, the latest weighing a twentieth */
 };
 
 struct eviction_candidate {

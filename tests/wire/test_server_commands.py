@@ -253,13 +253,19 @@ INFO_FIELDS = {
         "run_id",
         "redis_mode",
     },
-    "clients": {"connected_clients", "maxclients"},
+    "clients": {
+        *("connected_clients", "maxclients", "blocked_clients", "tracking_clients"),
+        *("client_recent_max_input_buffer", "client_recent_max_output_buffer"),
+    },
     "memory": {"used_memory", "used_memory_human", "maxmemory", "maxmemory_policy"},
     "stats": {
         "total_connections_received",
         "total_commands_processed",
         "expired_keys",
         "keyspace_hits",
+        *("expired_stale_perc", "expired_time_cap_reached_count", "total_reads_processed"),
+        *("expire_cycle_cpu_milliseconds", "total_writes_processed", "evicted_clients"),
+        *("total_eviction_exceeded_time", "current_eviction_exceeded_time", "pubsub_channels"),
     },
 }
 
