@@ -1,0 +1,108 @@
+/* Allocation and epochs of nodes. */
+#include "store/node.h"
+
+#include "base/assert.h"
+#include "store/leaf.h"
+
+void node_heap_init(struct node_heap *heap, struct mem_account *account) {
+    *heap = (struct node_heap){.account = account, .epoch = 1};
+}
+
+static struct node *pop_spare(struct node_heap *heap) {
+    struct node *node = heap->spares;
+    if (node != NULL) {
+        heap->spares = node->next;
+        heap->spare_count--;
+    }
+    return node;
+}
+
+static void drop_spares(struct node_heap *heap, uint32_t keep) {
+    while (heap->spare_count > keep) {
+        mem_free(NULL, pop_spare(heap));
+    }
+}
+
+void node_heap_deinit(struct node_heap *heap) {
+    KRT_ASSERT(heap->frozen == 0 && heap->retired == NULL && heap->retired_values == NULL);
+    drop_spares(heap, 0);
+}
+
+bool node_reserve(struct node_heap *heap, uint32_t count) {
+    while (heap->spare_count < count) {
+        struct node *node = mem_alloc(NULL, NODE_BYTES_MAX);
+        if (node == NULL) {
+            return false;
+        }
+        node->next = heap->spares;
+        heap->spares = node;
+        heap->spare_count++;
+    }
+    return true;
+}
+
+void node_unreserve(struct node_heap *heap) {
+    drop_spares(heap, NODE_SPARES);
+}
+
+struct node *node_new(struct node_heap *heap, uint32_t bytes) {
+    KRT_DCHECK(bytes <= NODE_BYTES_MAX);
+    struct node *node = mem_alloc(heap->account, bytes);
+    if (KRT_UNLIKELY(node == NULL)) {
+        node = pop_spare(heap);
+        if (node == NULL) {
+            return NULL;
+        }
+        mem_recharge(NULL, heap->account, node);
+        bytes = NODE_BYTES_MAX;
+    }
+    *node = (struct node){.epoch = heap->epoch, .bytes = (uint16_t)bytes};
+    return node;
+}
+
+void node_free(struct mem_account *account, struct node *node) {
+    if (node->level == 0) {
+        leaf_put_outside((struct leaf *)node);
+    }
+    mem_free(account, node);
+}
+
+void node_release(struct node_heap *heap, struct node *node) {
+    if (KRT_LIKELY(!node_is_frozen(heap, node))) {
+        node_free(heap->account, node);
+        return;
+    }
+    node->next = heap->retired;
+    heap->retired = node;
+}
+
+/* ---- Epochs ---------------------------------------------------------------------------------- */
+
+void node_heap_freeze(struct node_heap *heap) {
+    KRT_ASSERT(heap->frozen == 0 && heap->epoch < UINT32_MAX);
+    heap->frozen = heap->epoch++;
+}
+
+void node_heap_thaw(struct node_heap *heap) {
+    struct garbage *value = heap->retired_values;
+    heap->frozen = 0;
+    heap->retired_values = NULL;
+    for (struct node *node = heap->retired, *next; node != NULL; node = next) {
+        next = node->next;
+        node_free(heap->account, node);
+    }
+    heap->retired = NULL;
+    for (struct garbage *next; value != NULL; value = next) {
+        next = value->next;
+        garbage_give(heap->account->taker, value);
+    }
+}
+
+void node_heap_let_go(struct node_heap *heap, struct garbage *value) {
+    if (heap->frozen == 0) {
+        garbage_give(heap->account->taker, value);
+        return;
+    }
+    value->next = heap->retired_values;
+    heap->retired_values = value;
+}
