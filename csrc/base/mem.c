@@ -79,6 +79,11 @@ void mem_recharge(struct mem_account *from, struct mem_account *to, const void *
     uncharge(from, malloc_usable_size((void *)(uintptr_t)at));
 }
 
+void mem_recharge_bytes(struct mem_account *from, struct mem_account *to, uint64_t bytes) {
+    atomic_add_relaxed(&to->used_bytes, bytes);
+    uncharge(from, bytes);
+}
+
 static size_t round_to_pages(size_t size) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     return (size + page - 1) & ~(page - 1);

@@ -29,6 +29,8 @@ void *mem_realloc(struct mem_account *account, void *at, size_t size);
 void mem_free(struct mem_account *account, void *at);
 /* The allocation is from now on `to`'s; it is freed with that account. */
 void mem_recharge(struct mem_account *from, struct mem_account *to, const void *at);
+/* The same for many at once, of so many bytes by usable size. */
+void mem_recharge_bytes(struct mem_account *from, struct mem_account *to, uint64_t bytes);
 
 /* Anonymous pages straight from the kernel, zeroed, `align` a power of two of at least the page size;
  * counted in the account. Huge pages are declined: a 2 MiB fault stalls a shard for milliseconds. */

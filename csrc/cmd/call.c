@@ -230,6 +230,16 @@ bool call_int(struct call *call, uint32_t index, const char *text, int64_t *out)
     return false;
 }
 
+bool call_key_count(struct call *call, uint32_t index, const char *text, int64_t *count) {
+    if (!bytes_to_int64(call->argv[index], count) || *count < 1) {
+        call_error(call, text);
+        return false;
+    }
+    if (*count <= (int64_t)(call->argc - index - 1)) return true;
+    call_error(call, "ERR Number of keys can't be greater than number of args");
+    return false;
+}
+
 static void name_to_upper(char upper[COMMAND_NAME_MAX + 1], struct bytes name) {
     uint32_t len = name.len < COMMAND_NAME_MAX ? name.len : COMMAND_NAME_MAX;
     for (uint32_t i = 0; i < len; i++)

@@ -38,6 +38,12 @@ struct domain_pause {
     bool all;        /* stops every command, not only those that write */
 };
 
+/* Up to where OBJECT ENCODING gives the names of small values; Redis's settings. */
+struct small_limits {
+    int64_t hash_entries, hash_value, set_integers, set_entries, set_value, zset_entries, zset_value;
+    int64_t list_size; /* elements, or one of five sizes if negative */
+};
+
 /* What all calls of a server share. Written at start and under all batons; read after a take. */
 struct domain {
     atomic_u64 last_now_ms; /* any holder, relaxed: the latest time any call has seen (B7) */
@@ -47,6 +53,7 @@ struct domain {
     struct keyspace **keyspaces; /* one per shard */
     uint32_t shard_count;
     uint32_t database_count;
+    struct small_limits small;
     uint64_t string_bytes_max; /* proto-max-bulk-len: what a command may make of a string */
     uint32_t gates; /* enum domain_gate; 0 as a rule */
     struct domain_pause pause; /* with GATE_PAUSE */
@@ -163,3 +170,5 @@ bool call_integer(struct call *call, uint32_t index, int64_t *out);
 /* The same within an int of C, which is what Redis keeps numbers of databases in. `text` is what to reply
  * instead of Redis's usual errors, or NULL. */
 bool call_int(struct call *call, uint32_t index, const char *text, int64_t *out);
+/* The number of keys in argv[index], which follow it. */
+bool call_key_count(struct call *call, uint32_t index, const char *text, int64_t *count);

@@ -19,3 +19,5 @@ void echo_bind(void);
 void command_commands_bind(void);
 void docs_bind(void);
 void lolwut_bind(void);
+void sets_bind(void);
+void set_algebra_bind(void);

@@ -31,8 +31,21 @@ static const char *encoding_of_string(const struct entry *entry) {
 }
 
 const char *object_encoding(const struct entry *entry) {
-    KRT_ASSERT(entry_type(entry) == VALUE_STRING); /* each further type brings its encodings here */
-    return encoding_of_string(entry);
+    bool large = entry->type & FORM_LARGE;
+    switch (entry_type(entry)) {
+    case VALUE_STRING:
+        return encoding_of_string(entry);
+    case VALUE_LIST:
+        return large ? "quicklist" : "listpack";
+    case VALUE_SET:
+        return large ? "hashtable" : entry->type & FORM_INTEGERS ? "intset" : "listpack";
+    case VALUE_ZSET:
+        return large ? "skiplist" : "listpack";
+    case VALUE_HASH:
+        return large ? "hashtable" : entry->type & FORM_EXPIRES ? "listpackex" : "listpack";
+    default:
+        return "stream";
+    }
 }
 
 static void encoding_command(struct call *call) {

@@ -13,10 +13,10 @@
 #include "base/glob.h"
 #include "cmd/expire.h"
 #include "cmd/families.h"
+#include "cmd/scan.h"
 
 enum {
     POSITION_BITS = 40,
-    COUNT_DEFAULT = 10,
     POSITIONS_PER_COUNT = 10, /* so many, and no more, when most of them are empty */
     FETCH_POSITIONS = 16,
     EXPIRED_MAX = 64, /* deleted by one call; more are hidden only */
@@ -25,37 +25,32 @@ enum {
 
 /* ---- What is looked for ------------------------------------------------------------------------- */
 
-struct filter {
-    struct bytes pattern;
-    uint32_t prefix_len; /* of the pattern: what keys must begin with */
-    bool has_pattern, has_type, knows_type;
-    enum value_type type;
-};
-
-static void filter_set_pattern(struct filter *filter, struct bytes pattern) {
-    filter->pattern = pattern;
-    filter->prefix_len = 0;
-    while (filter->prefix_len < pattern.len && !memchr("*?[\\", pattern.at[filter->prefix_len], 4))
-        filter->prefix_len++;
-    filter->has_pattern = pattern.len != 1 || *pattern.at != '*';
+void scan_pattern_set(struct scan_pattern *pattern, struct bytes text) {
+    pattern->text = text;
+    pattern->prefix_len = 0;
+    while (pattern->prefix_len < text.len && !memchr("*?[\\", text.at[pattern->prefix_len], 4))
+        pattern->prefix_len++;
+    pattern->is_set = text.len != 1 || *text.at != '*';
 }
 
-static bool filter_takes(const struct filter *filter, const struct entry *entry) {
+bool scan_pattern_takes(const struct scan_pattern *pattern, struct bytes text) {
+    return !pattern->is_set ||
+           (text.len >= pattern->prefix_len &&
+            bytes_same(text.at, pattern->text.at, pattern->prefix_len) &&
+            glob_match(pattern->text, text));
+}
+
+static bool takes(const struct scan_options *filter, const struct entry *entry) {
     if (filter->has_type && !(filter->knows_type && entry_type(entry) == filter->type))
         return false;
-    if (!filter->has_pattern)
-        return true;
-    struct bytes key = entry_key(entry);
-    return key.len >= filter->prefix_len &&
-           bytes_same(key.at, filter->pattern.at, filter->prefix_len) &&
-           glob_match(filter->pattern, key);
+    return scan_pattern_takes(&filter->pattern, entry_key(entry));
 }
 
 /* ---- Visiting ----------------------------------------------------------------------------------- */
 
 struct walk {
     struct call *call;
-    const struct filter *filter;
+    const struct scan_options *filter;
     uint64_t shown;
     uint32_t expired_count;
     struct entry *expired[EXPIRED_MAX];
@@ -63,7 +58,7 @@ struct walk {
 
 static void walk_visit(void *context, struct entry *entry) {
     struct walk *walk = context;
-    if (!filter_takes(walk->filter, entry))
+    if (!takes(walk->filter, entry))
         return;
     if (entry_deadline(entry) != 0 && entry_is_expired(entry, call_now(walk->call))) {
         if (walk->expired_count < EXPIRED_MAX)
@@ -94,8 +89,7 @@ struct stretch { /* of one shard */
 };
 
 struct scan {
-    struct filter filter;
-    uint64_t count;
+    struct scan_options options;
     uint32_t first, last;                 /* shards, of which the batons are held */
     struct stretch stretches[SHARDS_MAX]; /* from `first` on */
 };
@@ -144,7 +138,7 @@ static uint64_t scan_places(const struct domain *domain, const struct bytes *arg
 }
 
 /* The option at argv[i], and what belongs to it. Returns how many words that is; 0: an error is replied. */
-static uint32_t scan_parse_option(struct call *call, struct scan *scan, uint32_t i) {
+static uint32_t parse_option(struct call *call, struct scan_options *options, uint32_t i) {
     struct bytes word = call->argv[i];
     bool has_value = i + 1 < call->argc;
     int64_t count;
@@ -152,17 +146,21 @@ static uint32_t scan_parse_option(struct call *call, struct scan *scan, uint32_t
         if (!call_integer(call, i + 1, &count))
             return 0;
         if (count >= 1) {
-            scan->count = (uint64_t)count;
+            options->count = (uint64_t)count;
             return 2;
         }
     } else if (bytes_is(word, "match") && has_value) {
-        filter_set_pattern(&scan->filter, call->argv[i + 1]);
+        scan_pattern_set(&options->pattern, call->argv[i + 1]);
         return 2;
-    } else if (bytes_is(word, "type") && has_value) {
-        scan->filter.has_type = true;
-        scan->filter.knows_type = value_type_find(call->argv[i + 1], &scan->filter.type);
+    } else if (bytes_is(word, "type") && has_value && options->of == VALUE_STRING) {
+        options->has_type = true;
+        options->knows_type = value_type_find(call->argv[i + 1], &options->type);
         return 2;
     } else if (bytes_is(word, "novalues")) {
+        if (options->of == VALUE_HASH) {
+            options->no_values = true;
+            return 1;
+        }
         call_error(call, "ERR NOVALUES option can only be used in HSCAN");
         return 0;
     }
@@ -170,13 +168,17 @@ static uint32_t scan_parse_option(struct call *call, struct scan *scan, uint32_t
     return 0;
 }
 
-static bool scan_parse(struct call *call, struct scan *scan, uint64_t *cursor) {
-    if (!cursor_parse(call->argv[1], cursor)) {
-        call_error(call, "ERR invalid cursor");
-        return false;
-    }
-    for (uint32_t i = 2, words; i < call->argc; i += words)
-        if ((words = scan_parse_option(call, scan, i)) == 0)
+bool scan_cursor(struct call *call, uint32_t index, uint64_t *cursor) {
+    if (cursor_parse(call->argv[index], cursor))
+        return true;
+    call_error(call, "ERR invalid cursor");
+    return false;
+}
+
+bool scan_options(struct call *call, uint32_t first, struct scan_options *options) {
+    options->count = SCAN_COUNT_DEFAULT;
+    for (uint32_t i = first, words; i < call->argc; i += words)
+        if ((words = parse_option(call, options, i)) == 0)
             return false;
     return true;
 }
@@ -192,9 +194,9 @@ static uint64_t scan_next_shard(const struct call *call, const struct scan *scan
 
 /* Lays out the stretches that the budget allows; returns the cursor behind them. */
 static uint64_t scan_measure(const struct call *call, struct scan *scan, uint64_t cursor) {
-    struct scan_budget budget = {.entries = scan->count, .positions = UINT64_MAX};
-    if (scan->count < UINT64_MAX / POSITIONS_PER_COUNT)
-        budget.positions = scan->count * POSITIONS_PER_COUNT;
+    struct scan_budget budget = {.entries = scan->options.count, .positions = UINT64_MAX};
+    if (scan->options.count < UINT64_MAX / POSITIONS_PER_COUNT)
+        budget.positions = scan->options.count * POSITIONS_PER_COUNT;
     for (uint32_t shard = scan->first;;) {
         uint64_t before = budget.positions;
         uint64_t position = cursor & ((UINT64_C(1) << POSITION_BITS) - 1);
@@ -212,7 +214,7 @@ static uint64_t scan_measure(const struct call *call, struct scan *scan, uint64_
 }
 
 static void scan_reply(struct call *call, const struct scan *scan, uint64_t next) {
-    struct walk walk = {.call = call, .filter = &scan->filter};
+    struct walk walk = {.call = call, .filter = &scan->options};
     char number[24];
     reply_array(call->reply, 2);
     reply_bulk(call->reply, bytes_of(number, bytes_from_uint64(number, next)));
@@ -229,9 +231,8 @@ static void scan_reply(struct call *call, const struct scan *scan, uint64_t next
 static void scan_command(struct call *call) {
     struct scan scan;
     uint64_t cursor;
-    scan.filter = (struct filter){0};
-    scan.count = COUNT_DEFAULT;
-    if (!scan_parse(call, &scan, &cursor))
+    scan.options = (struct scan_options){0};
+    if (!scan_cursor(call, 1, &cursor) || !scan_options(call, 2, &scan.options))
         return;
     scan.first = cursor_shard(call->domain, cursor);
     scan.last = cursor == 0 ? call->domain->shard_count - 1 : scan.first;
@@ -243,9 +244,9 @@ static void scan_command(struct call *call) {
 /* ---- KEYS --------------------------------------------------------------------------------------- */
 
 static void keys_command(struct call *call) {
-    struct filter filter = {0};
+    struct scan_options filter = {0};
     struct walk walk = {.call = call, .filter = &filter, .expired_count = EXPIRED_MAX};
-    filter_set_pattern(&filter, call->argv[1]);
+    scan_pattern_set(&filter.pattern, call->argv[1]);
     struct reply_mark mark = reply_defer_begin(call->reply);
     for (uint32_t i = 0; i < call->domain->shard_count; i++)
         keyspace_walk(call->domain->keyspaces[i], call->db, walk_visit, &walk);

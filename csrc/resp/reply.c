@@ -230,6 +230,10 @@ void reply_defer_array(struct reply *reply, struct reply_mark mark, uint64_t cou
     defer_end(reply, mark, '*', count);
 }
 
+void reply_defer_set(struct reply *reply, struct reply_mark mark, uint64_t count) {
+    defer_end(reply, mark, reply->proto == 2 ? '*' : '~', count);
+}
+
 void reply_defer_map(struct reply *reply, struct reply_mark mark, uint64_t pairs) {
     bool is_array = reply->proto == 2;
     defer_end(reply, mark, is_array ? '*' : '%', is_array ? pairs * 2 : pairs);

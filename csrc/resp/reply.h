@@ -96,6 +96,7 @@ struct reply_mark {
 };
 struct reply_mark reply_defer_begin(struct reply *reply);
 void reply_defer_array(struct reply *reply, struct reply_mark mark, uint64_t count);
+void reply_defer_set(struct reply *reply, struct reply_mark mark, uint64_t count);
 void reply_defer_map(struct reply *reply, struct reply_mark mark, uint64_t pairs);
 
 /* ---- Taking out ------------------------------------------------------------------------------ */

@@ -300,6 +300,20 @@ static void parser_settings(const struct config *config, struct fabric_settings 
     out->parser_unauthenticated.unauthenticated = true;
 }
 
+static void small_settings(const struct config *config, struct fabric_settings *out) {
+    const int64_t *numbers = config->numbers;
+    out->small = (struct small_limits){
+        .hash_entries = numbers[SETTING_HASH_MAX_LISTPACK_ENTRIES],
+        .hash_value = numbers[SETTING_HASH_MAX_LISTPACK_VALUE],
+        .set_integers = numbers[SETTING_SET_MAX_INTSET_ENTRIES],
+        .set_entries = numbers[SETTING_SET_MAX_LISTPACK_ENTRIES],
+        .set_value = numbers[SETTING_SET_MAX_LISTPACK_VALUE],
+        .zset_entries = numbers[SETTING_ZSET_MAX_LISTPACK_ENTRIES],
+        .zset_value = numbers[SETTING_ZSET_MAX_LISTPACK_VALUE],
+        .list_size = numbers[SETTING_LIST_MAX_LISTPACK_SIZE],
+    };
+}
+
 static void buffer_settings(const struct config *config, struct fabric_settings *out) {
     /* Its words are 0 and the powers of two from 2 on. */
     uint32_t position = number32(config, SETTING_DEBUG_RING_ENTRIES);
@@ -391,4 +405,5 @@ void config_fabric_settings(const struct config *config, struct fabric_settings 
     out->limits = client_limits(config);
     buffer_settings(config, out);
     parser_settings(config, out);
+    small_settings(config, out);
 }

@@ -138,6 +138,7 @@ int fabric_init(struct fabric *fabric, const struct fabric_settings *settings) {
     fabric->domain.shard_count = settings->shard_count;
     fabric->domain.database_count = settings->database_count;
     fabric->domain.string_bytes_max = settings->parser.max_bulk_bytes;
+    fabric->domain.small = settings->small;
     fabric->domain.clock_ms = wall_clock;
     fabric->get_command = command_find_name(BYTES_LITERAL("get"));
     fabric->set_command = command_find_name(BYTES_LITERAL("set"));
@@ -231,6 +232,7 @@ void fabric_apply_settings(struct fabric *fabric, const struct fabric_settings *
     take_settings(&fabric->settings, settings);
     pthread_mutex_unlock(&fabric->registry.lock);
     fabric->domain.string_bytes_max = settings->parser.max_bulk_bytes;
+    fabric->domain.small = settings->small;
     atomic_store_relaxed(&fabric->busy_ms, settings->busy_ms);
     budget_apply(fabric);
     /* Who sleeps without a deadline may have periodic work now. */

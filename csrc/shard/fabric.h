@@ -42,6 +42,7 @@ struct fabric_settings {
     struct parser_limits parser, parser_unauthenticated;
     struct budget_settings budget;
     struct client_limits limits;
+    struct small_limits small;
 };
 
 struct shard;

@@ -16,7 +16,7 @@ struct database {
     struct table deadlines;
     struct entry_store store;
     struct database *next_open, *prev_open; /* of the keyspace's list */
-    atomic_u64 *leaving_bytes; /* the keyspace's, once it is detached */
+    atomic_u64 *leaving_bytes;              /* the keyspace's, once it is detached */
     struct table_position expiry; /* in deadlines: where the next step of active expiry begins */
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "store/access.h"
+#include "store/collection.h"
 
 static const char *const type_names[] = {
     [VALUE_STRING] = "string", [VALUE_LIST] = "list", [VALUE_SET] = "set",
@@ -71,9 +72,14 @@ static uint64_t blob_held_bytes(const struct blob *blob) {
     return malloc_usable_size((void *)(uintptr_t)blob);
 }
 
+static uint64_t pointed_bytes(const struct entry *entry) {
+    return entry_is_tree(entry) ? collection_bytes(entry_collection(entry))
+                                : blob_held_bytes(entry_blob(entry));
+}
+
 uint64_t entry_outside_bytes(const struct entry *entry) {
     uint64_t bytes = cell_outside_bytes(entry);
-    return entry->flags & ENTRY_POINTER ? bytes + blob_held_bytes(entry_blob(entry)) : bytes;
+    return entry->flags & ENTRY_POINTER ? bytes + pointed_bytes(entry) : bytes;
 }
 
 /* With header and key; the caller fills deadline, pointer and value. */
@@ -109,16 +115,15 @@ void entry_drop(struct entry *entry, struct entry_store *store) {
     }
 }
 
-static struct blob *value_blob(const struct entry *entry) {
-    KRT_DCHECK(entry_type(entry) == VALUE_STRING);
-    return entry->flags & ENTRY_POINTER ? entry_blob(entry) : NULL;
-}
-
 void entry_free(struct entry *entry, struct entry_store *store) {
-    struct blob *blob = value_blob(entry);
+    struct collection *collection = entry_is_tree(entry) ? entry_collection(entry) : NULL;
+    struct blob *blob =
+        collection == NULL && (entry->flags & ENTRY_POINTER) ? entry_blob(entry) : NULL;
     entry_drop(entry, store);
     if (blob != NULL) {
         blob_put(blob);
+    } else if (collection != NULL) {
+        collection_let_go(collection, store->nodes);
     }
 }
 
@@ -126,10 +131,11 @@ bool entry_free_outside(struct entry *entry, struct entry_store *store) {
     if (!has_outside(entry)) {
         return false;
     }
-    struct blob *blob = value_blob(entry);
     store->outside_bytes -= entry_outside_bytes(entry);
-    if (blob != NULL) {
-        blob_put(blob);
+    if (entry_is_tree(entry)) {
+        collection_free(entry_collection(entry));
+    } else if (entry->flags & ENTRY_POINTER) {
+        blob_put(entry_blob(entry));
     }
     if (entry->flags & ENTRY_OUTSIDE) {
         mem_free(store->account, entry);
@@ -143,10 +149,9 @@ static struct blob *blob_for(struct entry_store *store, struct bytes value) {
     return value.flags & BYTES_BLOB ? blob_get(blob_of(value)) : blob_copy(store->account, value);
 }
 
-static void write_pointer(struct entry *entry, struct entry_store *store,
-                          const struct blob *blob) {
-    memcpy(entry_pointer_field(entry), &blob, sizeof blob);
-    store->outside_bytes += blob_held_bytes(blob);
+static void write_pointer(struct entry *entry, struct entry_store *store, const void *value) {
+    memcpy(entry_pointer_field(entry), &value, sizeof value);
+    store->outside_bytes += pointed_bytes(entry);
 }
 
 /* Moves: the value may be the one that is there. */
@@ -207,11 +212,12 @@ static bool assign_blob(struct entry *entry, struct entry_store *store, struct b
     return true;
 }
 
-int entry_assign_string(struct entry *entry, struct entry_store *store, struct bytes value,
-                        int64_t deadline_ms) {
+/* Where its parts are, and into what is there already. */
+static int assign(struct entry *entry, struct entry_store *store, struct bytes value,
+                  bool has_deadline) {
     const uint8_t parts = ENTRY_DEADLINE | ENTRY_POINTER | ENTRY_OUTSIDE;
-    struct shape shape = shape_of_string(entry_key(entry), value.len, deadline_ms != 0);
-    if (entry_type(entry) != VALUE_STRING || shape.flags != (entry->flags & parts)) {
+    struct shape shape = shape_of_string(entry_key(entry), value.len, has_deadline);
+    if (shape.flags != (entry->flags & parts)) {
         return 0;
     }
     if (shape.flags & ENTRY_POINTER) {
@@ -223,10 +229,43 @@ int entry_assign_string(struct entry *entry, struct entry_store *store, struct b
     } else {
         return 0;
     }
-    entry->flags &= (uint8_t)~ENTRY_FORM;
-    access_renew(store->access, entry);
-    write_deadline(entry, deadline_ms);
     return 1;
+}
+
+int entry_assign_string(struct entry *entry, struct entry_store *store, struct bytes value,
+                        int64_t deadline_ms) {
+    int assigned = entry->type == VALUE_STRING ? assign(entry, store, value, deadline_ms != 0) : 0;
+    if (assigned > 0) {
+        entry->flags &= (uint8_t)~ENTRY_FORM;
+        access_renew(store->access, entry);
+        write_deadline(entry, deadline_ms);
+    }
+    return assigned;
+}
+
+int entry_assign_pack(struct entry *entry, struct entry_store *store, uint8_t type,
+                      struct bytes pack) {
+    if (entry_is_tree(entry) || entry_type(entry) != (type & FORM_TYPE_MASK)) {
+        return 0;
+    }
+    int assigned = assign(entry, store, pack, entry->flags & ENTRY_DEADLINE);
+    if (assigned > 0) {
+        entry->type = type;
+    }
+    return assigned;
+}
+
+/* Nobody else has the blob of a pack. */
+void entry_shrink_pack(struct entry *entry, uint8_t type, struct bytes pack) {
+    KRT_DCHECK(!entry_is_tree(entry) && pack.len <= entry_string(entry).len);
+    entry->type = type;
+    if (entry->flags & ENTRY_POINTER) {
+        struct blob *blob = entry_blob(entry);
+        memcpy(blob->data, pack.at, pack.len);
+        blob->len = pack.len;
+    } else {
+        write_inline(entry, pack);
+    }
 }
 
 /* A blob that a reply still refers to stays as it is. */
@@ -261,27 +300,35 @@ int entry_grow_string(struct entry *entry, struct entry_store *store, uint32_t l
     return 1;
 }
 
-static struct entry *copy_around_pointer(const struct entry *entry, struct entry_store *store,
-                                         struct bytes key, int64_t deadline_ms) {
+static struct entry *new_around_pointer(struct entry_store *store, struct bytes key, uint8_t type,
+                                        const void *value, int64_t deadline_ms) {
     struct shape shape = {.key = key, .flags = ENTRY_POINTER};
     shape.flags |= deadline_ms != 0 ? ENTRY_DEADLINE : 0;
     shape.bytes = bytes_without_value(shape.key, shape.flags);
     shape.flags |= flag_outside(shape.bytes);
-    struct entry *copy = allocate(store, &shape);
-    if (copy != NULL) {
-        write_pointer(copy, store, entry_blob(entry));
-        write_deadline(copy, deadline_ms);
+    struct entry *entry = allocate(store, &shape);
+    if (entry != NULL) {
+        entry->type = type;
+        write_pointer(entry, store, value);
+        write_deadline(entry, deadline_ms);
     }
-    return copy;
+    return entry;
+}
+
+struct entry *entry_new_collection(struct entry_store *store, struct bytes key, uint8_t type,
+                                   struct collection *collection, int64_t deadline_ms) {
+    KRT_DCHECK(type & FORM_TREE);
+    return new_around_pointer(store, key, type, collection, deadline_ms);
 }
 
 /* An inline value is copied, and moves into a blob when key and deadline make the entry outgrow its
  * cell. */
 struct entry *entry_copy_as(const struct entry *entry, struct entry_store *store, struct bytes key,
                             int64_t deadline_ms) {
-    struct entry *copy = entry->flags & ENTRY_POINTER
-                             ? copy_around_pointer(entry, store, key, deadline_ms)
-                             : entry_new_string(store, key, entry_string(entry), deadline_ms);
+    struct entry *copy =
+        entry->flags & ENTRY_POINTER
+            ? new_around_pointer(store, key, entry->type, entry_blob(entry), deadline_ms)
+            : entry_new_string(store, key, entry_string(entry), deadline_ms);
     if (copy != NULL) {
         copy->type = entry->type;
         copy->flags |= entry->flags & ENTRY_FORM;
@@ -290,11 +337,31 @@ struct entry *entry_copy_as(const struct entry *entry, struct entry_store *store
     return copy;
 }
 
+static struct entry *duplicate_collection(const struct entry *entry, struct entry_store *store,
+                                          struct bytes key, int64_t deadline_ms) {
+    struct collection *collection = collection_copy(entry_collection(entry), store->nodes);
+    struct entry *copy = NULL;
+    if (collection != NULL) {
+        copy = entry_new_collection(store, key, entry->type, collection, deadline_ms);
+        if (copy == NULL) {
+            collection_free(collection);
+        }
+    }
+    return copy;
+}
+
 struct entry *entry_duplicate(const struct entry *entry, struct entry_store *store,
                               struct bytes key, int64_t deadline_ms) {
-    KRT_DCHECK(entry_type(entry) == VALUE_STRING);
-    struct entry *copy = entry_new_string(store, key, entry_string(entry), deadline_ms);
+    if (entry_is_tree(entry)) {
+        return duplicate_collection(entry, store, key, deadline_ms);
+    }
+    struct bytes value = entry_string(entry);
+    if (entry->type != VALUE_STRING) {
+        value.flags = 0; /* packs are changed in place */
+    }
+    struct entry *copy = entry_new_string(store, key, value, deadline_ms);
     if (copy != NULL) {
+        copy->type = entry->type;
         copy->flags |= entry->flags & ENTRY_FORM;
     }
     return copy;

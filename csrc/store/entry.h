@@ -16,14 +16,14 @@ const char *value_type_name(enum value_type type);
 bool value_type_find(struct bytes name, enum value_type *type);
 
 static inline enum value_type entry_type(const struct entry *entry) {
-    return (enum value_type)(entry->type & 0x0f);
+    return (enum value_type)(entry->type & FORM_TYPE_MASK);
 }
 
 static inline struct bytes entry_key(const struct entry *entry) {
     return entry_key_inline(entry);
 }
 
-/* The value of a string; BYTES_BLOB is set when it lives in a blob. Valid until the entry
+/* The value of a string, or a packed value of another type; BYTES_BLOB is set when it lives in a blob. Valid until the entry
  * changes. */
 static inline struct bytes entry_string(const struct entry *entry) {
     if (entry->flags & ENTRY_POINTER) {

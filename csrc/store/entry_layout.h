@@ -4,7 +4,7 @@
  * Layout: 8-byte header | deadline (8, if ENTRY_DEADLINE) | pointer (8, if ENTRY_POINTER) | key
  * length (4, if the key is over 254 bytes) | key | inline value. Nothing is padded; the cell is
  * rounded to 8. A value is inline if the whole entry then fits a slab cell; else the pointer leads
- * to a blob. An entry that does not fit a cell even so (a key of almost 500 bytes) is from
+ * to a blob, or to a collection (store/collection.h) if the type says so. An entry that does not fit a cell even so (a key of almost 500 bytes) is from
  * mem_alloc.
  */
 #pragma once
@@ -20,15 +20,25 @@ enum entry_flags { /* the first two give the offset of the key: see entry_key_of
                    ENTRY_OUTSIDE = 8, /* the entry is from mem_alloc, not from the slab */
                    ENTRY_TEXT = 16,   /* OBJECT ENCODING does not say int, though it reads as one */
                    ENTRY_FORM = ENTRY_RAW | ENTRY_TEXT,
-                                      /* Bits 6 and 7 are for the epoch stamp of snapshots. */
+                   /* Bits 6 and 7 are for the epoch stamp of snapshots. */
+};
+
+enum entry_form { /* of a value, beside its type */
+                  FORM_TYPE_MASK = 0x0f,
+                  FORM_TREE = 0x10,     /* the pointer leads to a collection */
+                  FORM_LARGE = 0x20,    /* OBJECT ENCODING has the name of large values */
+                  FORM_EXPIRES = 0x40,  /* a hash of which some field has a deadline */
+                  FORM_INTEGERS = 0x80, /* a set that was only ever given integers */
 };
 
 enum { ENTRY_HEADER_BYTES = 8, ENTRY_KEY_LONG = 255 };
 
 struct access_clock; /* store/access.h */
+struct collection;   /* store/collection.h */
+struct node_heap;    /* store/node.h */
 
 struct entry {
-    uint8_t type; /* enum value_type; the high bits are for the forms of collections */
+    uint8_t type; /* enum value_type, and entry_form in the high bits */
     uint8_t flags;
     uint8_t key_len;    /* ENTRY_KEY_LONG: the length follows */
     uint8_t access[3];  /* clock or frequency, for eviction */
@@ -41,8 +51,9 @@ _Static_assert(sizeof(struct entry) == ENTRY_HEADER_BYTES, "an entry's header is
 struct entry_store {
     struct slab_heap *heap;
     struct mem_account *account;
+    struct node_heap *nodes;
     const struct access_clock *access; /* what new entries begin with */
-    uint64_t outside_count; /* entries with something that the heap does not own */
+    uint64_t outside_count;            /* entries with something that the heap does not own */
     uint64_t outside_bytes; /* of those: blobs, shared ones too, and entries from mem_alloc */
 };
 
@@ -83,6 +94,16 @@ static inline struct blob *entry_blob(const struct entry *entry) {
     return blob;
 }
 
+static inline bool entry_is_tree(const struct entry *entry) {
+    return entry->type & FORM_TREE;
+}
+
+static inline struct collection *entry_collection(const struct entry *entry) {
+    struct collection *collection;
+    memcpy(&collection, entry_pointer_field(entry), sizeof collection);
+    return collection;
+}
+
 /* ---- Life: entry.c --------------------------------------------------------------------------- */
 
 /* A string entry with copies of key and value, or NULL. A value flagged BYTES_BLOB that does not
@@ -93,6 +114,15 @@ struct entry *entry_new_string(struct entry_store *store, struct bytes key, stru
  * not fit, -1 no memory. The value may be the entry's own. */
 int entry_assign_string(struct entry *entry, struct entry_store *store, struct bytes value,
                         int64_t deadline_ms);
+/* The same for a packed value, of the same type and with the deadline that is there. */
+int entry_assign_pack(struct entry *entry, struct entry_store *store, uint8_t type,
+                      struct bytes pack);
+/* The same for one that is not longer, wherever its parts are and without memory; its cell may be larger than
+ * it needs. */
+void entry_shrink_pack(struct entry *entry, uint8_t type, struct bytes pack);
+/* Takes the collection over. NULL: no memory, the collection is the caller's. */
+struct entry *entry_new_collection(struct entry_store *store, struct bytes key, uint8_t type,
+                                   struct collection *collection, int64_t deadline_ms);
 /* Makes the value `len` bytes long, not shorter than it is, what is new being zero, and the entry's own to be
  * written into, if the parts stay where they are: 1 done, 0 it does not fit, -1 no memory. */
 int entry_grow_string(struct entry *entry, struct entry_store *store, uint32_t len);
@@ -103,7 +133,8 @@ struct entry *entry_copy_as(const struct entry *entry, struct entry_store *store
 /* Undoes it: the original keeps its value. */
 void entry_discard_copy(struct entry *copy, const struct entry *original,
                         struct entry_store *store);
-/* A copy with a value of its own; blobs are shared, since nobody changes them. NULL: no memory. */
+/* A copy with a value of its own; blobs are shared, since nobody changes them. The nodes of a collection are
+ * copied. NULL: no memory. */
 struct entry *entry_duplicate(const struct entry *entry, struct entry_store *store,
                               struct bytes key, int64_t deadline_ms);
 void entry_put_deadline(struct entry *entry, int64_t deadline_ms); /* which it has already */

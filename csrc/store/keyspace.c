@@ -16,6 +16,7 @@ bool keyspace_init(struct keyspace *keyspace, uint32_t index, uint32_t database_
     *keyspace =
         (struct keyspace){.index = index, .database_count = database_count, .hash_seed = hash_seed};
     keyspace->access = &access_clock_none;
+    node_heap_init(&keyspace->nodes, &keyspace->account, &keyspace->leaving_bytes);
     random_seed(&keyspace->random, seed);
     keyspace->databases =
         mem_calloc(&keyspace->account, database_count * sizeof *keyspace->databases);
@@ -29,6 +30,7 @@ void keyspace_deinit(struct keyspace *keyspace) {
     for (uint32_t db = 0; db < keyspace->database_count; db++) {
         database_free(keyspace->databases[db]);
     }
+    node_heap_deinit(&keyspace->nodes);
     mem_free(&keyspace->account, keyspace->databases);
     keyspace->databases = NULL;
     keyspace->open = NULL;
@@ -41,8 +43,10 @@ struct database *database_new(struct keyspace *keyspace) {
     }
     struct slab_heap *heap = slab_heap_new(&keyspace->page_account);
     database->expiry = TABLE_POSITION_START;
-    database->store = (struct entry_store){
-        .heap = heap, .account = &keyspace->account, .access = keyspace->access};
+    database->store = (struct entry_store){.heap = heap,
+                                           .account = &keyspace->account,
+                                           .nodes = &keyspace->nodes,
+                                           .access = keyspace->access};
     table_init(&database->keys, heap, &keyspace->account, &keyspace->page_account,
                keyspace->hash_seed);
     table_init(&database->deadlines, heap, &keyspace->account, &keyspace->page_account,
@@ -221,6 +225,79 @@ struct entry *keyspace_set_string(struct keyspace *keyspace, uint32_t db, uint64
         return NULL;
     }
     return entry;
+}
+
+/* Of any type, in the place of what is found. A value that stays what it was keeps its access. */
+static struct entry *put_value(struct keyspace *keyspace, uint32_t db, uint64_t hash,
+                               struct entry *found, struct entry *entry) {
+    struct database *database = database_at(keyspace, db);
+    if (found == NULL) {
+        return insert(keyspace, database, hash, entry) ? entry : NULL;
+    }
+    if (!exchange(keyspace, database, hash, found, entry)) {
+        return NULL;
+    }
+    access_put(entry, access_field(found));
+    entry_free(found, &database->store);
+    return entry;
+}
+
+static struct entry *put_pack(struct keyspace *keyspace, uint32_t db, uint64_t hash,
+                              struct bytes key, uint8_t type, struct bytes pack,
+                              int64_t deadline_ms, struct entry *found) {
+    struct entry_store *store = &database_at(keyspace, db)->store;
+    struct entry *entry = entry_new_string(store, key, pack, deadline_ms);
+    if (entry == NULL) {
+        return NULL;
+    }
+    entry->type = type;
+    if (put_value(keyspace, db, hash, found, entry) == NULL) {
+        entry_free(entry, store);
+        return NULL;
+    }
+    return entry;
+}
+
+struct entry *keyspace_set_pack(struct keyspace *keyspace, uint32_t db, uint64_t hash,
+                                struct bytes key, uint8_t type, struct bytes pack,
+                                int64_t deadline_ms, struct entry *found) {
+    struct database *database = database_open(keyspace, db);
+    if (database == NULL) {
+        return NULL;
+    }
+    bool same = found != NULL && entry_deadline(found) == deadline_ms && !entry_is_tree(found) &&
+                entry_type(found) == (type & FORM_TYPE_MASK);
+    int assigned = same ? entry_assign_pack(found, &database->store, type, pack) : 0;
+    if (assigned > 0) {
+        return found;
+    }
+    struct entry *entry =
+        assigned == 0 ? put_pack(keyspace, db, hash, key, type, pack, deadline_ms, found) : NULL;
+    if (entry == NULL && same && pack.len <= entry_string(found).len) {
+        entry_shrink_pack(found, type, pack);
+        return found;
+    }
+    return entry;
+}
+
+struct entry *keyspace_set_collection(struct keyspace *keyspace, uint32_t db, uint64_t hash,
+                                      struct bytes key, uint8_t type, struct collection *collection,
+                                      int64_t deadline_ms, struct entry *found) {
+    struct database *database = database_open(keyspace, db);
+    if (database == NULL) {
+        return NULL;
+    }
+    struct entry *entry =
+        entry_new_collection(&database->store, key, type, collection, deadline_ms);
+    if (entry != NULL && put_value(keyspace, db, hash, found, entry) == NULL) {
+        entry_drop(entry, &database->store);
+        return NULL;
+    }
+    return entry;
+}
+
+void keyspace_count_outside(struct keyspace *keyspace, uint32_t db, int64_t bytes) {
+    database_at(keyspace, db)->store.outside_bytes += (uint64_t)bytes;
 }
 
 /* What fits no cell of an entry is made as a blob, so that it is copied once. */

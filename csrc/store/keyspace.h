@@ -31,6 +31,7 @@
 #include "base/mem.h"
 #include "store/access.h"
 #include "store/entry.h"
+#include "store/node.h"
 
 enum { KEYSPACE_DATABASES_MAX = 10000, EVICTION_POOL = 16 };
 
@@ -38,7 +39,7 @@ struct keyspace_stats { /* holder of the baton */
     uint64_t hits, misses, expired, evicted;
     uint64_t expire_cut; /* cycles of active expiry that ran out of time */
     uint64_t expire_ns;  /* what all of them took */
-    double stale;        /* share of the keys looked at that were due, the latest weighing a twentieth */
+    double stale; /* share of the keys looked at that were due, the latest weighing a twentieth */
 };
 
 struct eviction_candidate {
@@ -61,8 +62,9 @@ struct keyspace {
     uint32_t index;                    /* of the shard */
     const struct hash_seed *hash_seed; /* the server's */
     struct mem_account account;        /* blobs, large entries, directories */
+    struct node_heap nodes;            /* of collections */
     struct mem_account page_account;   /* slab regions and table segments, as held */
-    atomic_u64 leaving_bytes;          /* of `account`, in garbage; whoever detaches and frees, relaxed */
+    atomic_u64 leaving_bytes; /* of `account`, in garbage; whoever detaches and frees, relaxed */
     const struct access_clock *access; /* the server's; stands still until it is set */
     struct eviction_pool pool;
     struct keyspace_stats stats;
@@ -99,6 +101,17 @@ struct entry *keyspace_set_string(struct keyspace *keyspace, uint32_t db, uint64
  * entry, marked raw, or NULL. */
 struct entry *keyspace_grow_string(struct keyspace *keyspace, uint32_t db, uint64_t hash,
                                    struct bytes key, uint32_t len, struct entry *found);
+/* Sets a packed value or a collection of `type` (store/collection.h), which is taken over, in the place of what is
+ * there. A value of the same type keeps its access, and a pack that is not longer than that needs no memory. Both as
+ * keyspace_set_string; NULL changes nothing. */
+struct entry *keyspace_set_pack(struct keyspace *keyspace, uint32_t db, uint64_t hash,
+                                struct bytes key, uint8_t type, struct bytes pack,
+                                int64_t deadline_ms, struct entry *found);
+struct entry *keyspace_set_collection(struct keyspace *keyspace, uint32_t db, uint64_t hash,
+                                      struct bytes key, uint8_t type, struct collection *collection,
+                                      int64_t deadline_ms, struct entry *found);
+/* A collection that is there takes so many bytes more, or less. */
+void keyspace_count_outside(struct keyspace *keyspace, uint32_t db, int64_t bytes);
 /* 0 removes the deadline. The entry may move; returns where it is, or NULL for no memory. */
 struct entry *keyspace_set_deadline(struct keyspace *keyspace, uint32_t db, uint64_t hash,
                                     struct entry *entry, int64_t deadline_ms);

@@ -1,11 +1,14 @@
 /* Allocation and epochs of nodes. */
 #include "store/node.h"
 
+#include <malloc.h>
+
 #include "base/assert.h"
 #include "store/leaf.h"
 
-void node_heap_init(struct node_heap *heap, struct mem_account *account) {
-    *heap = (struct node_heap){.account = account, .epoch = 1};
+void node_heap_init(struct node_heap *heap, struct mem_account *account,
+                    atomic_u64 *leaving_bytes) {
+    *heap = (struct node_heap){.account = account, .leaving_bytes = leaving_bytes, .epoch = 1};
 }
 
 static struct node *pop_spare(struct node_heap *heap) {
@@ -54,9 +57,8 @@ struct node *node_new(struct node_heap *heap, uint32_t bytes) {
             return NULL;
         }
         mem_recharge(NULL, heap->account, node);
-        bytes = NODE_BYTES_MAX;
     }
-    *node = (struct node){.epoch = heap->epoch, .bytes = (uint16_t)bytes};
+    *node = (struct node){.epoch = heap->epoch, .bytes = (uint16_t)malloc_usable_size(node)};
     return node;
 }
 

@@ -27,22 +27,24 @@ enum {
 struct node {
     struct node *next; /* of the heap's spares, or of what is retired */
     uint32_t epoch;
-    uint16_t bytes;    /* the whole of it */
+    uint16_t bytes;    /* the whole of it, by usable size */
     uint8_t level;     /* 0: a leaf */
     uint8_t key_bytes; /* of a leaf: what it keeps beside each record */
 };
 
 struct node_heap {
     struct mem_account *account;
-    uint32_t epoch;  /* of nodes made now */
-    uint32_t frozen; /* nodes of this epoch and before are not written; 0: none */
+    atomic_u64
+        *leaving_bytes; /* of the account, of values that were let go of and are not freed yet */
+    uint32_t epoch;     /* of nodes made now */
+    uint32_t frozen;    /* nodes of this epoch and before are not written; 0: none */
     struct node *retired;
     struct garbage *retired_values; /* whole ones, which were let go of since the freeze */
     struct node *spares;            /* not charged to the account */
     uint32_t spare_count;
 };
 
-void node_heap_init(struct node_heap *heap, struct mem_account *account);
+void node_heap_init(struct node_heap *heap, struct mem_account *account, atomic_u64 *leaving_bytes);
 /* Nothing is frozen any more. */
 void node_heap_deinit(struct node_heap *heap);
 

@@ -3,6 +3,7 @@
 #include "store/transfer.h"
 
 #include "base/assert.h"
+#include "store/collection.h"
 #include "store/database.h"
 
 struct entry *keyspace_copy_entry(const struct entry *entry, const struct entry_place *to,
@@ -20,9 +21,11 @@ struct entry *keyspace_copy_entry(const struct entry *entry, const struct entry_
     return copy;
 }
 
-static void recharge(const struct entry *entry, struct mem_account *account) {
-    if (entry->flags & ENTRY_POINTER) {
-        blob_recharge(entry_blob(entry), account);
+static void recharge(const struct entry *entry, struct keyspace *keyspace) {
+    if (entry_is_tree(entry)) {
+        collection_recharge(entry_collection(entry), &keyspace->nodes);
+    } else if (entry->flags & ENTRY_POINTER) {
+        blob_recharge(entry_blob(entry), &keyspace->account);
     }
 }
 
@@ -44,6 +47,6 @@ struct entry *keyspace_move_entry(const struct entry_place *from, struct entry *
     }
     database_take(from->keyspace, source, from->hash, entry);
     entry_drop(entry, &source->store);
-    recharge(moved, &to->keyspace->account);
+    recharge(moved, to->keyspace);
     return moved;
 }

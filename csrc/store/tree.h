@@ -32,6 +32,7 @@ struct tree {
     struct node *root; /* NULL: nothing was ever in it */
     uint64_t count;    /* of records */
     uint64_t bytes;    /* of nodes and of what lies outside them */
+    uint64_t outside;  /* of these, what lies outside */
     uint8_t order;     /* enum tree_order */
     uint8_t height;    /* level of the root */
 };
@@ -69,6 +70,9 @@ static inline struct tree tree_empty(enum tree_order order) {
 
 /* Whoever holds it alone, any thread. */
 void tree_free(struct tree *tree, struct mem_account *account);
+/* Makes `copy` the same records in nodes of its own; what lies outside is shared. False: no memory, and the
+ * copy is empty. */
+bool tree_copy(const struct tree *tree, struct node_heap *heap, struct tree *copy);
 
 /* ---- Finding: false if there is no such record; the path is then where it would be ------------ */
 /* The first record that is not before the probe. */
@@ -92,7 +96,9 @@ static inline struct record_key tree_key(const struct tree_path *path) {
 }
 
 /* ---- Changing. The path is used up ------------------------------------------------------------ */
-/* For so many changes, of which insertions and longer replacements bring so many bytes. */
+/* For so many changes (at least one), of which insertions and longer replacements bring so many bytes. */
+uint64_t tree_nodes_needed(const struct tree *tree, const struct node_heap *heap, uint64_t changes,
+                           uint64_t bytes);
 bool tree_reserve(const struct tree *tree, struct node_heap *heap, uint64_t changes,
                   uint64_t bytes);
 /* Before what is at the path, as tree_find or tree_seek left it. */

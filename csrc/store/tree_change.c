@@ -20,14 +20,20 @@ static uint64_t nodes_for_one(const struct tree *tree) {
     return 2u * (tree->height + 2u) + 2u;
 }
 
-bool tree_reserve(const struct tree *tree, struct node_heap *heap, uint64_t changes,
-                  uint64_t bytes) {
+uint64_t tree_nodes_needed(const struct tree *tree, const struct node_heap *heap, uint64_t changes,
+                           uint64_t bytes) {
     uint64_t leaves = tree->bytes / NODE_STEP_BYTES + bytes / (NODE_BYTES_MAX / 4) + 1;
-    uint64_t more = changes - 1 < leaves ? changes - 1 : leaves;
+    uint64_t more = changes == 0 ? 0 : changes - 1 < leaves ? changes - 1 : leaves;
     uint64_t need = nodes_for_one(tree) + more + more / INNER_POOR_ROWS;
     if (heap->frozen != 0) {
         need += more * (tree->height + 1u);
     }
+    return need;
+}
+
+bool tree_reserve(const struct tree *tree, struct node_heap *heap, uint64_t changes,
+                  uint64_t bytes) {
+    uint64_t need = tree_nodes_needed(tree, heap, changes, bytes);
     return need <= UINT32_MAX && node_reserve(heap, (uint32_t)need);
 }
 
@@ -47,6 +53,63 @@ void tree_free(struct tree *tree, struct mem_account *account) {
     }
     *tree = tree_empty((enum tree_order)tree->order);
 }
+
+/* ---- Copying --------------------------------------------------------------------------------- */
+
+static struct node *copy_below(const struct node *node, struct node_heap *heap, struct tree *copy);
+
+/* A child that could not be copied ends the rows: what is there can be freed. */
+static bool copy_rows(const struct inner *inner, struct node_heap *heap, struct tree *copy,
+                      struct inner *into) {
+    for (uint32_t row = 0; row < inner->count; row++) {
+        struct node *child = copy_below(inner->child[row], heap, copy);
+        if (child == NULL) {
+            return false;
+        }
+        inner_insert(into, row, child, inner->counts[row],
+                     (struct record_key){inner->order[row], inner->extra[row]});
+    }
+    return true;
+}
+
+static struct node *copy_below(const struct node *node, struct node_heap *heap, struct tree *copy) {
+    struct node *made;
+    if (node->level > 0) {
+        struct inner *into = inner_new(heap, node->level);
+        made = into != NULL ? &into->node : NULL;
+        if (made != NULL && !copy_rows((const struct inner *)node, heap, copy, into)) {
+            free_below(made, heap->account);
+            return NULL;
+        }
+    } else {
+        const struct leaf *leaf = (const struct leaf *)node;
+        struct leaf *into = leaf_new(heap, leaf->node.key_bytes, leaf_bytes(leaf));
+        made = into != NULL ? &into->node : NULL;
+        if (made != NULL) {
+            leaf_append(into, leaf, 0, leaf->count);
+            leaf_share_outside(into);
+        }
+    }
+    copy->bytes += made != NULL ? made->bytes : 0;
+    return made;
+}
+
+bool tree_copy(const struct tree *tree, struct node_heap *heap, struct tree *copy) {
+    struct node_heap bare = {.account = heap->account, .epoch = heap->epoch};
+    *copy = tree_empty((enum tree_order)tree->order);
+    if (tree->root == NULL) {
+        return true;
+    }
+    struct tree made = *tree;
+    made.bytes = tree->outside;
+    made.root = copy_below(tree->root, &bare, &made);
+    if (made.root != NULL) {
+        *copy = made;
+    }
+    return made.root != NULL;
+}
+
+/* ---- Nodes of a tree ------------------------------------------------------------------------- */
 
 static struct leaf *new_leaf(struct tree *tree, struct node_heap *heap, uint32_t bytes) {
     struct leaf *leaf = leaf_new(heap, tree_order_key_bytes(tree->order), bytes);
@@ -303,6 +366,11 @@ static uint64_t outside_bytes(struct bytes record) {
     return record.len > LEAF_RECORD_MAX ? sizeof(struct blob) + record.len : 0;
 }
 
+static void count_outside(struct tree *tree, int64_t change) {
+    tree->bytes += (uint64_t)change;
+    tree->outside += (uint64_t)change;
+}
+
 static void plant(struct tree *tree, struct node_heap *heap, struct tree_path *path) {
     *path = (struct tree_path){.height = 0};
     put_node(tree, path, 0, &new_leaf(tree, heap, LEAF_HEADER_BYTES)->node);
@@ -328,7 +396,7 @@ void tree_insert(struct tree *tree, struct node_heap *heap, struct tree_path *pa
     leaf_insert(leaf_at(path), path->index[path->height], key, record);
     count_path(path, 1);
     tree->count++;
-    tree->bytes += outside_bytes(record);
+    count_outside(tree, (int64_t)outside_bytes(record));
 }
 
 void tree_replace(struct tree *tree, struct node_heap *heap, struct tree_path *path,
@@ -337,7 +405,7 @@ void tree_replace(struct tree *tree, struct node_heap *heap, struct tree_path *p
     uint32_t index = path->index[path->height], width = leaf_at(path)->node.key_bytes;
     struct bytes old = leaf_record(leaf_at(path), index);
     uint32_t before = leaf_record_bytes(width, old), after = leaf_record_bytes(width, record);
-    tree->bytes += outside_bytes(record) - outside_bytes(old);
+    count_outside(tree, (int64_t)(outside_bytes(record) - outside_bytes(old)));
     if (after > before && !leaf_has_room(leaf_at(path), after - before)) {
         if (leaf_bytes(leaf_at(path)) + after - before <= NODE_BYTES_MAX) {
             (void)resize_leaf(tree, heap, path, after - before);
@@ -451,7 +519,7 @@ uint32_t tree_erase(struct tree *tree, struct node_heap *heap, struct tree_path 
     uint32_t index = path->index[path->height], behind = leaf_at(path)->count - index;
     uint32_t erased = count < behind ? (uint32_t)count : behind;
     own_path(tree, heap, path);
-    tree->bytes -= leaf_outside_bytes(leaf_at(path), index, index + erased);
+    count_outside(tree, -(int64_t)leaf_outside_bytes(leaf_at(path), index, index + erased));
     leaf_erase(leaf_at(path), index, erased);
     count_path(path, -(int64_t)erased);
     tree->count -= erased;

@@ -5,7 +5,7 @@
 struct check {
     const struct tree *tree;
     const struct leaf *last_leaf; /* of the record before */
-    uint64_t bytes;
+    uint64_t bytes, outside;
 };
 
 static bool is_at_most(struct record_key a, struct record_key b) {
@@ -37,7 +37,7 @@ static void check_leaf(struct check *check, const struct leaf *leaf) {
     for (uint32_t i = 0; i < leaf->count; i++) {
         check_neighbours(check, leaf, i);
     }
-    check->bytes += leaf_outside_bytes(leaf, 0, leaf->count);
+    check->outside += leaf_outside_bytes(leaf, 0, leaf->count);
     check->last_leaf = leaf->count > 0 ? leaf : check->last_leaf;
 }
 
@@ -78,10 +78,10 @@ static uint32_t check_node(struct check *check, const struct node *node) {
 void tree_check(const struct tree *tree) {
     struct check check = {.tree = tree};
     if (tree->root == NULL) {
-        KRT_ASSERT(tree->count == 0 && tree->height == 0 && tree->bytes == 0);
+        KRT_ASSERT(tree->count == 0 && tree->height == 0 && tree->bytes == 0 && tree->outside == 0);
         return;
     }
     KRT_ASSERT(tree->root->level == tree->height);
     KRT_ASSERT(check_node(&check, tree->root) == tree->count); /* R2 */
-    KRT_ASSERT(check.bytes == tree->bytes);
+    KRT_ASSERT(check.bytes + check.outside == tree->bytes && check.outside == tree->outside);
 }

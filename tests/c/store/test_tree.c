@@ -32,7 +32,7 @@ struct model {
 
 static struct model *model_new(enum tree_order order, uint64_t seed) {
     struct model *model = calloc(1, sizeof *model);
-    node_heap_init(&model->heap, &model->account);
+    node_heap_init(&model->heap, &model->account, NULL);
     model->tree = tree_empty(order);
     model->records = calloc(MODEL_MAX, sizeof *model->records);
     model->keys = 1000;
@@ -374,11 +374,36 @@ static void test_frozen_while_written(void **state) {
     }
 }
 
+/* A copy shares what lies outside and nothing else; without memory there is none. */
+static void test_copies(void **state) {
+    (void)state;
+    for (uint32_t i = 0; i < ORDERS; i++) {
+        struct tree copy;
+        struct model *model = model_new(orders[i], 90 + i);
+        for (uint32_t step = 0; step < 9000; step++) change(model, 3000);
+        for (int failing = 1; failing < 11; failing += 3) {
+            mem_fail_after(failing);
+            bool copied = tree_copy(&model->tree, &model->heap, &copy);
+            mem_fail_after(0);
+            assert_false(copied);
+        }
+        uint32_t count = model->count;
+        struct model_record *records = copy_of(model);
+        assert_true(tree_copy(&model->tree, &model->heap, &copy));
+        for (uint32_t step = 0; step < 500; step++) change(model, 0);
+        tree_check(&copy);
+        assert_tree_equals(&copy, records, count);
+        tree_free(&copy, &model->account);
+        free_copy(records, count);
+        model_free(model);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_beside_an_array),        cmocka_unit_test(test_equal_scores),
         cmocka_unit_test(test_order_keeps_height_low), cmocka_unit_test(test_scores),
-        cmocka_unit_test(test_frozen_while_written),
+        cmocka_unit_test(test_frozen_while_written), cmocka_unit_test(test_copies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

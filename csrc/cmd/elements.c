@@ -1,0 +1,218 @@
+/* What the families of values with many elements share. */
+#include "cmd/elements.h"
+
+#include "base/glob.h"
+#include "cmd/scan.h"
+
+/* ---- Finding ------------------------------------------------------------------------------------ */
+
+bool elements_check(struct call *call, const struct entry *entry, enum value_type type) {
+    if (!entry || KRT_LIKELY(entry_type(entry) == type))
+        return true;
+    call_error_type(call);
+    return false;
+}
+
+bool elements_read(struct call *call, const struct key_place *place, enum value_type type,
+                   struct collection_view *view) {
+    struct entry *entry = call_read(call, place);
+    if (!elements_check(call, entry, type))
+        return false;
+    *view = view_of(entry);
+    return true;
+}
+
+bool elements_find(struct call *call, const struct key_place *place, enum value_type type,
+                   struct entry **entry) {
+    *entry = call_find(call, place);
+    return elements_check(call, *entry, type);
+}
+
+/* ---- Storing ------------------------------------------------------------------------------------ */
+
+static struct edit_place edit_place(const struct key_place *place) {
+    return (struct edit_place){place->keyspace, place->db, place->hash, place->key};
+}
+
+void elements_open(const struct key_place *place, struct entry *entry, enum value_type type,
+                   struct edit *edit) {
+    struct edit_place where = edit_place(place);
+    edit_open(edit, &where, entry, type);
+}
+
+void elements_open_anew(const struct key_place *place, struct entry *entry, enum value_type type,
+                        struct edit *edit) {
+    struct edit_place where = edit_place(place);
+    edit_open_anew(edit, &where, entry, type);
+}
+
+bool elements_reserve(struct call *call, struct edit *edit, uint64_t changes, uint64_t bytes) {
+    if (KRT_LIKELY(edit_reserve(edit, changes, bytes)))
+        return true;
+    edit_close(edit);
+    call_error_memory(call);
+    return false;
+}
+
+bool elements_reserve_erasures(struct call *call, struct edit *edit, uint64_t changes) {
+    if (KRT_LIKELY(edit_reserve_erasures(edit, changes)))
+        return true;
+    edit_close(edit);
+    call_error_memory(call);
+    return false;
+}
+
+bool elements_store(struct call *call, struct edit *edit) {
+    if (KRT_LIKELY(edit_commit(edit)))
+        return true;
+    call_error_memory(call);
+    return false;
+}
+
+static void delete_empty(struct call *call, const struct key_place *place, struct entry *entry) {
+    keyspace_delete(place->keyspace, place->db, place->hash, entry);
+    effect_notify(call, place, NOTIFY_GENERIC, "del");
+}
+
+void elements_declare(struct call *call, const struct key_place *place, struct edit *edit,
+                      enum notify_class class, const char *event) {
+    if (KRT_UNLIKELY(edit->created)) {
+        effect_notify(call, place, NOTIFY_NEW, "new");
+        effect_ready(call, place, view_type(&edit->view));
+    }
+    effect_change(call, place, class, event);
+    if (KRT_UNLIKELY(view_count(&edit->view) == 0))
+        delete_empty(call, place, edit->entry);
+}
+
+static void store_nothing(struct call *call, const struct key_place *place, struct edit *edit) {
+    struct entry *entry = edit->entry;
+    edit_close(edit);
+    if (entry)
+        call_delete(call, place, entry, NOTIFY_GENERIC, "del");
+    reply_integer(call->reply, 0);
+}
+
+void elements_store_result(struct call *call, const struct key_place *place, struct edit *edit,
+                           enum notify_class class, const char *event) {
+    uint64_t count = view_count(&edit->view);
+    if (count == 0) {
+        store_nothing(call, place, edit);
+        return;
+    }
+    if (!edit_commit_with(edit, 0)) {
+        call_error_memory(call);
+        return;
+    }
+    effect_log_verbatim(call);
+    effect_ready(call, place, view_type(&edit->view));
+    if (edit->created)
+        effect_notify(call, place, NOTIFY_NEW, "new");
+    effect_change(call, place, class, event);
+    reply_integer(call->reply, (int64_t)count);
+}
+
+/* ---- Scanning ----------------------------------------------------------------------------------- */
+
+struct scanned {
+    struct call *call;
+    const struct scan_pattern *pattern;
+    elements_show *show;
+    uint64_t items;
+    bool values;
+};
+
+static void show(void *context, const struct walk *walk) {
+    struct scanned *scanned = context;
+    struct bytes member = element_member(view_type(walk->view), walk->record);
+    if (scan_pattern_takes(scanned->pattern, member))
+        scanned->items += scanned->show(scanned->call, walk, scanned->values);
+}
+
+static void reply_empty(struct call *call) {
+    reply_array(call->reply, 2);
+    reply_bulk(call->reply, BYTES_LITERAL("0"));
+    reply_array(call->reply, 0);
+}
+
+/* The cursor stands before what is found, and is as long as its number: what is found goes into a reply of its
+ * own, which is appended. */
+static void scan(struct call *call, const struct collection_view *view, uint64_t cursor,
+                 const struct scan_options *options, elements_show *visit) {
+    char number[24];
+    struct reply items, *reply = call->reply;
+    reply_init(&items, reply->pool, reply->proto);
+    struct scanned scanned = {
+        .call = call, .pattern = &options->pattern, .show = visit, .values = !options->no_values};
+    call->reply = &items;
+    uint64_t next = walk_scan(view, cursor, options->count, show, &scanned);
+    call->reply = reply;
+    reply_array(reply, 2);
+    reply_bulk(reply, bytes_of(number, bytes_from_uint64(number, next)));
+    reply_array(reply, scanned.items);
+    reply_append(reply, &items);
+    reply_clear(&items);
+}
+
+void elements_scan(struct call *call, enum value_type type, elements_show *visit) {
+    uint64_t cursor;
+    struct collection_view view;
+    struct scan_options options = {.of = type};
+    struct key_place place = keyspace_for(call, 1);
+    if (!scan_cursor(call, 2, &cursor))
+        return;
+    struct entry *entry = call_read(call, &place);
+    if (!entry) {
+        reply_empty(call);
+        return;
+    }
+    if (!elements_check(call, entry, type) || !scan_options(call, 3, &options))
+        return;
+    view = view_of(entry);
+    scan(call, &view, cursor, &options, visit);
+}
+
+/* ---- Drawing ------------------------------------------------------------------------------------ */
+
+/* Going over all ranks, each is taken with the chance that it has: in one pass, without memory. */
+static void draw_in_order(struct random_state *random, uint64_t bound, uint64_t count,
+                          elements_visit *visit, void *context) {
+    for (uint64_t rank = 0; count > 0; rank++) {
+        if (random_below(random, bound - rank) < count) {
+            visit(context, rank);
+            count--;
+        }
+    }
+}
+
+/* Draws again what was drawn before, which a table of twice the size tells. */
+static bool draw_apart(struct random_state *random, uint64_t bound, uint64_t count,
+                       elements_visit *visit, void *context) {
+    uint64_t room = 2;
+    while (room < 2 * count)
+        room *= 2;
+    uint64_t *seen = mem_calloc(NULL, room * sizeof *seen);
+    if (!seen)
+        return false;
+    while (count > 0) {
+        uint64_t rank = random_below(random, bound), slot = rank & (room - 1);
+        while (seen[slot] && seen[slot] != rank + 1)
+            slot = (slot + 1) & (room - 1);
+        if (seen[slot])
+            continue;
+        seen[slot] = rank + 1;
+        visit(context, rank);
+        count--;
+    }
+    mem_free(NULL, seen);
+    return true;
+}
+
+bool elements_draw(struct random_state *random, uint64_t bound, uint64_t count,
+                   elements_visit *visit, void *context) {
+    if (count > bound / 8) {
+        draw_in_order(random, bound, count, visit, context);
+        return true;
+    }
+    return draw_apart(random, bound, count, visit, context);
+}

@@ -1,0 +1,60 @@
+/* Values of many elements, as handlers see them: finding, opening, storing, declaring.
+ *
+ *   entry = elements_find(...)     the type is checked
+ *   edit_open, edit_reserve, ...   store/edit.h
+ *   elements_store                 commits, or replies that there is no memory
+ *   the log effect
+ *   elements_declare               `new`, the family's event, and `del` when nothing is left
+ *
+ * Threads, ownership: cmd/call.h, store/edit.h.
+ */
+#pragma once
+
+#include "cmd/call.h"
+#include "store/edit.h"
+
+/* The value of a key for reading, empty if there is no key. False after the error reply for another type. */
+bool elements_read(struct call *call, const struct key_place *place, enum value_type type,
+                   struct collection_view *view);
+/* The same for writing: *entry is NULL if there is no key. */
+bool elements_find(struct call *call, const struct key_place *place, enum value_type type,
+                   struct entry **entry);
+/* Replies an error for an entry of another type. */
+bool elements_check(struct call *call, const struct entry *entry, enum value_type type);
+
+void elements_open(const struct key_place *place, struct entry *entry, enum value_type type,
+                   struct edit *edit);
+void elements_open_anew(const struct key_place *place, struct entry *entry, enum value_type type,
+                        struct edit *edit);
+/* edit_reserve; false after the error reply, the edit is closed. */
+bool elements_reserve(struct call *call, struct edit *edit, uint64_t changes, uint64_t bytes);
+/* The same for changes that only erase, which edit_commit_erasures ends. */
+bool elements_reserve_erasures(struct call *call, struct edit *edit, uint64_t changes);
+/* edit_commit; false after the error reply. */
+bool elements_store(struct call *call, struct edit *edit);
+/* What an edit that was stored did to its key; a key without elements is deleted. */
+void elements_declare(struct call *call, const struct key_place *place, struct edit *edit,
+                      enum notify_class class, const char *event);
+/* Puts a result in the place of whatever the key holds: an edit that was opened anew, and what it replaces. An empty
+ * result deletes the key. Declares all of it, the log too, and replies the number of elements. */
+void elements_store_result(struct call *call, const struct key_place *place, struct edit *edit,
+                           enum notify_class class, const char *event);
+
+/* `changes` more than the one that elements_declare counts. */
+static inline void elements_count_dirty(struct call *call, uint64_t changes) {
+    call->effects->dirty += changes - 1;
+}
+
+/* ---- SSCAN and its kin ------------------------------------------------------------------------- */
+
+/* Replies an element that the pattern lets through; returns how many items that was. */
+typedef uint32_t elements_show(struct call *call, const struct walk *walk, bool values);
+void elements_scan(struct call *call, enum value_type type, elements_show *show);
+
+/* ---- Random elements ---------------------------------------------------------------------------- */
+
+/* `count` different ranks below `bound`, which is not smaller, each handed to `visit` in no order that says
+ * anything. False: no memory. */
+typedef void elements_visit(void *context, uint64_t rank);
+bool elements_draw(struct random_state *random, uint64_t bound, uint64_t count,
+                   elements_visit *visit, void *context);
