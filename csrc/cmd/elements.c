@@ -112,6 +112,48 @@ void elements_store_result(struct call *call, const struct key_place *place, str
     reply_integer(call->reply, (int64_t)count);
 }
 
+/* ---- Ranges and counts -------------------------------------------------------------------------- */
+
+struct element_range elements_range(int64_t start, int64_t stop, uint64_t count) {
+    int64_t end = (int64_t)count;
+    if (start < 0)
+        start += end;
+    if (stop < 0)
+        stop += end;
+    if (start < 0)
+        start = 0;
+    if (stop >= end)
+        stop = end - 1;
+    if (start > stop || start >= end)
+        return (struct element_range){count, 0};
+    return (struct element_range){(uint64_t)start, (uint64_t)(stop - start) + 1};
+}
+
+bool call_count(struct call *call, uint32_t index, int64_t *count) {
+    if (bytes_to_int64(call->argv[index], count) && *count >= 0)
+        return true;
+    call_error(call, "ERR value is out of range, must be positive");
+    return false;
+}
+
+bool call_pop_count(struct call *call, uint32_t first, int64_t *count) {
+    *count = 1;
+    if (call->argc == first)
+        return true;
+    if (call->argc < first + 2 || !bytes_is(call->argv[first], "count")) {
+        call_error_syntax(call);
+        return false;
+    }
+    if (!bytes_to_int64(call->argv[first + 1], count) || *count < 1) {
+        call_error(call, "ERR count should be greater than 0");
+        return false;
+    }
+    if (call->argc == first + 2)
+        return true;
+    call_error_syntax(call);
+    return false;
+}
+
 /* ---- Scanning ----------------------------------------------------------------------------------- */
 
 struct scanned {

@@ -45,6 +45,17 @@ static inline void elements_count_dirty(struct call *call, uint64_t changes) {
     call->effects->dirty += changes - 1;
 }
 
+/* Elements from one index to another, both among them, as Redis reads them: negative ones count from the end. */
+struct element_range {
+    uint64_t first, count;
+};
+struct element_range elements_range(int64_t start, int64_t stop, uint64_t count);
+
+/* A count that may not be negative. False after the error reply. */
+bool call_count(struct call *call, uint32_t index, int64_t *count);
+/* [COUNT count], all that is left of the arguments from argv[first] on; 1 if it is not given. */
+bool call_pop_count(struct call *call, uint32_t first, int64_t *count);
+
 /* ---- SSCAN and its kin ------------------------------------------------------------------------- */
 
 /* Replies an element that the pattern lets through; returns how many items that was. */

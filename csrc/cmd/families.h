@@ -21,3 +21,5 @@ void docs_bind(void);
 void lolwut_bind(void);
 void sets_bind(void);
 void set_algebra_bind(void);
+void lists_bind(void);
+void list_moves_bind(void);

@@ -210,21 +210,6 @@ static void scard_command(struct call *call) {
 
 /* ---- SPOP --------------------------------------------------------------------------------------- */
 
-/* Redis's range for counts that may be negative. */
-static bool read_count(struct call *call, uint32_t index, int64_t least, int64_t *count) {
-    bool is_number = bytes_to_int64(call->argv[index], count);
-    if (is_number && *count >= least && *count <= INT64_MAX / 2)
-        return true;
-    if (least == 0)
-        call_error(call, "ERR value is out of range, must be positive");
-    else if (is_number)
-        call_error_format(call, "ERR value is out of range, value must between %lld and %lld",
-                          (long long)least, (long long)(INT64_MAX / 2));
-    else
-        call_error_integer(call);
-    return false;
-}
-
 /* The effect names what left. */
 static void log_removed(struct call *call, const struct key_place *place, struct bytes member) {
     struct bytes log[] = {BYTES_LITERAL("SREM"), place->key, member};
@@ -277,7 +262,7 @@ static void spop_command(struct call *call) {
         call_error_syntax(call);
         return;
     }
-    if (call->argc == 3 && !read_count(call, 2, 0, &count))
+    if (call->argc == 3 && !call_count(call, 2, &count))
         return;
     if (!elements_find(call, &place, VALUE_SET, &entry))
         return;
@@ -295,6 +280,16 @@ static void spop_command(struct call *call) {
 }
 
 /* ---- SRANDMEMBER -------------------------------------------------------------------------------- */
+
+/* Redis's range for counts that may be negative. */
+static bool read_signed_count(struct call *call, uint32_t index, int64_t *count) {
+    const int64_t most = INT64_MAX / 2;
+    if (!call_integer(call, index, count)) return false;
+    if (*count >= -most && *count <= most) return true;
+    call_error_format(call, "ERR value is out of range, value must between %lld and %lld",
+                      -(long long)most, (long long)most);
+    return false;
+}
 
 struct shown {
     struct call *call;
@@ -333,7 +328,7 @@ static void srandmember_command(struct call *call) {
         call_error_syntax(call);
         return;
     }
-    if (call->argc == 3 && !read_count(call, 2, -INT64_MAX / 2, &count))
+    if (call->argc == 3 && !read_signed_count(call, 2, &count))
         return;
     if (!elements_read(call, &place, VALUE_SET, &view))
         return;

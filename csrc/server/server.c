@@ -42,6 +42,8 @@ static void bind_once(void) {
     command_commands_bind();
     docs_bind();
     lolwut_bind();
+    lists_bind();
+    list_moves_bind();
     sets_bind();
     set_algebra_bind();
     client_commands_bind();
