@@ -300,6 +300,12 @@ def mask_remaining(unit_ms: int) -> Mask:
     return mask
 
 
+def in_both_protocols(name: str, *steps: Step | Command) -> list[Case]:
+    """The same steps in RESP2 and, as `name`-resp3, in RESP3."""
+    hello = Do("HELLO 3", mask=mask_field(b"id"))
+    return [case(name, *steps), case(f"{name}-resp3", hello, *steps)]
+
+
 def unordered(reply: Reply) -> Reply:
     """Items of an array or set, and pairs of a map, in a canonical order: a multiset."""
     if isinstance(reply.value, tuple):
