@@ -14,22 +14,8 @@ from harness.process import Server
 RANKS = ["0", "1", "3", "6", "7", "100", "-1", "-2", "-7", "-8", "-100"]
 BAD_RANKS = ["x", "1.5", "''", "9223372036854775808", "' 1'", "+1", "(1", "inf"]
 SCORES = [
-    *(
-        "-inf",
-        "+inf",
-        "inf",
-        "1",
-        "(1",
-        "2",
-        "(2",
-        "2.5",
-        "(4",
-        "4",
-        "(-inf",
-        "(+inf",
-        "(inf",
-        "0x2",
-    ),
+    *("-inf", "+inf", "inf", "1", "(1", "2", "(2", "2.5", "(4", "4", "(-inf", "(+inf", "(inf"),
+    "0x2",
     *("-1e300", "(1e300", "5", "100"),
 ]
 BAD_SCORES = [
@@ -52,11 +38,8 @@ LEXES = ["-", "+", "[a", "(a", "[c", "(c", "[bb", "(bb", "[", "(", "[zz", "(zz"]
 BAD_LEXES = ["a", "''", "--", "-a", "+x", "{a", "' [a'", "1"]
 LIMITS = [
     *("0 2", "1 1", "2 100", "0 0", "0 -1", "1 -1", "3 -5", "-1 2", "-1 -1", "100 1", "7 1", "6 1"),
-    *(
-        "0 9223372036854775807",
-        "9223372036854775807 1",
-        "-9223372036854775808 -9223372036854775808",
-    ),
+    *("0 9223372036854775807", "9223372036854775807 1"),
+    "-9223372036854775808 -9223372036854775808",
 ]
 BAD_LIMITS = ["x 1", "1 x", "'' 1", "1", "", "9223372036854775808 1", "0 1.5", "0 1 2"]
 
@@ -242,39 +225,23 @@ def _option_cases() -> list[Case]:
         "zrange-options",
         _fill(),
         *steps,
-        *(
-            "ZRANGE $0 0 -1 withscores rev",
-            "ZRANGE $0 0 -1 FOO",
-            "ZRANGE $0 0 -1 WITHSCORES WITHSCORES",
-        ),
+        *("ZRANGE $0 0 -1 withscores rev", "ZRANGE $0 0 -1 FOO"),
+        "ZRANGE $0 0 -1 WITHSCORES WITHSCORES",
         *("ZRANGE $0 0 -1 LIMIT", "ZRANGE $0 0 -1 LIMIT 1", "ZRANGE $0 x y BYSCORE LIMIT z w"),
-        *(
-            "ZRANGE $0 1 2 BYSCORE BYLEX",
-            "ZRANGE $0 - + BYLEX BYSCORE",
-            "ZRANGE $0 2 1 REV REV BYSCORE",
-        ),
-        *(
-            "ZRANGE $0 1 2 BYSCORE LIMIT 0 1 LIMIT 1 1",
-            "ZRANGE $0 0 -1 LIMIT 0 -1",
-            "ZRANGE $0 0 -1 BY",
-        ),
+        *("ZRANGE $0 1 2 BYSCORE BYLEX", "ZRANGE $0 - + BYLEX BYSCORE"),
+        "ZRANGE $0 2 1 REV REV BYSCORE",
+        *("ZRANGE $0 1 2 BYSCORE LIMIT 0 1 LIMIT 1 1", "ZRANGE $0 0 -1 LIMIT 0 -1"),
+        "ZRANGE $0 0 -1 BY",
         *("ZRANGE $0 0 -1 LIMIT 0 0", "ZRANGE $0 0 -1 LIMIT x 1", "ZRANGE $0 0 -1 LIMIT 2 -1"),
         *("ZREVRANGE $0 0 -1 WITHSCORES", "ZREVRANGE $0 0 -1 REV", "ZREVRANGE $0 0 -1 BYSCORE"),
-        *(
-            "ZREVRANGE $0 0 -1 LIMIT 0 1",
-            "ZRANGEBYSCORE $0 1 2 REV",
-            "ZRANGEBYSCORE $0 1 2 BYSCORE",
-        ),
+        *("ZREVRANGE $0 0 -1 LIMIT 0 1", "ZRANGEBYSCORE $0 1 2 REV"),
+        "ZRANGEBYSCORE $0 1 2 BYSCORE",
         *("ZRANGEBYSCORE $0 1 2 withscores limit 1 1", "ZRANGEBYSCORE $0 1 4 LIMIT 1 2 WITHSCORES"),
         *("ZREVRANGEBYSCORE $0 2 1 WITHSCORES", "ZREVRANGEBYSCORE $0 2 1 WITHSCORES LIMIT 0 1"),
         *("ZRANGEBYLEX $0 - + FOO", "ZRANGEBYLEX $0 - + BYLEX", "ZREVRANGEBYLEX $0 + - LIMIT 0 2"),
         *("ZREVRANGEBYLEX $0 + - REV", "ZRANGEBYLEX $0 - +", "ZRANGE $9 0 -1 WITHSCORES"),
-        *(
-            "ZRANGEBYSCORE $0 5 1",
-            "ZREVRANGEBYSCORE $0 1 5",
-            "ZRANGE $0 0 -1 STORE $1",
-            "ZRANGE $0 2 0 REV",
-        ),
+        *("ZRANGEBYSCORE $0 5 1", "ZREVRANGEBYSCORE $0 1 5", "ZRANGE $0 0 -1 STORE $1"),
+        "ZRANGE $0 2 0 REV",
     )
 
 
@@ -282,29 +249,12 @@ def _store_cases() -> list[Case]:
     """ZRANGESTORE from one shard to another and back, over what was there, and onto itself."""
     ranges = [
         *("0 -1", "1 2", "-2 -1 REV", "5 1", "0 1 REV", "1 4 BYSCORE", "(1 (4 BYSCORE LIMIT 1 1"),
-        *(
-            "4 1 BYSCORE REV LIMIT 0 2",
-            "- + BYLEX",
-            "[b (d BYLEX LIMIT 0 3",
-            "+ - BYLEX REV",
-            "100 200",
-        ),
-        *(
-            "(inf +inf BYSCORE",
-            "x 1",
-            "1 x BYSCORE",
-            "a b BYLEX",
-            "0 -1 WITHSCORES",
-            "0 -1 LIMIT 0 1",
-        ),
-        *(
-            "0 -1 FOO",
-            "0",
-            "1 2 BYSCORE LIMIT 0 -1",
-            "1 2 BYSCORE LIMIT -1 2",
-            "0 -1 LIMIT 1",
-            "0 -1 REV",
-        ),
+        *("4 1 BYSCORE REV LIMIT 0 2", "- + BYLEX", "[b (d BYLEX LIMIT 0 3", "+ - BYLEX REV"),
+        "100 200",
+        *("(inf +inf BYSCORE", "x 1", "1 x BYSCORE", "a b BYLEX", "0 -1 WITHSCORES"),
+        "0 -1 LIMIT 0 1",
+        *("0 -1 FOO", "0", "1 2 BYSCORE LIMIT 0 -1", "1 2 BYSCORE LIMIT -1 2", "0 -1 LIMIT 1"),
+        "0 -1 REV",
     ]
     return [
         case(
@@ -328,38 +278,20 @@ def _store_cases() -> list[Case]:
     ] + [
         case(
             "zrangestore-corners",
-            *(
-                _fill(),
-                "ZRANGESTORE $0 $0 1 3",
-                "ZRANGE $0 0 -1",
-                "ZRANGESTORE $0 $0 5 9",
-                "EXISTS $0",
-            ),
+            *(_fill(), "ZRANGESTORE $0 $0 1 3", "ZRANGE $0 0 -1", "ZRANGESTORE $0 $0 5 9"),
+            "EXISTS $0",
             *("SET $1 string", "ZRANGESTORE $1 $0 0 -1", "EXISTS $1", "SET $1 string", _fill()),
-            *(
-                "ZRANGESTORE $1 $0 1 2",
-                "TYPE $1",
-                "SET $1 string",
-                "ZRANGESTORE $2 $1 0 -1",
-                "GET $1",
-            ),
-            *(
-                "ZRANGESTORE $2 $1 x y",
-                "ZRANGESTORE $0 $1 0 -1",
-                "ZCARD $0",
-                "ZRANGESTORE $2 $9 0 -1",
-            ),
+            *("ZRANGESTORE $1 $0 1 2", "TYPE $1", "SET $1 string", "ZRANGESTORE $2 $1 0 -1"),
+            "GET $1",
+            *("ZRANGESTORE $2 $1 x y", "ZRANGESTORE $0 $1 0 -1", "ZCARD $0"),
+            "ZRANGESTORE $2 $9 0 -1",
             *("ZRANGESTORE $0 $9 0 -1", "EXISTS $0", "ZRANGESTORE", "ZRANGESTORE $0 $1 0"),
             ("ZADD", Key(3), *(part for at in range(300) for part in (at, f"m{at}"))),
             *("ZRANGESTORE $4 $3 10 20", "OBJECT ENCODING $4", "ZRANGESTORE $4 $3 0 127"),
             *("OBJECT ENCODING $4", "ZRANGESTORE $4 $3 0 128", "OBJECT ENCODING $4", "ZCARD $4"),
             ("ZADD", Key(5), 1, "x" * 100, 2, "short"),
-            *(
-                "ZRANGESTORE $6 $5 1 1",
-                "OBJECT ENCODING $6",
-                "ZRANGESTORE $6 $5 0 0",
-                "OBJECT ENCODING $6",
-            ),
+            *("ZRANGESTORE $6 $5 1 1", "OBJECT ENCODING $6", "ZRANGESTORE $6 $5 0 0"),
+            "OBJECT ENCODING $6",
         )
     ]
 
@@ -403,18 +335,10 @@ def _large_cases() -> list[Case]:
                 for b in ("+ -", "[0600 [0500", "+ (1", "[0010 -")
             ),
             *("ZRANGE $1 0 -1", "ZRANGE $2 40 44 WITHSCORES", "ZRANGEBYSCORE $2 (1 3 LIMIT 20 3"),
-            *(
-                "ZREMRANGEBYRANK $0 100 1799",
-                "ZCARD $0",
-                "ZRANGE $0 98 102 WITHSCORES",
-                "ZRANK $0 0005",
-            ),
-            *(
-                "ZREMRANGEBYLEX $1 [0100 (1900",
-                "ZCARD $1",
-                "ZRANGE $1 98 102",
-                "ZREMRANGEBYLEX $1 - +",
-            ),
+            *("ZREMRANGEBYRANK $0 100 1799", "ZCARD $0", "ZRANGE $0 98 102 WITHSCORES"),
+            "ZRANK $0 0005",
+            *("ZREMRANGEBYLEX $1 [0100 (1900", "ZCARD $1", "ZRANGE $1 98 102"),
+            "ZREMRANGEBYLEX $1 - +",
             *("EXISTS $1", "ZREMRANGEBYSCORE $2 1 (4", "ZCARD $2", "ZRANGE $2 28 31 WITHSCORES"),
             *("ZREMRANGEBYSCORE $0 -inf inf", "EXISTS $0", "ZREMRANGEBYRANK $2 0 -1", "EXISTS $2"),
         ),
@@ -431,14 +355,8 @@ CASES = [
     case(
         "zrange-of-expired",
         *(_fill(), "PEXPIRE $0 15", Sleep(0.02), "ZRANGE $0 0 -1", "ZCOUNT $0 -inf inf"),
-        *(
-            _fill("$1"),
-            _fill(),
-            "PEXPIRE $0 15",
-            Sleep(0.02),
-            "ZRANGESTORE $1 $0 0 -1",
-            "EXISTS $1",
-        ),
+        *(_fill("$1"), _fill(), "PEXPIRE $0 15", Sleep(0.02), "ZRANGESTORE $1 $0 0 -1"),
+        "EXISTS $1",
         *(_fill("$1"), "PEXPIRE $1 15", Sleep(0.02), "ZREMRANGEBYRANK $1 0 -1", "DBSIZE"),
     ),
 ]
