@@ -350,6 +350,20 @@ def _coarse(time_ms: Reply) -> Reply:
     return Reply("duration", time_ms.value // _COARSE_MS * _COARSE_MS)
 
 
+_DIGITS = re.compile(rb"-?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?")
+
+
+def shortest_doubles(reply: Reply) -> Reply:
+    """Texts that are numbers, at any depth, as the number that they read as: the oracle prints 17
+    digits, the target as few as read back."""
+    if isinstance(reply.value, tuple) and reply.kind != "map":
+        return Reply(reply.kind, tuple(map(shortest_doubles, reply.value)))
+    text = reply.value
+    if reply.kind not in ("bulk", "double") or not _DIGITS.fullmatch(text) or text.isdigit():
+        return reply
+    return Reply(reply.kind, repr(float(text)).encode())
+
+
 def mask_id(reply: Reply) -> Reply:
     """The id that XADD has made from the clock."""
     made = reply.kind == "bulk" and re.fullmatch(rb"[0-9]{13}-[0-9]+", reply.value)
