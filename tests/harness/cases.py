@@ -359,7 +359,9 @@ def shortest_doubles(reply: Reply) -> Reply:
     if isinstance(reply.value, tuple) and reply.kind != "map":
         return Reply(reply.kind, tuple(map(shortest_doubles, reply.value)))
     text = reply.value
-    if reply.kind not in ("bulk", "double") or not _DIGITS.fullmatch(text) or text.isdigit():
+    if reply.kind not in ("bulk", "double") or not _DIGITS.fullmatch(text):
+        return reply
+    if len(text) <= 15 and text.lstrip(b"-").isdigit():
         return reply
     return Reply(reply.kind, repr(float(text)).encode())
 
