@@ -23,7 +23,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 
 FLAGS := -std=gnu11 -g -fPIC -fvisibility=hidden -Wall -Wextra $(WERROR) -pthread -Icsrc -Itests/c \
          -DKRT_VERSION='"$(VERSION)"'
-LIBS := -pthread
+LIBS := -pthread -lm
 ifneq ($(SANITIZE),)
 FLAGS += -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -DKRT_DEBUG=1
 LIBS += -fsanitize=$(SANITIZE)

@@ -169,6 +169,7 @@ class _Player:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._keys = server.spread(SPREAD_KEYS)
+        self._key_names: dict[bytes, bytes] = {}  # of those that commands have named
         self._connections: dict[int, Connection] = {}
 
     def play(self, step: Step) -> list[Reply]:
@@ -177,12 +178,13 @@ class _Player:
             return []
         connection = self._connection(step.on)
         if isinstance(step, Do):
-            return self._masked(step.mask, [connection.do(*self._arguments(step.command))])
+            reply = connection.do(*self._arguments(step.command))
+            return self._masked(step.mask, [self._with_key_names(reply)])
         if isinstance(step, Read):
             return self._masked(step.mask, _read(connection, step.count))
         if isinstance(step, Pipe):
             commands = (self._arguments(command) for command in step.commands)
-            return connection.pipeline(commands, step.replies)
+            return list(map(self._with_key_names, connection.pipeline(commands, step.replies)))
         if isinstance(step, Until):
             return [self._until(connection, step)]
         self._act(connection, step)
@@ -219,11 +221,34 @@ class _Player:
     def _arguments(self, command: Command) -> list[Argument]:
         if isinstance(command, str):
             return [self._token(token) for token in shlex.split(command)]
-        return [self._keys[arg] if isinstance(arg, Key) else arg for arg in command]
+        return [self._key(int(arg)) if isinstance(arg, Key) else arg for arg in command]
 
     def _token(self, token: str) -> str:
         match = _KEY.fullmatch(token)
-        return self._keys[int(match[1])] if match else token
+        return self._key(int(match[1])) if match else token
+
+    def _key(self, index: int) -> str:
+        key = self._keys[index]
+        self._key_names[key.encode()] = b"$%d" % index
+        return key
+
+    def _with_key_names(self, reply: Reply) -> Reply:
+        """A reply in which the case's keys read as in its commands: every server has others."""
+        if reply.kind == "bulk":
+            return Reply("bulk", self._key_names.get(reply.value, reply.value))
+        if reply.kind == "error":
+            return Reply("error", self._with_key_names_inside(reply.value))
+        if not isinstance(reply.value, tuple):
+            return reply
+        if reply.kind in ("map", "attribute"):
+            named = ((self._with_key_names(k), self._with_key_names(v)) for k, v in reply.value)
+            return Reply(reply.kind, tuple(named))
+        return Reply(reply.kind, tuple(map(self._with_key_names, reply.value)))
+
+    def _with_key_names_inside(self, text: bytes) -> bytes:
+        for key in sorted(self._key_names, key=len, reverse=True):
+            text = text.replace(b"'%s'" % key, b"'%s'" % self._key_names[key])
+        return text
 
     @staticmethod
     def _masked(mask: Mask | None, replies: list[Reply]) -> list[Reply]:
@@ -270,6 +295,83 @@ def mask_field(name: bytes) -> Mask:
     return mask
 
 
+_TIMES = {b"idle", b"inactive", b"seen-time", b"active-time"}
+_ACTIVITY = {b"inactive", b"active-time"}
+_NODES = {b"radix-tree-keys", b"radix-tree-nodes"}
+_COARSE_MS = 50_000
+
+
+def mask_stream(reply: Reply) -> Reply:
+    """What a stream tells of clocks, coarsely, and of its tree, at any depth of a reply; without
+    the activity of consumers, of which the oracle knows nothing."""
+    return _mask_stream(reply, hidden=_ACTIVITY)
+
+
+def mask_stream_activity(reply: Reply) -> Reply:
+    """As `mask_stream`, with the activity of consumers."""
+    return _mask_stream(reply, hidden=set())
+
+
+def _mask_stream(reply: Reply, hidden: set[bytes]) -> Reply:
+    if reply.kind == "map":
+        pairs = ((k, _mask_named(k, _mask_stream(v, hidden))) for k, v in reply.value)
+        return Reply("map", tuple((k, v) for k, v in pairs if k.value not in hidden))
+    if not isinstance(reply.value, tuple):
+        return reply
+    items: list[Reply] = []
+    for at, item in enumerate(reply.value):
+        before = reply.value[at - 1].value if at > 0 else None
+        if (item.value in hidden and item.kind == "bulk") or before in hidden:
+            continue
+        items.append(_mask_item(reply.value, at, _mask_stream(item, hidden)))
+    return Reply(reply.kind, tuple(items))
+
+
+def _mask_item(items: tuple[Reply, ...], at: int, item: Reply) -> Reply:
+    """Times of deliveries have no names: they stand before the number of deliveries."""
+    if at > 0 and items[at - 1].kind == "bulk" and items[at - 1].value in _TIMES | _NODES:
+        return _mask_named(items[at - 1], item)
+    last_two = at > 0 and at == len(items) - 2
+    return _coarse(item) if last_two and items[at + 1].kind == "integer" else item
+
+
+def _mask_named(name: Reply, value: Reply) -> Reply:
+    if name.value in _NODES:
+        return mask_number(value)
+    return _coarse(value) if name.value in _TIMES else value
+
+
+def _coarse(time_ms: Reply) -> Reply:
+    """A date of today is masked, a duration is rounded down; one that is set stays as it is."""
+    if time_ms.kind != "integer" or time_ms.value < 0:
+        return time_ms
+    if time_ms.value > 1_600_000_000_000:
+        return MASKED
+    return Reply("duration", time_ms.value // _COARSE_MS * _COARSE_MS)
+
+
+_DIGITS = re.compile(rb"-?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?")
+
+
+def shortest_doubles(reply: Reply) -> Reply:
+    """Texts that are numbers, at any depth, as the number that they read as: the oracle prints 17
+    digits, the target as few as read back."""
+    if isinstance(reply.value, tuple) and reply.kind != "map":
+        return Reply(reply.kind, tuple(map(shortest_doubles, reply.value)))
+    text = reply.value
+    if reply.kind not in ("bulk", "double") or not _DIGITS.fullmatch(text):
+        return reply
+    if len(text) <= 15 and text.lstrip(b"-").isdigit():
+        return reply
+    return Reply(reply.kind, repr(float(text)).encode())
+
+
+def mask_id(reply: Reply) -> Reply:
+    """The id that XADD has made from the clock."""
+    made = reply.kind == "bulk" and re.fullmatch(rb"[0-9]{13}-[0-9]+", reply.value)
+    return MASKED if made else reply
+
+
 class Near:
     """A number that equals those within a distance. Rounding instead would have edges."""
 
@@ -298,6 +400,12 @@ def mask_remaining(unit_ms: int) -> Mask:
         return Reply("remaining", Near(reply.value, distance_ms // unit_ms))
 
     return mask
+
+
+def in_both_protocols(name: str, *steps: Step | Command) -> list[Case]:
+    """The same steps in RESP2 and, as `name`-resp3, in RESP3."""
+    hello = Do("HELLO 3", mask=mask_field(b"id"))
+    return [case(name, *steps), case(f"{name}-resp3", hello, *steps)]
 
 
 def unordered(reply: Reply) -> Reply:

@@ -6,6 +6,7 @@ live are either far away or already past, so that no answer depends on when it i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from harness.cases import mask_remaining
 from harness.client import Connection
 from harness.resp import Argument, Reply, render
+from harness.strategies import command as _command
 
 Sequence = list[tuple[bool, list[tuple[Argument, ...]]]]
 
@@ -58,22 +60,6 @@ _copy_option = st.one_of(
     st.sampled_from([("REPLACE",), ("DB",), ("FOO",)]),
     st.tuples(st.just("DB"), st.sampled_from(DATABASES)),
 )
-
-
-def _flat(*parts: object) -> tuple:
-    """Strings and bytes as they are, tuples and lists of them flattened."""
-    out: list = []
-    for part in parts:
-        if isinstance(part, (tuple, list)):
-            out += _flat(*part)
-        else:
-            out.append(part)
-    return tuple(out)
-
-
-def _command(*strategies: st.SearchStrategy | str) -> st.SearchStrategy:
-    parts = [st.just(s) if isinstance(s, str) else s for s in strategies]
-    return st.tuples(*parts).map(lambda parts: _flat(*parts))
 
 
 _name = st.sampled_from
@@ -154,14 +140,20 @@ class Played:
     reply: Reply
 
 
-def play_sequence(connection: Connection, sequence: Sequence, protocol: int) -> list[Played]:
+def play_sequence(
+    connection: Connection,
+    sequence: Sequence,
+    protocol: int,
+    mask: Callable[[tuple, Reply], Reply] | None = None,
+) -> list[Played]:
     """Plays a sequence on a flushed server, and returns each command with its masked reply."""
+    mask = mask or _mask
     connection.pipeline([("FLUSHALL",), ("SELECT", "0"), ("CLIENT", "SETNAME", "")])
     connection.do("HELLO", protocol)
     played = []
     for at_once, batch in sequence:
         replies = connection.pipeline(batch) if at_once else [connection.do(*c) for c in batch]
-        played += [Played(c, _mask(c, r)) for c, r in zip(batch, replies, strict=True)]
+        played += [Played(c, mask(c, r)) for c, r in zip(batch, replies, strict=True)]
     return played
 
 
