@@ -136,6 +136,21 @@ bool call_count(struct call *call, uint32_t index, int64_t *count) {
     return false;
 }
 
+bool elements_signed_count(struct call *call, uint32_t index, bool doubled, int64_t *count) {
+    const int64_t most = INT64_MAX, half = INT64_MAX / 2;
+    if (!call_integer(call, index, count))
+        return false;
+    if (*count < -most) {
+        call_error_format(call, "ERR value is out of range, value must between %lld and %lld",
+                          -(long long)most, (long long)most);
+        return false;
+    }
+    if (!doubled || (*count >= -half && *count <= half))
+        return true;
+    call_error(call, "ERR value is out of range");
+    return false;
+}
+
 bool call_pop_count(struct call *call, uint32_t first, int64_t *count) {
     *count = 1;
     if (call->argc == first)

@@ -53,6 +53,8 @@ struct element_range elements_range(int64_t start, int64_t stop, uint64_t count)
 
 /* A count that may not be negative. False after the error reply. */
 bool call_count(struct call *call, uint32_t index, int64_t *count);
+/* A count that may be negative; `doubled` if each element is replied with something beside it. */
+bool elements_signed_count(struct call *call, uint32_t index, bool doubled, int64_t *count);
 /* [COUNT count], all that is left of the arguments from argv[first] on; 1 if it is not given. */
 bool call_pop_count(struct call *call, uint32_t first, int64_t *count);
 

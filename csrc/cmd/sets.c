@@ -281,16 +281,6 @@ static void spop_command(struct call *call) {
 
 /* ---- SRANDMEMBER -------------------------------------------------------------------------------- */
 
-/* Redis's range for counts that may be negative. */
-static bool read_signed_count(struct call *call, uint32_t index, int64_t *count) {
-    const int64_t most = INT64_MAX / 2;
-    if (!call_integer(call, index, count)) return false;
-    if (*count >= -most && *count <= most) return true;
-    call_error_format(call, "ERR value is out of range, value must between %lld and %lld",
-                      -(long long)most, (long long)most);
-    return false;
-}
-
 struct shown {
     struct call *call;
     const struct collection_view *view;
@@ -328,7 +318,7 @@ static void srandmember_command(struct call *call) {
         call_error_syntax(call);
         return;
     }
-    if (call->argc == 3 && !read_signed_count(call, 2, &count))
+    if (call->argc == 3 && !elements_signed_count(call, 2, false, &count))
         return;
     if (!elements_read(call, &place, VALUE_SET, &view))
         return;

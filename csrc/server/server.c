@@ -46,6 +46,10 @@ static void bind_once(void) {
     list_moves_bind();
     sets_bind();
     set_algebra_bind();
+    zsets_bind();
+    zset_ranges_bind();
+    zset_pops_bind();
+    zset_algebra_bind();
     client_commands_bind();
     client_list_bind();
     client_kill_bind();

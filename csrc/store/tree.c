@@ -13,12 +13,6 @@ uint32_t tree_order_key_bytes(uint8_t order) {
     return bytes[order];
 }
 
-/* The sign of zero is kept and does not count. */
-static uint64_t score_place(uint64_t order) {
-    const uint64_t minus_zero = (UINT64_C(1) << 63) - 1;
-    return order + (order == minus_zero);
-}
-
 static uint64_t first_bytes(struct bytes member) {
     uint64_t word = 0;
     if (member.len > 0) {
@@ -30,7 +24,7 @@ static uint64_t first_bytes(struct bytes member) {
 struct record_key tree_order_separator(uint8_t order, const struct record_key *key,
                                        struct bytes record) {
     if (order == TREE_BY_SCORE) {
-        return (struct record_key){score_place(key->order), first_bytes(record)};
+        return (struct record_key){tree_score_place(key->order), first_bytes(record)};
     }
     if (order == TREE_BY_ID) {
         const char *at = record.at;
@@ -47,7 +41,7 @@ struct record_key tree_order_separator_at(uint8_t order, const struct leaf *leaf
 
 static struct record_key probe_separator(uint8_t order, const struct tree_probe *probe) {
     return order == TREE_BY_SCORE
-               ? (struct record_key){score_place(probe->key.order), first_bytes(probe->member)}
+               ? (struct record_key){tree_score_place(probe->key.order), first_bytes(probe->member)}
                : probe->key;
 }
 
@@ -73,7 +67,7 @@ bool tree_order_is_before(uint8_t order, const struct leaf *leaf, uint32_t index
     if (order != TREE_BY_SCORE) {
         return key < probe->key.order;
     }
-    uint64_t place = score_place(key), other = score_place(probe->key.order);
+    uint64_t place = tree_score_place(key), other = tree_score_place(probe->key.order);
     if (place != other) {
         return place < other;
     }

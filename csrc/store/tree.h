@@ -64,6 +64,12 @@ static inline double tree_score(uint64_t order) {
     return score;
 }
 
+/* What compares: the sign of zero does not. */
+static inline uint64_t tree_score_place(uint64_t order) {
+    const uint64_t minus_zero = (UINT64_C(1) << 63) - 1;
+    return order + (order == minus_zero);
+}
+
 static inline struct tree tree_empty(enum tree_order order) {
     return (struct tree){.order = (uint8_t)order};
 }

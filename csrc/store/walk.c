@@ -137,9 +137,10 @@ bool walk_find(struct walk *walk, const struct collection_view *view, const stru
 }
 
 static bool is_packed_before(const struct walk *walk, const struct tree_probe *probe) {
-    double score = tree_score(walk->key.order), other = tree_score(probe->key.order);
-    if (score != other) {
-        return score < other;
+    uint64_t place = tree_score_place(walk->key.order);
+    uint64_t other = tree_score_place(probe->key.order);
+    if (place != other) {
+        return place < other;
     }
     uint32_t len = walk->record.len < probe->member.len ? walk->record.len : probe->member.len;
     int difference = len > 0 ? memcmp(walk->record.at, probe->member.at, len) : 0;

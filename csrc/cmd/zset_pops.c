@@ -1,0 +1,212 @@
+/* Sorted sets: members taken from an end (ZPOPMIN, ZPOPMAX, ZMPOP), drawn (ZRANDMEMBER), scanned (ZSCAN). */
+#include <stdio.h>
+
+#include "base/decimal.h"
+#include "cmd/families.h"
+#include "cmd/zset_members.h"
+#include "resp/double.h"
+
+/* ---- Popping ------------------------------------------------------------------------------------ */
+
+struct zpop {
+    bool max, pairs; /* pairs: each member and its score in an array of its own */
+    uint64_t count;
+};
+
+static void reply_popped(struct call *call, const struct zpop *pop, const struct walk *walk) {
+    if (pop->pairs)
+        reply_array(call->reply, 2);
+    reply_bulk(call->reply, walk->record);
+    reply_double(call->reply, tree_score(walk->key.order));
+}
+
+static void log_popped(struct call *call, const struct zpop *pop, const struct key_place *place) {
+    char number[24];
+    struct bytes log[] = {pop->max ? BYTES_LITERAL("ZPOPMAX") : BYTES_LITERAL("ZPOPMIN"),
+                          place->key, bytes_of(number, bytes_from_uint64(number, pop->count))};
+    effect_log(call, place->db, log, 3);
+}
+
+/* The value has as many members. False after the error reply. */
+static bool pop_members(struct call *call, const struct zpop *pop, const struct key_place *place,
+                        struct entry *entry) {
+    struct edit edit;
+    struct walk walk;
+    elements_open(place, entry, VALUE_ZSET, &edit);
+    if (!elements_reserve_erasures(call, &edit, pop->count))
+        return false;
+    uint64_t count = view_count(&edit.view);
+    reply_array(call->reply, pop->pairs ? pop->count : 2 * pop->count);
+    bool found = walk_seek(&walk, &edit.view, pop->max ? count - 1 : 0);
+    for (uint64_t i = 0; i < pop->count && found; i++) {
+        reply_popped(call, pop, &walk);
+        found = pop->max ? walk_prev(&walk) : walk_next(&walk);
+    }
+    zset_remove_range(&edit, pop->max ? count - pop->count : 0, pop->count);
+    edit_commit_erasures(&edit);
+    log_popped(call, pop, place);
+    elements_count_dirty(call, pop->count);
+    elements_declare(call, place, &edit, NOTIFY_ZSET, pop->max ? "zpopmax" : "zpopmin");
+    return true;
+}
+
+static uint64_t at_most(uint64_t count, const struct entry *entry) {
+    struct collection_view view = view_of(entry);
+    uint64_t members = view_count(&view);
+    return count < members ? count : members;
+}
+
+static void pop_generic(struct call *call, bool max) {
+    int64_t count = 1;
+    struct entry *entry;
+    struct key_place place = keyspace_for(call, 1);
+    struct zpop pop = {.max = max, .pairs = call->argc == 3 && call->reply->proto > 2};
+    if (call->argc > 3) {
+        call_error_syntax(call);
+        return;
+    }
+    if (call->argc == 3 && !call_count(call, 2, &count))
+        return;
+    if (!elements_find(call, &place, VALUE_ZSET, &entry))
+        return;
+    pop.count = at_most((uint64_t)count, entry);
+    if (pop.count == 0)
+        reply_array(call->reply, 0);
+    else
+        (void)pop_members(call, &pop, &place, entry);
+}
+
+static void zpopmin_command(struct call *call) {
+    pop_generic(call, false);
+}
+
+static void zpopmax_command(struct call *call) {
+    pop_generic(call, true);
+}
+
+static bool parse_zmpop(struct call *call, uint32_t *keys, bool *max, int64_t *count) {
+    int64_t number;
+    if (!bytes_to_int64(call->argv[1], &number) || number < 1) {
+        call_error(call, "ERR numkeys should be greater than 0");
+        return false;
+    }
+    if (number >= call->argc - 2 || (!(*max = bytes_is(call->argv[2 + number], "max")) &&
+                                     !bytes_is(call->argv[2 + number], "min"))) {
+        call_error_syntax(call);
+        return false;
+    }
+    *keys = (uint32_t)number;
+    return call_pop_count(call, 3 + *keys, count);
+}
+
+static void zmpop_command(struct call *call) {
+    uint32_t keys;
+    int64_t count;
+    struct entry *entry;
+    struct zpop pop = {.pairs = true};
+    if (!parse_zmpop(call, &keys, &pop.max, &count))
+        return;
+    for (uint32_t i = 2; i < 2 + keys; i++) {
+        struct key_place place = keyspace_for(call, i);
+        if (!elements_find(call, &place, VALUE_ZSET, &entry))
+            return;
+        if (!entry)
+            continue;
+        pop.count = at_most((uint64_t)count, entry);
+        reply_array(call->reply, 2);
+        reply_bulk(call->reply, place.key);
+        (void)pop_members(call, &pop, &place, entry);
+        return;
+    }
+    reply_null_array(call->reply);
+}
+
+/* ---- ZRANDMEMBER -------------------------------------------------------------------------------- */
+
+struct drawn {
+    struct call *call;
+    const struct collection_view *view;
+    uint64_t head; /* how many there will be, before the first one; 0: the head is there */
+    bool scores;
+};
+
+static void show_rank(void *context, uint64_t rank) {
+    struct walk walk;
+    struct drawn *drawn = context;
+    bool found = walk_seek(&walk, drawn->view, rank);
+    KRT_ASSERT(found);
+    if (drawn->head > 0)
+        zset_reply_head(drawn->call, drawn->head, drawn->scores);
+    drawn->head = 0;
+    zset_reply_member(drawn->call, &walk, drawn->scores);
+}
+
+static void show_drawn(struct call *call, struct random_state *random, int64_t count,
+                       struct drawn *drawn) {
+    uint64_t members = view_count(drawn->view);
+    if (members == 0 || count == 0) {
+        reply_array(call->reply, 0);
+    } else if (count > 0) {
+        drawn->head = (uint64_t)count < members ? (uint64_t)count : members;
+        if (!elements_draw(random, members, drawn->head, show_rank, drawn))
+            call_error_memory(call);
+    } else {
+        drawn->head = -(uint64_t)count;
+        for (; count < 0; count++)
+            show_rank(drawn, random_below(random, members));
+    }
+}
+
+static bool parse_drawing(struct call *call, int64_t *count, bool *scores) {
+    if (!elements_signed_count(call, 2, call->argc > 3, count))
+        return false;
+    *scores = call->argc == 4 && bytes_is(call->argv[3], "withscores");
+    if (call->argc == 3 || *scores)
+        return true;
+    call_error_syntax(call);
+    return false;
+}
+
+static void zrandmember_command(struct call *call) {
+    int64_t count = 0;
+    struct collection_view view;
+    struct drawn drawn = {.call = call, .view = &view};
+    struct key_place place = keyspace_for(call, 1);
+    struct random_state *random = &place.keyspace->random;
+    if (call->argc > 2 && !parse_drawing(call, &count, &drawn.scores))
+        return;
+    if (!elements_read(call, &place, VALUE_ZSET, &view))
+        return;
+    if (call->argc > 2)
+        show_drawn(call, random, count, &drawn);
+    else if (view_count(&view) == 0)
+        reply_null(call->reply);
+    else
+        show_rank(&drawn, random_below(random, view_count(&view)));
+}
+
+/* ---- ZSCAN -------------------------------------------------------------------------------------- */
+
+/* Redis writes the scores of a small value as everywhere, those of a large one with 17 digits. */
+static uint32_t show_scored(struct call *call, const struct walk *walk, bool values) {
+    char text[64];
+    double score = tree_score(walk->key.order);
+    (void)values;
+    int len = walk->view->type & FORM_LARGE ? snprintf(text, sizeof text, "%.17g", score)
+                                            : (int)double_format(text, score);
+    reply_bulk(call->reply, walk->record);
+    reply_bulk(call->reply, bytes_of(text, (size_t)len));
+    return 2;
+}
+
+static void zscan_command(struct call *call) {
+    elements_scan(call, VALUE_ZSET, show_scored);
+}
+
+void zset_pops_bind(void) {
+    command_bind("zpopmin", zpopmin_command);
+    command_bind("zpopmax", zpopmax_command);
+    command_bind("zmpop", zmpop_command);
+    command_bind("zrandmember", zrandmember_command);
+    command_bind("zscan", zscan_command);
+}
