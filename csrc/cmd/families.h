@@ -27,3 +27,5 @@ void zsets_bind(void);
 void zset_ranges_bind(void);
 void zset_pops_bind(void);
 void zset_algebra_bind(void);
+void hashes_bind(void);
+void hash_random_bind(void);

@@ -101,8 +101,8 @@ static struct element_range locate(const struct collection_view *view, const str
  * ones: so it is in Redis 7.4. */
 static uint64_t skipped(const struct collection_view *view, const struct range *range,
                         uint64_t count) {
-    uint64_t offset = (uint64_t)range->offset;
-    if (range->offset < 0)
+    uint64_t offset = range->kind == RANGE_RANK ? 0 : (uint64_t)range->offset;
+    if ((int64_t)offset < 0)
         return view->type & FORM_LARGE && -offset <= count ? count + offset : count;
     return offset < count ? offset : count;
 }
@@ -140,7 +140,6 @@ static bool parse_limit(struct call *call, uint32_t index, struct range *range) 
 /* Options from argv[first] on. What the command's name says already is not among them. */
 static bool parse_options(struct call *call, uint32_t first, bool stores, bool any_direction,
                           struct range *range) {
-    bool any_kind = range->kind == RANGE_ANY;
     for (uint32_t i = first; i < call->argc; i++) {
         struct bytes word = call->argv[i];
         if (!stores && bytes_is(word, "withscores")) {
@@ -149,11 +148,11 @@ static bool parse_options(struct call *call, uint32_t first, bool stores, bool a
             if (!parse_limit(call, i, range))
                 return false;
             i += 2;
-        } else if (any_direction && bytes_is(word, "rev")) {
+        } else if (any_direction && !range->back && bytes_is(word, "rev")) {
             range->back = true;
-        } else if (any_kind && bytes_is(word, "byscore")) {
+        } else if (range->kind == RANGE_ANY && bytes_is(word, "byscore")) {
             range->kind = RANGE_SCORE;
-        } else if (any_kind && bytes_is(word, "bylex")) {
+        } else if (range->kind == RANGE_ANY && bytes_is(word, "bylex")) {
             range->kind = RANGE_LEX;
         } else {
             call_error_syntax(call);

@@ -46,6 +46,8 @@ static void bind_once(void) {
     list_moves_bind();
     sets_bind();
     set_algebra_bind();
+    hashes_bind();
+    hash_random_bind();
     zsets_bind();
     zset_ranges_bind();
     zset_pops_bind();
