@@ -5,8 +5,11 @@
 #include <string.h>
 
 #include "cmd/expire.h"
+#include "cmd/object.h"
 #include "server/kevyrt.h"
+#include "store/collection.h"
 #include "store/database.h"
+#include "store/hash_field.h"
 
 enum { LINE_MAX = 4096, WORDS_MAX = 512, SHOWN_BYTES_MAX = 40, LONG_BUDGET_NS = 1000000000 };
 
@@ -150,6 +153,7 @@ struct world *world_new(uint32_t shard_count) {
     world->route = true;
     world->domain = (struct domain){
         .string_bytes_max = 1 << 20,
+        .small = {512, 64, 512, 128, 64, 128, 64, -2},
         .hash_seed = {.a = 0x1234567, .b = 0x89abcdef},
         .keyspaces = world->by_shard,
         .shard_count = shard_count,
@@ -348,13 +352,56 @@ struct dump {
     uint32_t shard, db;
 };
 
-static void dump_entry(void *context, struct entry *entry) {
-    struct dump *dump = context;
+static void dump_head(const struct dump *dump, const struct entry *entry) {
     text_add(dump->out, "%u/%u ", dump->shard, dump->db);
     text_add_bytes(dump->out, entry_key(entry));
+}
+
+static void dump_string(const struct dump *dump, const struct entry *entry) {
+    dump_head(dump, entry);
     text_add(dump->out, "=");
     text_add_bytes(dump->out, entry_string(entry));
     text_add(dump->out, " %lld\n", (long long)entry_deadline(entry));
+}
+
+/* A place counts in lists and sorted sets only. */
+static void dump_element(const struct dump *dump, const struct walk *walk, uint64_t rank) {
+    enum value_type type = view_type(walk->view);
+    if (type == VALUE_HASH) {
+        struct hash_field field = hash_field_read(walk->record);
+        text_add_bytes(dump->out, field.name);
+        text_add(dump->out, "=");
+        text_add_bytes(dump->out, field.value);
+        text_add(dump->out, " %lld\n", (long long)field.deadline_ms);
+        return;
+    }
+    if (type == VALUE_ZSET)
+        text_add(dump->out, "%llu %.17g ", (unsigned long long)rank, tree_score(walk->key.order));
+    else if (type == VALUE_LIST)
+        text_add(dump->out, "%llu ", (unsigned long long)rank);
+    text_add_bytes(dump->out, walk->record);
+    text_add(dump->out, "\n");
+}
+
+static void dump_elements(const struct dump *dump, const struct entry *entry) {
+    struct walk walk;
+    uint64_t rank = 0;
+    struct collection_view view = view_of(entry);
+    dump_head(dump, entry);
+    text_add(dump->out, "(%s) %lld %llu\n", object_encoding(entry),
+             (long long)entry_deadline(entry), (unsigned long long)view_count(&view));
+    for (bool found = walk_seek(&walk, &view, 0); found; found = walk_next(&walk)) {
+        dump_head(dump, entry);
+        text_add(dump->out, ":");
+        dump_element(dump, &walk, rank++);
+    }
+}
+
+static void dump_entry(void *context, struct entry *entry) {
+    if (entry_type(entry) == VALUE_STRING)
+        dump_string(context, entry);
+    else
+        dump_elements(context, entry);
 }
 
 static int compare_lines(const void *a, const void *b) {

@@ -174,6 +174,7 @@ static const struct effect_case writes[] = {
     {"", "FLUSHDB ASYNC", "+OK", "touch-all:0; log:FLUSHDB ASYNC"},
     {"1> SET j 1", "1> FLUSHDB SYNC", "+OK", "touch-all:1; log/1:FLUSHDB SYNC"},
     {"SET k 1; 1> SET j 1", "FLUSHALL", "+OK", "touch-all:*; log:FLUSHALL"},
+#include "cmd/element_writes.def"
 };
 
 /* ---- What changes nothing ----------------------------------------------------------------------- */
@@ -259,6 +260,7 @@ static const struct effect_case refused[] = {
     {"SET k 1 PX 100", "PEXPIRE k 100 LT", ":0", ""},
     {"SET k 1", "FLUSHDB NOW", "-ERR syntax error", ""},
     {"SET k 1", "FLUSHALL ASYNC SYNC", "-ERR syntax error", ""},
+#include "cmd/element_refused.def"
 };
 
 static const struct effect_case reads[] = {
@@ -317,6 +319,7 @@ static const struct effect_case reads[] = {
      "log:DEL %600; touch:%600; x:expired %600"},
     {"SET k 1 PX 50; SET j 1; ~50", "SCAN 0 MATCH j", "*2 $1 0 *1 $1 j", ""},
     {"SET k 1 PX 50; ~50", "TTL k", ":-2", "log:DEL k; touch:k; x:expired k; m:keymiss k"},
+#include "cmd/element_reads.def"
 };
 
 /* ---- Running the cases -------------------------------------------------------------------------- */
