@@ -22,6 +22,7 @@ static void debug_sleep(struct call *call) {
     memcpy(text, seconds.at, seconds.len < sizeof text ? seconds.len : sizeof text - 1);
     double wanted = strtod(text, NULL);
     if (wanted > 0 && wanted <= DEBUG_SLEEP_SECONDS_MAX) clock_sleep_ns((uint64_t)(wanted * 1e9));
+    call->now_ms = 0; /* what comes behind it in the turn reads the time anew */
     reply_ok(call->reply);
 }
 

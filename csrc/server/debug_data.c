@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "cmd/call.h"
 #include "cmd/object.h"
+#include "store/collection.h"
 
 /* The entry of argv[2], or NULL after the error reply. */
 static struct entry *find_entry(struct call *call) {
@@ -32,11 +33,21 @@ static uint64_t serialized_integer_bytes(struct bytes text) {
 }
 
 /* In a dump, without compression. */
-static uint64_t serialized_bytes(const struct entry *entry) {
-    struct bytes text = entry_string(entry);
+static uint64_t serialized_text_bytes(struct bytes text) {
     uint64_t integer = serialized_integer_bytes(text);
     if (integer > 0) return integer;
     return text.len + (text.len < LENGTH_OF_6_BITS ? 1u : text.len < LENGTH_OF_14_BITS ? 2u : 5u);
+}
+
+/* Of many elements: what their texts take, which is most of it. */
+static uint64_t serialized_bytes(const struct entry *entry) {
+    struct walk walk;
+    uint64_t bytes = 0;
+    struct collection_view view = view_of(entry);
+    if (entry_type(entry) == VALUE_STRING) return serialized_text_bytes(entry_string(entry));
+    for (bool found = walk_seek(&walk, &view, 0); found; found = walk_next(&walk))
+        bytes += serialized_text_bytes(walk.record);
+    return bytes;
 }
 
 void debug_object(struct call *call) {
@@ -53,13 +64,20 @@ void debug_object(struct call *call) {
     reply_simple(call->reply, text);
 }
 
-/* Strings are all there is: no value is kept in either form. */
+/* Redis shows how such a value is laid out; here it is laid out otherwise. */
+static void check_encoding(struct call *call, const char *encoding, const char *error) {
+    struct entry *entry = find_entry(call);
+    if (!entry) return;
+    if (strcmp(object_encoding(entry), encoding) == 0) reply_ok(call->reply);
+    else call_error(call, error);
+}
+
 void debug_listpack(struct call *call) {
-    if (find_entry(call)) call_error(call, "ERR Not a listpack encoded object.");
+    check_encoding(call, "listpack", "ERR Not a listpack encoded object.");
 }
 
 void debug_quicklist(struct call *call) {
-    if (find_entry(call)) call_error(call, "ERR Not a quicklist encoded object.");
+    check_encoding(call, "quicklist", "ERR Not a quicklist encoded object.");
 }
 
 /* ---- POPULATE --------------------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-"""Random sequences for sorted sets, streams and positions: few keys on several shards, keys of
+"""Random sequences for sorted sets: few keys on several shards, keys of
 other types, deadlines that pass between two commands, near-misses of every argument.
 
 What 7.4 answers otherwise than the oracle is kept out of them; the wire cases have it.
@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 
 from harness.cases import (
-    MASKED,
     Mask,
-    mask_stream,
     shortest_doubles,
     unordered,
     unordered_pairs,
@@ -28,11 +26,11 @@ _name = st.sampled_from
 _key = _name(KEYS)
 
 
-def _some(*words: str | tuple, most: int = 2) -> st.SearchStrategy:
+def some(*words: str | tuple, most: int = 2) -> st.SearchStrategy:
     return st.lists(_name(words), max_size=most)
 
 
-def _numbers(*usual: object) -> st.SearchStrategy:
+def numbers(*usual: object) -> st.SearchStrategy:
     """Mostly the usual ones, and now and then what is no number, or none of this size."""
     odd = [
         "x",
@@ -72,7 +70,7 @@ _OTHERS = [
 ]
 
 
-def _sequences(kinds: list[st.SearchStrategy], first: list[tuple]) -> st.SearchStrategy[Sequence]:
+def sequences_of(kinds: list[st.SearchStrategy], first: list[tuple]) -> st.SearchStrategy[Sequence]:
     """Sequences of commands of these kinds, after those that fill some keys."""
     one = st.one_of([kind.map(lambda words: [words]) for kind in kinds])
     others = st.one_of([kind.map(lambda words: [words]) for kind in _OTHERS])
@@ -117,13 +115,13 @@ _pairs = st.lists(_pair, min_size=1, max_size=6)
 _many = st.integers(100, 300).map(
     lambda count: tuple(part for at in range(count) for part in (str(at % 7), f"many{at:03}"))
 )
-_rank = _numbers(0, 1, 2, -1, -2, 5, 100, -100)
+_rank = numbers(0, 1, 2, -1, -2, 5, 100, -100)
 _bound, _lex = _name(BOUNDS), _name(LEXES)
 _limit = st.one_of(
-    st.just(()), st.tuples(st.just("LIMIT"), _numbers(0, 1, 3, -1), _numbers(1, 2, -1))
+    st.just(()), st.tuples(st.just("LIMIT"), numbers(0, 1, 3, -1), numbers(1, 2, -1))
 )
-_scores_option = _some("WITHSCORES", most=1)
-_count = _numbers(0, 1, 2, 5, 200, -1)
+_scores_option = some("WITHSCORES", most=1)
+_count = numbers(0, 1, 2, 5, 200, -1)
 
 
 @st.composite
@@ -137,12 +135,12 @@ def _inputs(draw: st.DrawFn) -> tuple:
 _weights = st.one_of(
     st.just(()), st.lists(_score, min_size=1, max_size=3).map(lambda w: ("WEIGHTS", *w))
 )
-_aggregate = _some(("AGGREGATE", "SUM"), ("AGGREGATE", "MIN"), ("AGGREGATE", "MAX"), "FOO", most=1)
-_range_options = _some("BYSCORE", "BYLEX", "REV", most=2)
+_aggregate = some(("AGGREGATE", "SUM"), ("AGGREGATE", "MIN"), ("AGGREGATE", "MAX"), "FOO", most=1)
+_range_options = some("BYSCORE", "BYLEX", "REV", most=2)
 _range_bound = st.one_of(_rank, _bound, _lex)
 
 SORTED_SETS = [
-    command("ZADD", _key, _some("NX", "XX", "GT", "LT", "CH", "INCR"), _pairs),
+    command("ZADD", _key, some("NX", "XX", "GT", "LT", "CH", "INCR"), _pairs),
     command("ZADD", _key, _pairs),
     command("ZADD", _key, _pairs),
     command("ZADD", _key, _many),
@@ -153,9 +151,9 @@ SORTED_SETS = [
     command("ZCARD", _key),
     command(_name(["ZPOPMIN", "ZPOPMAX"]), _key, st.lists(_count, max_size=1)),
     command(
-        "ZMPOP", _inputs(), _name(["MIN", "MAX", "MID"]), _some(("COUNT", "2"), "COUNT", most=1)
+        "ZMPOP", _inputs(), _name(["MIN", "MAX", "MID"]), some(("COUNT", "2"), "COUNT", most=1)
     ),
-    command("ZRANGE", _key, _rank, _rank, _some("REV", "WITHSCORES")),
+    command("ZRANGE", _key, _rank, _rank, some("REV", "WITHSCORES")),
     command("ZRANGE", _key, "0", "-1", "WITHSCORES"),
     command("ZRANGE", _key, _range_bound, _range_bound, _range_options, _limit, _scores_option),
     command("ZRANGESTORE", _key, _key, _range_bound, _range_bound, _range_options, _limit),
@@ -171,7 +169,7 @@ SORTED_SETS = [
     command("ZDIFF", _inputs(), _scores_option),
     command(_name(["ZUNIONSTORE", "ZINTERSTORE"]), _key, _inputs(), _weights, _aggregate),
     command("ZDIFFSTORE", _key, _inputs()),
-    command("ZINTERCARD", _inputs(), _some(("LIMIT", "2"), ("LIMIT", "-1"), "LIMIT", most=1)),
+    command("ZINTERCARD", _inputs(), some(("LIMIT", "2"), ("LIMIT", "-1"), "LIMIT", most=1)),
     command("SADD", _key, st.lists(_member, min_size=1, max_size=4)),
     command("ZRANDMEMBER", _key, "1000000"),
     command("ZSCAN", _key, "0", "COUNT", "5000"),
@@ -185,202 +183,14 @@ def _scanned(reply: Reply) -> Reply:
     return Reply("array", (cursor, unordered_pairs(shortest_doubles(items))))
 
 
-# ---- streams -------------------------------------------------------------------------------------
-
-IDS = [f"{at}-{seq}" for at in range(1, 30) for seq in (0, 1, 5)] + ["7", "12", "25"]
-NEW_IDS = IDS + [f"{at}-*" for at in range(1, 30)] * 2
-BAD_IDS = ["0-0", "x", "", "1-1-1", "-1", "18446744073709551616"]
-GROUPS = ["g", "h", ""]
-CONSUMERS = ["alice", "bob", "", "nobody"]
-
-_id = _name(IDS + BAD_IDS)
-_ids = st.lists(_id, min_size=1, max_size=5)
-_from = _name(["-", "-", "0", *IDS[::4], *(f"({i}" for i in IDS[::9]), "+", "x", "(x"])
-_to = _name(["+", "+", *IDS[::4], *(f"({i}" for i in IDS[::9]), "-", ""])
-_group, _consumer = _name(GROUPS[:1] * 6 + GROUPS), _name(CONSUMERS)
-_trim = st.one_of(
-    st.tuples(st.just("MAXLEN"), _some("=", most=1), _numbers(0, 1, 3, 8, 20, -1)),
-    st.tuples(st.just("MINID"), _some("=", most=1), _id),
-    st.tuples(
-        _name(["MAXLEN", "MINID"]), st.just("~"), _name(["5", "x", "-1"]), _some(("LIMIT", "0"))
-    ),
-)
-_field = st.tuples(_name(["f", "g", "", "long" * 20]), _name(["v", "1", "-77", "", "x" * 200]))
-_fields = st.one_of(st.just(("f", "v")), st.lists(_field, min_size=1, max_size=4))
-_option = _some("NOMKSTREAM", most=1)
-_reads = st.lists(st.tuples(_key, _id), min_size=1, max_size=3).map(
-    lambda pairs: ("STREAMS", *(key for key, _ in pairs), *(id_ for _, id_ in pairs))
-)
-_group_reads = st.lists(
-    st.tuples(_key, st.one_of(st.just(">"), st.just(">"), _id)), min_size=1, max_size=2
-).map(lambda pairs: ("STREAMS", *(key for key, _ in pairs), *(id_ for _, id_ in pairs)))
-_count_option = st.one_of(st.just(()), st.tuples(st.just("COUNT"), _numbers(0, 1, 2, 10, -1)))
-_claim_options = _some(
-    *("FORCE", "JUSTID", ("IDLE", "100000"), ("RETRYCOUNT", "5"), ("TIME", "1000"), "FOO", "IDLE"),
-    ("LASTID", "9-1"),
-)
-
-STREAMS = [
-    command("XADD", _key, _option, _name(NEW_IDS), _fields),
-    command("XADD", _key, _name(NEW_IDS), _fields),
-    command("XADD", _key, _option, _trim, _name(NEW_IDS + BAD_IDS), _fields),
-    command("XTRIM", _key, _trim),
-    command("XDEL", _key, _ids),
-    command("XLEN", _key),
-    command("XRANGE", _key, _from, _to, _count_option),
-    command("XREVRANGE", _key, _to, _from, _count_option),
-    command("XREAD", _count_option, _reads),
-    command(
-        "XGROUP", "CREATE", _key, _group, _name(["0", "$", "3-1", "x"]), _some("MKSTREAM", most=1)
-    ),
-    command("XGROUP", "CREATE", _key, "g", "0", "MKSTREAM"),
-    command("XGROUP", "SETID", _key, _group, _name(["0", "$", "9-1", "x"])),
-    command("XGROUP", "DESTROY", _key, _name(GROUPS[1:])),
-    command("XGROUP", _name(["CREATECONSUMER", "DELCONSUMER"]), _key, _group, _consumer),
-    command(
-        "XREADGROUP",
-        "GROUP",
-        _group,
-        _consumer,
-        _count_option,
-        _some("NOACK", most=1),
-        _group_reads,
-    ),
-    command(
-        "XREADGROUP", "GROUP", "g", _consumer, "COUNT", _name(["1", "3"]), "STREAMS", _key, ">"
-    ),
-    command("XACK", _key, _group, _ids),
-    command("XPENDING", _key, _group),
-    command(
-        "XPENDING",
-        _key,
-        _group,
-        _some(("IDLE", "0"), most=1),
-        _from,
-        _to,
-        _count,
-        _some("bob", most=1),
-    ),
-    command(
-        "XCLAIM", _key, _group, _consumer, _name(["0", "1000000000", "x"]), _ids, _claim_options
-    ),
-    command(
-        "XAUTOCLAIM", _key, _group, _consumer, "0", _from, _count_option, _some("JUSTID", most=1)
-    ),
-    command("XINFO", "STREAM", _key),
-    command("XINFO", "STREAM", _key, "FULL"),
-    command("XINFO", "GROUPS", _key),
-]
-
-
-def _without_consumers(reply: Reply) -> Reply:
-    """7.4 makes a consumer where the oracle makes none, so they cannot be counted or listed."""
-    if not isinstance(reply.value, tuple):
-        return reply
-    if reply.kind == "map":
-        named = (
-            (k, MASKED if k.value == b"consumers" else _without_consumers(v))
-            for k, v in reply.value
-        )
-        return Reply("map", tuple(named))
-    items = list(map(_without_consumers, reply.value))
-    for at in range(1, len(items)):
-        if items[at - 1] == Reply("bulk", b"consumers"):
-            items[at] = MASKED
-    return Reply(reply.kind, tuple(items))
-
-
-def _group_change(reply: Reply) -> Reply:
-    return MASKED if reply.kind == "integer" and reply.value in (0, 1) else reply
-
-
-# ---- positions -----------------------------------------------------------------------------------
-
-PLACES = [
-    *("palermo 13.361389 38.115556", "catania 15.087269 37.502669", "rome 12.496366 41.902782"),
-    *("quito -78.467834 -0.180653", "suva 178.441895 -18.141599", "apia -171.766663 -13.833333"),
-    *("alert -62.348056 82.501667", "troll 2.535 -72.011667", "null 0 0", "east 179.999 0.5"),
-    *("palermo 13.4 38.2", "catania 15.1 37.4", "rome 12.5 41.8", "suva -179.9 -18.2"),
-    "null 0.001 0.002",
-    *("edge 180 85.05112878", "west -179.999 0.7", "bad 181 0", "bad 0 86", "bad nan 0", "bad x 0"),
-]
-_place = _name(PLACES).map(lambda text: (*text.split()[1:], text.split()[0]))
-_places = st.lists(_place, min_size=1, max_size=5)
-_named = _name([place.split()[0] for place in PLACES] + ["nowhere"])
-_unit = _name(["m", "km", "KM", "ft", "mi", "yd"])
-_size = _name(["0", "1", "250.5", "1000", "9000", "30000", "1e7", "-1", "x"])
-_where = st.one_of(
-    st.tuples(st.just("FROMMEMBER"), _named),
-    _name(PLACES).map(lambda text: ("FROMLONLAT", *text.split()[1:])),
-)
-_shape = st.one_of(
-    st.tuples(st.just("BYRADIUS"), _size, _unit), st.tuples(st.just("BYBOX"), _size, _size, _unit)
-)
-_search_options = _some(
-    *("ASC", "DESC", ("COUNT", "3"), ("COUNT", "1", "ANY"), ("COUNT", "0"), "FOO", "ANY"), most=2
-)
-_with = _some("WITHDIST", "WITHHASH", "WITHCOORD", most=3)
-_stores = _some("STOREDIST", most=1)
-
-POSITIONS = [
-    command("GEOADD", _key, _some("NX", "XX", "CH", "FOO", most=1), _places),
-    command("GEOADD", _key, _places),
-    command("GEOADD", _key, _places),
-    command(_name(["GEOPOS", "GEOHASH"]), _key, st.lists(_named, max_size=3)),
-    command("GEODIST", _key, _named, _named, st.lists(_unit, max_size=1)),
-    command("GEOSEARCH", _key, _where, _shape, _search_options, _with),
-    command("GEOSEARCH", _key, _where, _shape, _search_options, _with),
-    command("GEOSEARCHSTORE", _key, _key, _where, _shape, _search_options, _stores),
-    command(
-        _name(["GEORADIUSBYMEMBER", "GEORADIUSBYMEMBER_RO"]),
-        _key,
-        _named,
-        _size,
-        _unit,
-        _search_options,
-    ),
-    command("GEORADIUS", _key, _place.map(lambda p: p[:2]), _size, _unit, _search_options, _with),
-    command(
-        "GEORADIUS",
-        _key,
-        _place.map(lambda p: p[:2]),
-        _size,
-        _unit,
-        _name(["STORE", "STOREDIST"]),
-        _key,
-    ),
-    command("ZRANGE", _key, "0", "-1", "WITHSCORES"),
-    command("ZREM", _key, _named),
-]
-
-
 FIRST_SETS = [
     ("ZADD", "key:0", "1", "a", "2", "b", "2", "bb", "0.1", "c", "inf", "10"),
     ("ZADD", "key:1", *(part for member in MEMBERS[:9] for part in ("0", member))),
 ]
-FIRST_STREAMS = [("XGROUP", "CREATE", key, "g", "0", "MKSTREAM") for key in KEYS[:3]]
-FIRST_STREAMS += [("XADD", key, f"{at}-0", "f", "v") for at in range(1, 5) for key in KEYS[:2]]
-FIRST_STREAMS += [("XREADGROUP", "GROUP", "g", "bob", "COUNT", "3", "STREAMS", "key:0", ">")]
-FIRST_POSITIONS = [
-    ("GEOADD", key, *place.split()[1:], place.split()[0])
-    for key in KEYS[:2]
-    for place in PLACES[:9]
-]
-
 FAMILIES = [
     Family(
         "sorted-sets",
-        _sequences(SORTED_SETS, FIRST_SETS),
+        sequences_of(SORTED_SETS, FIRST_SETS),
         {"ZRANDMEMBER": unordered, "ZSCAN": _scanned},
     ),
-    Family(
-        "streams",
-        _sequences(STREAMS, FIRST_STREAMS),
-        {
-            "XINFO": lambda reply: _without_consumers(mask_stream(reply)),
-            "XPENDING": mask_stream,
-            "XGROUP": _group_change,
-        },
-    ),
-    Family("positions", _sequences(POSITIONS, FIRST_POSITIONS)),
 ]

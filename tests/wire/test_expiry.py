@@ -6,7 +6,7 @@ import time
 from itertools import combinations
 
 import pytest
-from harness.cases import Case, Do, Sleep, Until, case, mask_remaining
+from harness.cases import Case, Do, Pipe, Sleep, Until, case, mask_remaining
 from harness.compare import Oracle
 from harness.process import Server
 from harness.resp import Reply, integer
@@ -140,6 +140,10 @@ CASES = [
         "PERSIST a b",
     ),
     *_number_cases(),
+    case(
+        "time-goes-on-within-a-pipeline",
+        Pipe(["SET $0 v", "PEXPIRE $0 1", "DEBUG SLEEP 0.003", "EXISTS $0", "SET $0 w NX"]),
+    ),
     case("ttl-of-missing-and-plain", "TTL $0", "PTTL $0", "SET $0 v", "TTL $0", "PTTL $0"),
     case(
         "ttl-rounds",

@@ -87,7 +87,7 @@ def _algebra() -> list[Case]:
         ),
         *(
             case(f"{name}-{at}".lower(), *fill, f"{name} $3 {keys}", _members(3),
-                 f"{name} $0 {keys}", _members(), f"EXPIRE $1 100", f"{name} $1 $1 $0", "TTL $1",
+                 f"{name} $0 {keys}", _members(), "EXPIRE $1 100", f"{name} $1 $1 $0", "TTL $1",
                  "SET $4 v", f"{name} $4 {keys}", "EXISTS $4", _any("SMEMBERS $4"))
             for name in ("SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE")
             for at, keys in enumerate(operands)

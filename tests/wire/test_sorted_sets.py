@@ -206,7 +206,7 @@ def _refusal_cases() -> list[Case]:
         *("ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYLEX", "ZREVRANGEBYSCORE"),
         *("ZREVRANK", "ZSCAN", "ZSCORE", "ZUNION", "ZUNIONSTORE"),
     ]
-    writers = ["GET $0", "INCR $0", "APPEND $0 x", "HGET $0 a", "LLEN $0", "SCARD $0", "XLEN $0"]
+    writers = ["GET $0", "INCR $0", "APPEND $0 x", "HGET $0 a", "LLEN $0", "SCARD $0"]
     return [
         *in_both_protocols("zset-missing-keys", *(r.format("$0") for r in reads)),
         *in_both_protocols(
