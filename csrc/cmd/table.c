@@ -242,7 +242,7 @@ void command_bind_placed(const char *full_name, void (*handler)(struct call *),
                          uint64_t (*places)(const struct domain *, const struct bytes *argv,
                                             uint32_t argc)) {
     const struct command *found = command_find_name(bytes_of(full_name, strlen(full_name)));
-    KRT_ASSERT(found != NULL && found->spec_count == 0);
+    KRT_ASSERT(found != NULL);
     if (found->places != places)
         rows[found->id].places = places;
     command_bind(full_name, handler);

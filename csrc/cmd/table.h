@@ -215,8 +215,8 @@ const struct command *command_find_name(struct bytes full_name);
 void command_bind(const char *full_name, void (*handler)(struct call *));
 /* The same for a handler that is about whole databases or the server: it runs with every shard held. */
 void command_bind_all_shards(const char *full_name, void (*handler)(struct call *));
-/* The same for a handler without keys whose arguments say which shards it looks at: it runs with those of
- * the mask that `places` returns held. */
+/* The same for a handler whose keys do not say which shards it looks at (SCAN has none, SORT's patterns name some):
+ * it runs with those of the mask that `places` returns held. */
 void command_bind_placed(const char *full_name, void (*handler)(struct call *),
                          uint64_t (*places)(const struct domain *, const struct bytes *argv,
                                             uint32_t argc));

@@ -277,8 +277,7 @@ static bool unsign_zeros(const struct call *call, struct edit *edit) {
     return true;
 }
 
-/* The result is made as a large value, and named by its size alone, however it came about. */
-static bool name_result(struct call *call, struct edit *edit) {
+bool zset_name_result(struct call *call, struct edit *edit) {
     if (!is_small(call, &edit->view))
         return true;
     edit->view.type &= (uint8_t)~FORM_LARGE;
@@ -317,7 +316,7 @@ static void store_generic(struct call *call, enum algebra algebra, const char *e
         return;
     elements_open_anew(&place, call_find(call, &place), VALUE_ZSET, &edit);
     if (run(&operands, algebra, &edit)) {
-        if (name_result(call, &edit))
+        if (zset_name_result(call, &edit))
             elements_store_result(call, &place, &edit, NOTIFY_ZSET, event);
     }
     operands_close(&operands);

@@ -69,25 +69,7 @@ void zset_reply_member(struct call *call, const struct walk *walk, bool scores) 
 
 /* ---- ZADD, ZINCRBY ------------------------------------------------------------------------------ */
 
-enum zadd_flags {
-    ZADD_NX = 1,
-    ZADD_XX = 2,
-    ZADD_GT = 4,
-    ZADD_LT = 8,
-    ZADD_CH = 16,
-    ZADD_INCR = 32,
-};
-
-struct zadd {
-    unsigned flags;
-    uint32_t first; /* argument: score and member take turns */
-    double *scores; /* of each pair */
-    uint64_t added, updated, seen;
-    double last; /* score of the last member that was seen to */
-    bool is_nan;
-};
-
-static unsigned zadd_flag(struct bytes word) {
+unsigned zadd_flag(struct bytes word) {
     static const struct {
         const char *name;
         unsigned flag;
@@ -161,10 +143,14 @@ static void zadd_one(struct call *call, struct edit *edit, struct zadd *zadd, do
     }
 }
 
+static uint64_t zadd_count(const struct call *call, const struct zadd *zadd) {
+    return (call->argc - zadd->first) / zadd->step;
+}
+
 /* False after the error reply, with the edit closed. */
 static bool zadd_reserve(struct call *call, struct edit *edit, const struct zadd *zadd) {
-    uint64_t bytes = 0, pairs = (call->argc - zadd->first) / 2;
-    for (uint32_t i = zadd->first + 1; i < call->argc; i += 2) {
+    uint64_t bytes = 0;
+    for (uint32_t i = zadd->first + zadd->step - 1; i < call->argc; i += zadd->step) {
         bytes += call->argv[i].len;
         if (!edit_keep_copy(edit, call->argv[i])) {
             edit_close(edit);
@@ -172,7 +158,7 @@ static bool zadd_reserve(struct call *call, struct edit *edit, const struct zadd
             return false;
         }
     }
-    return elements_reserve(call, edit, ZSET_CHANGES * pairs, bytes);
+    return elements_reserve(call, edit, ZSET_CHANGES * zadd_count(call, zadd), bytes);
 }
 
 static void zadd_reply(struct call *call, const struct zadd *zadd) {
@@ -186,9 +172,9 @@ static void zadd_reply(struct call *call, const struct zadd *zadd) {
 }
 
 static void zadd_apply(struct call *call, struct edit *edit, struct zadd *zadd) {
-    uint32_t pair = 0;
-    for (uint32_t i = zadd->first; i < call->argc; i += 2, pair++)
-        zadd_one(call, edit, zadd, zadd->scores[pair], call->argv[i + 1]);
+    uint32_t member = zadd->first + zadd->step - 1;
+    for (uint32_t i = 0; member < call->argc; i++, member += zadd->step)
+        zadd_one(call, edit, zadd, zadd->scores[i], call->argv[member]);
 }
 
 static void zadd_store(struct call *call, const struct key_place *place, struct edit *edit,
@@ -213,14 +199,10 @@ static void zadd_store(struct call *call, const struct key_place *place, struct 
     zadd_reply(call, zadd);
 }
 
-static void zadd_with_scores(struct call *call, struct zadd *zadd) {
+void zadd_all(struct call *call, struct zadd *zadd) {
     struct edit edit;
     struct entry *entry;
-    uint32_t pair = 0;
     struct key_place place = keyspace_for(call, 1);
-    for (uint32_t i = zadd->first; i < call->argc; i += 2)
-        if (!zset_read_score(call, i, &zadd->scores[pair++]))
-            return;
     if (!elements_find(call, &place, VALUE_ZSET, &entry))
         return;
     if (!entry && zadd->flags & ZADD_XX) {
@@ -228,35 +210,43 @@ static void zadd_with_scores(struct call *call, struct zadd *zadd) {
         return;
     }
     elements_open(&place, entry, VALUE_ZSET, &edit);
-    name_for(call, &edit, entry ? 0 : pair, entry ? 0 : call->argv[zadd->first + 1].len);
+    if (!entry)
+        name_for(call, &edit, zadd_count(call, zadd), call->argv[zadd->first + zadd->step - 1].len);
     if (zadd_reserve(call, &edit, zadd))
         zadd_store(call, &place, &edit, zadd);
 }
 
-static void zadd_generic(struct call *call, unsigned flags) {
-    enum { PAIRS_FEW = 16 };
-    double few[PAIRS_FEW];
-    struct zadd zadd = {.flags = flags, .scores = few};
-    if (!zadd_parse(call, &zadd))
-        return;
-    uint32_t pairs = (call->argc - zadd.first) / 2;
-    if (pairs > PAIRS_FEW && !(zadd.scores = mem_alloc(NULL, pairs * sizeof *zadd.scores))) {
+void zadd_with_room(struct call *call, struct zadd *zadd,
+                    void (*run)(struct call *call, struct zadd *zadd)) {
+    enum { MEMBERS_FEW = 16 };
+    double few[MEMBERS_FEW];
+    uint64_t count = zadd_count(call, zadd);
+    zadd->scores = count > MEMBERS_FEW ? mem_alloc(NULL, count * sizeof *zadd->scores) : few;
+    if (zadd->scores)
+        run(call, zadd);
+    else
         call_error_memory(call);
-        return;
-    }
-    zadd_with_scores(call, &zadd);
-    if (zadd.scores != few)
-        mem_free(NULL, zadd.scores);
+    if (zadd->scores != few)
+        mem_free(NULL, zadd->scores);
+}
+
+static void zadd_read(struct call *call, struct zadd *zadd) {
+    uint32_t pair = 0;
+    for (uint32_t i = zadd->first; i < call->argc; i += 2)
+        if (!zset_read_score(call, i, &zadd->scores[pair++]))
+            return;
+    zadd_all(call, zadd);
 }
 
 static void zadd_command(struct call *call) {
-    zadd_generic(call, 0);
+    struct zadd zadd = {.step = 2};
+    if (zadd_parse(call, &zadd))
+        zadd_with_room(call, &zadd, zadd_read);
 }
 
 static void zincrby_command(struct call *call) {
-    double few[1];
-    struct zadd zadd = {.flags = ZADD_INCR, .first = 2, .scores = few};
-    zadd_with_scores(call, &zadd);
+    struct zadd zadd = {.flags = ZADD_INCR, .first = 2, .step = 2};
+    zadd_with_room(call, &zadd, zadd_read);
 }
 
 /* ---- ZREM --------------------------------------------------------------------------------------- */

@@ -52,6 +52,9 @@ static void bind_once(void) {
     zset_ranges_bind();
     zset_pops_bind();
     zset_algebra_bind();
+    geo_bind();
+    geo_search_bind();
+    sort_bind();
     client_commands_bind();
     client_list_bind();
     client_kill_bind();

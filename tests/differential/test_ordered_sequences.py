@@ -1,5 +1,5 @@
-"""Random sequences of lists, sets, hashes and sorted sets answer as on redis-server, on every
-configuration, in both protocols."""
+"""Random sequences of lists, sets, hashes, sorted sets and positions answer as on redis-server,
+on every configuration, in both protocols."""
 
 from __future__ import annotations
 

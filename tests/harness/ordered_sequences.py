@@ -1,4 +1,4 @@
-"""Random sequences for sorted sets: few keys on several shards, keys of
+"""Random sequences for sorted sets and positions: few keys on several shards, keys of
 other types, deadlines that pass between two commands, near-misses of every argument.
 
 What 7.4 answers otherwise than the oracle is kept out of them; the wire cases have it.
@@ -183,14 +183,81 @@ def _scanned(reply: Reply) -> Reply:
     return Reply("array", (cursor, unordered_pairs(shortest_doubles(items))))
 
 
+# ---- positions -----------------------------------------------------------------------------------
+
+PLACES = [
+    *("palermo 13.361389 38.115556", "catania 15.087269 37.502669", "rome 12.496366 41.902782"),
+    *("quito -78.467834 -0.180653", "suva 178.441895 -18.141599", "apia -171.766663 -13.833333"),
+    *("alert -62.348056 82.501667", "troll 2.535 -72.011667", "null 0 0", "east 179.999 0.5"),
+    *("palermo 13.4 38.2", "catania 15.1 37.4", "rome 12.5 41.8", "suva -179.9 -18.2"),
+    "null 0.001 0.002",
+    *("edge 180 85.05112878", "west -179.999 0.7", "bad 181 0", "bad 0 86", "bad nan 0", "bad x 0"),
+]
+_place = _name(PLACES).map(lambda text: (*text.split()[1:], text.split()[0]))
+_places = st.lists(_place, min_size=1, max_size=5)
+_named = _name([place.split()[0] for place in PLACES] + ["nowhere"])
+_unit = _name(["m", "km", "KM", "ft", "mi", "yd"])
+_size = _name(["0", "1", "250.5", "1000", "9000", "30000", "1e7", "-1", "x"])
+_where = st.one_of(
+    st.tuples(st.just("FROMMEMBER"), _named),
+    _name(PLACES).map(lambda text: ("FROMLONLAT", *text.split()[1:])),
+)
+_shape = st.one_of(
+    st.tuples(st.just("BYRADIUS"), _size, _unit), st.tuples(st.just("BYBOX"), _size, _size, _unit)
+)
+_search_options = some(
+    *("ASC", "DESC", ("COUNT", "3"), ("COUNT", "1", "ANY"), ("COUNT", "0"), "FOO", "ANY"), most=2
+)
+_with = some("WITHDIST", "WITHHASH", "WITHCOORD", most=3)
+_stores = some("STOREDIST", most=1)
+
+POSITIONS = [
+    command("GEOADD", _key, some("NX", "XX", "CH", "FOO", most=1), _places),
+    command("GEOADD", _key, _places),
+    command("GEOADD", _key, _places),
+    command(_name(["GEOPOS", "GEOHASH"]), _key, st.lists(_named, max_size=3)),
+    command("GEODIST", _key, _named, _named, st.lists(_unit, max_size=1)),
+    command("GEOSEARCH", _key, _where, _shape, _search_options, _with),
+    command("GEOSEARCH", _key, _where, _shape, _search_options, _with),
+    command("GEOSEARCHSTORE", _key, _key, _where, _shape, _search_options, _stores),
+    command(
+        _name(["GEORADIUSBYMEMBER", "GEORADIUSBYMEMBER_RO"]),
+        _key,
+        _named,
+        _size,
+        _unit,
+        _search_options,
+    ),
+    command("GEORADIUS", _key, _place.map(lambda p: p[:2]), _size, _unit, _search_options, _with),
+    command(
+        "GEORADIUS",
+        _key,
+        _place.map(lambda p: p[:2]),
+        _size,
+        _unit,
+        _name(["STORE", "STOREDIST"]),
+        _key,
+    ),
+    command("ZRANGE", _key, "0", "-1", "WITHSCORES"),
+    command("ZREM", _key, _named),
+]
+
+
 FIRST_SETS = [
     ("ZADD", "key:0", "1", "a", "2", "b", "2", "bb", "0.1", "c", "inf", "10"),
     ("ZADD", "key:1", *(part for member in MEMBERS[:9] for part in ("0", member))),
 ]
+FIRST_POSITIONS = [
+    ("GEOADD", key, *place.split()[1:], place.split()[0])
+    for key in KEYS[:2]
+    for place in PLACES[:9]
+]
+
 FAMILIES = [
     Family(
         "sorted-sets",
         sequences_of(SORTED_SETS, FIRST_SETS),
         {"ZRANDMEMBER": unordered, "ZSCAN": _scanned},
     ),
+    Family("positions", sequences_of(POSITIONS, FIRST_POSITIONS)),
 ]

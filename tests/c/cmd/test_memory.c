@@ -162,6 +162,12 @@ static const struct memory_case cases[] = {
     {"ZADD a 1 x 2 %300; SADD b %300 y; SET k v", "ZUNIONSTORE k 2 a b", true},
     {"ZADD a 1 x 2 %300; SADD b %300 y x", "ZINTERSTORE k 2 a b", true},
     {"ZADD a 1 x 2 %1500; SADD b y", "ZDIFFSTORE k 2 a b", true},
+    /* Positions, SORT */
+    {"", "GEOADD k 1 1 a", true},
+    {"GEOADD k 1 1 a 2 2 b", "GEOSEARCHSTORE j k FROMMEMBER a BYRADIUS 900 km", true},
+    {"GEOADD k 1 1 a 2 2 %600", "GEORADIUS k 1 1 900 km STOREDIST k", true},
+    {"GEOADD k 1 1 a", "GEORADIUSBYMEMBER k a 5 km STORE j", true},
+    {"RPUSH k 3 1 2; SET w1 %1500", "SORT k GET w* GET # STORE j", true},
 };
 
 /* Keys beside those of the case, so that it meets full buckets and tables about to grow. */
