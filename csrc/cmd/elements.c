@@ -229,47 +229,103 @@ void elements_scan(struct call *call, enum value_type type, elements_show *visit
     scan(call, &view, cursor, &options, visit);
 }
 
-/* ---- Drawing ------------------------------------------------------------------------------------ */
+/* ---- Random elements ---------------------------------------------------------------------------- */
+
+struct drawn {
+    struct call *call;
+    struct random_state *random;
+    const struct collection_view *view;
+    elements_reply_one *reply_one;
+    bool pairs;
+};
+
+static void reply_rank(const struct drawn *drawn, uint64_t rank) {
+    struct walk walk;
+    bool found = walk_seek(&walk, drawn->view, rank);
+    KRT_ASSERT(found);
+    drawn->reply_one(drawn->call, &walk, drawn->pairs);
+}
+
+static void reply_head(const struct drawn *drawn, uint64_t count) {
+    reply_array(drawn->call->reply,
+                drawn->pairs && drawn->call->reply->proto == 2 ? 2 * count : count);
+}
 
 /* Going over all ranks, each is taken with the chance that it has: in one pass, without memory. */
-static void draw_in_order(struct random_state *random, uint64_t bound, uint64_t count,
-                          elements_visit *visit, void *context) {
+static void draw_in_order(const struct drawn *drawn, uint64_t bound, uint64_t count) {
     for (uint64_t rank = 0; count > 0; rank++) {
-        if (random_below(random, bound - rank) < count) {
-            visit(context, rank);
-            count--;
-        }
+        if (random_below(drawn->random, bound - rank) >= count) continue;
+        reply_rank(drawn, rank);
+        count--;
     }
 }
 
 /* Draws again what was drawn before, which a table of twice the size tells. */
-static bool draw_apart(struct random_state *random, uint64_t bound, uint64_t count,
-                       elements_visit *visit, void *context) {
-    uint64_t room = 2;
-    while (room < 2 * count)
-        room *= 2;
-    uint64_t *seen = mem_calloc(NULL, room * sizeof *seen);
-    if (!seen)
-        return false;
+static void draw_apart(const struct drawn *drawn, uint64_t bound, uint64_t count, uint64_t *seen,
+                       uint64_t room) {
     while (count > 0) {
-        uint64_t rank = random_below(random, bound), slot = rank & (room - 1);
-        while (seen[slot] && seen[slot] != rank + 1)
-            slot = (slot + 1) & (room - 1);
-        if (seen[slot])
-            continue;
+        uint64_t rank = random_below(drawn->random, bound), slot = rank & (room - 1);
+        while (seen[slot] && seen[slot] != rank + 1) slot = (slot + 1) & (room - 1);
+        if (seen[slot]) continue;
         seen[slot] = rank + 1;
-        visit(context, rank);
+        reply_rank(drawn, rank);
         count--;
     }
-    mem_free(NULL, seen);
-    return true;
 }
 
-bool elements_draw(struct random_state *random, uint64_t bound, uint64_t count,
-                   elements_visit *visit, void *context) {
-    if (count > bound / 8) {
-        draw_in_order(random, bound, count, visit, context);
-        return true;
+static void draw_few(const struct drawn *drawn, uint64_t bound, uint64_t count) {
+    uint64_t room = 2;
+    while (room < 2 * count) room *= 2;
+    uint64_t *seen = mem_calloc(NULL, room * sizeof *seen);
+    if (!seen) {
+        call_error_memory(drawn->call);
+        return;
     }
-    return draw_apart(random, bound, count, visit, context);
+    reply_head(drawn, count);
+    draw_apart(drawn, bound, count, seen, room);
+    mem_free(NULL, seen);
+}
+
+static void draw_different(const struct drawn *drawn, uint64_t bound, uint64_t count) {
+    if (count > bound) count = bound;
+    if (count <= bound / 8) {
+        draw_few(drawn, bound, count);
+        return;
+    }
+    reply_head(drawn, count);
+    draw_in_order(drawn, bound, count);
+}
+
+void elements_reply_random(struct call *call, struct random_state *random,
+                           const struct collection_view *view, elements_reply_one *reply_one) {
+    struct drawn drawn = {call, random, view, reply_one, false};
+    uint64_t bound = view_count(view);
+    if (bound == 0) reply_null(call->reply);
+    else reply_rank(&drawn, random_below(random, bound));
+}
+
+void elements_reply_drawn(struct call *call, struct random_state *random,
+                          const struct collection_view *view, int64_t count, bool pairs,
+                          elements_reply_one *reply_one) {
+    struct drawn drawn = {call, random, view, reply_one, pairs};
+    uint64_t bound = view_count(view);
+    if (bound == 0 || count == 0) {
+        reply_array(call->reply, 0);
+    } else if (count > 0) {
+        draw_different(&drawn, bound, (uint64_t)count);
+    } else {
+        reply_head(&drawn, -(uint64_t)count);
+        for (; count < 0; count++) reply_rank(&drawn, random_below(random, bound));
+    }
+}
+
+bool elements_parse_drawing(struct call *call, const char *word, int64_t *count, bool *pairs) {
+    *count = 0;
+    *pairs = false;
+    if (call->argc == 2) return true;
+    if (!elements_signed_count(call, 2, call->argc > 3, count)) return false;
+    *pairs = call->argc == 4 && bytes_is(call->argv[3], word);
+    if (call->argc == 3 || *pairs) return true;
+    call_error_syntax(call);
+    return false;
 }

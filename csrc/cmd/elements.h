@@ -66,8 +66,14 @@ void elements_scan(struct call *call, enum value_type type, elements_show *show)
 
 /* ---- Random elements ---------------------------------------------------------------------------- */
 
-/* `count` different ranks below `bound`, which is not smaller, each handed to `visit` in no order that says
- * anything. False: no memory. */
-typedef void elements_visit(void *context, uint64_t rank);
-bool elements_draw(struct random_state *random, uint64_t bound, uint64_t count,
-                   elements_visit *visit, void *context);
+/* Replies an element, with what stands beside it if `pairs`. */
+typedef void elements_reply_one(struct call *call, const struct walk *walk, bool pairs);
+/* One, or null if there is none. */
+void elements_reply_random(struct call *call, struct random_state *random,
+                           const struct collection_view *view, elements_reply_one *reply_one);
+/* As SRANDMEMBER and its kin count: so many different ones, or, if it is negative, any. */
+void elements_reply_drawn(struct call *call, struct random_state *random,
+                          const struct collection_view *view, int64_t count, bool pairs,
+                          elements_reply_one *reply_one);
+/* [count [word]] from argv[2] on. False after the error reply. */
+bool elements_parse_drawing(struct call *call, const char *word, int64_t *count, bool *pairs);

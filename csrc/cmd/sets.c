@@ -281,62 +281,24 @@ static void spop_command(struct call *call) {
 
 /* ---- SRANDMEMBER -------------------------------------------------------------------------------- */
 
-struct shown {
-    struct call *call;
-    const struct collection_view *view;
-    uint64_t head; /* length of the array to begin before the first one; 0: none */
-};
-
-static void show_rank(void *context, uint64_t rank) {
-    struct walk walk;
-    struct shown *shown = context;
-    bool found = walk_seek(&walk, shown->view, rank);
-    KRT_ASSERT(found);
-    if (shown->head > 0)
-        reply_array(shown->call->reply, shown->head);
-    shown->head = 0;
-    reply_bulk(shown->call->reply, walk.record);
-}
-
-static void show_different(struct call *call, struct random_state *random,
-                           const struct collection_view *view, uint64_t count) {
-    uint64_t members = view_count(view);
-    if (count > members)
-        count = members;
-    struct shown shown = {call, view, count};
-    if (!elements_draw(random, members, count, show_rank, &shown))
-        call_error_memory(call);
+static void reply_member(struct call *call, const struct walk *walk, bool pairs) {
+    (void)pairs;
+    reply_bulk(call->reply, walk->record);
 }
 
 static void srandmember_command(struct call *call) {
-    int64_t count = 1;
+    int64_t count = 0;
     struct collection_view view;
     struct key_place place = keyspace_for(call, 1);
     struct random_state *random = &place.keyspace->random;
-    struct shown shown = {call, &view, 0};
     if (call->argc > 3) {
         call_error_syntax(call);
         return;
     }
-    if (call->argc == 3 && !elements_signed_count(call, 2, false, &count))
-        return;
-    if (!elements_read(call, &place, VALUE_SET, &view))
-        return;
-    uint64_t members = view_count(&view);
-    if (call->argc == 2) {
-        if (members == 0)
-            reply_null(call->reply);
-        else
-            show_rank(&shown, random_below(random, members));
-    } else if (members == 0 || count == 0) {
-        reply_array(call->reply, 0);
-    } else if (count > 0) {
-        show_different(call, random, &view, (uint64_t)count);
-    } else {
-        reply_array(call->reply, (uint64_t)-count);
-        for (; count < 0; count++)
-            show_rank(&shown, random_below(random, members));
-    }
+    if (call->argc == 3 && !elements_signed_count(call, 2, false, &count)) return;
+    if (!elements_read(call, &place, VALUE_SET, &view)) return;
+    if (call->argc == 2) elements_reply_random(call, random, &view, reply_member);
+    else elements_reply_drawn(call, random, &view, count, false, reply_member);
 }
 
 /* ---- SSCAN -------------------------------------------------------------------------------------- */

@@ -123,66 +123,16 @@ static void zmpop_command(struct call *call) {
 
 /* ---- ZRANDMEMBER -------------------------------------------------------------------------------- */
 
-struct drawn {
-    struct call *call;
-    const struct collection_view *view;
-    uint64_t head; /* how many there will be, before the first one; 0: the head is there */
-    bool scores;
-};
-
-static void show_rank(void *context, uint64_t rank) {
-    struct walk walk;
-    struct drawn *drawn = context;
-    bool found = walk_seek(&walk, drawn->view, rank);
-    KRT_ASSERT(found);
-    if (drawn->head > 0)
-        zset_reply_head(drawn->call, drawn->head, drawn->scores);
-    drawn->head = 0;
-    zset_reply_member(drawn->call, &walk, drawn->scores);
-}
-
-static void show_drawn(struct call *call, struct random_state *random, int64_t count,
-                       struct drawn *drawn) {
-    uint64_t members = view_count(drawn->view);
-    if (members == 0 || count == 0) {
-        reply_array(call->reply, 0);
-    } else if (count > 0) {
-        drawn->head = (uint64_t)count < members ? (uint64_t)count : members;
-        if (!elements_draw(random, members, drawn->head, show_rank, drawn))
-            call_error_memory(call);
-    } else {
-        drawn->head = -(uint64_t)count;
-        for (; count < 0; count++)
-            show_rank(drawn, random_below(random, members));
-    }
-}
-
-static bool parse_drawing(struct call *call, int64_t *count, bool *scores) {
-    if (!elements_signed_count(call, 2, call->argc > 3, count))
-        return false;
-    *scores = call->argc == 4 && bytes_is(call->argv[3], "withscores");
-    if (call->argc == 3 || *scores)
-        return true;
-    call_error_syntax(call);
-    return false;
-}
-
 static void zrandmember_command(struct call *call) {
-    int64_t count = 0;
+    bool scores;
+    int64_t count;
     struct collection_view view;
-    struct drawn drawn = {.call = call, .view = &view};
     struct key_place place = keyspace_for(call, 1);
     struct random_state *random = &place.keyspace->random;
-    if (call->argc > 2 && !parse_drawing(call, &count, &drawn.scores))
-        return;
-    if (!elements_read(call, &place, VALUE_ZSET, &view))
-        return;
-    if (call->argc > 2)
-        show_drawn(call, random, count, &drawn);
-    else if (view_count(&view) == 0)
-        reply_null(call->reply);
-    else
-        show_rank(&drawn, random_below(random, view_count(&view)));
+    if (!elements_parse_drawing(call, "withscores", &count, &scores)) return;
+    if (!elements_read(call, &place, VALUE_ZSET, &view)) return;
+    if (call->argc == 2) elements_reply_random(call, random, &view, zset_reply_member);
+    else elements_reply_drawn(call, random, &view, count, scores, zset_reply_member);
 }
 
 /* ---- ZSCAN -------------------------------------------------------------------------------------- */

@@ -17,7 +17,8 @@ enum { WORDS_MAX = 400 };
 static struct fabric fabric;
 
 static void fabric_with(uint32_t shards) {
-    fabric = (struct fabric){.settings.shard_count = shards, .domain.hash_seed = {.a = 17, .b = 4}};
+    fabric = (struct fabric){.settings.shard_count = shards,
+                             .domain = {.shard_count = shards, .hash_seed = {.a = 17, .b = 4}}};
 }
 
 static uint64_t bit_of(const char *key) {
@@ -93,6 +94,16 @@ static void test_keys_that_the_grammar_tells(void **state) {
     assert_needs("SORT a BY w STORE d", "a d");
     assert_needs("GEORADIUS a 1 2 3 m STORE d", "a d");
     assert_needs("SINTERCARD 2 a b LIMIT 1", "a b");
+}
+
+/* Keys that patterns name are known only when the elements are. */
+static void test_patterns_need_every_shard(void **state) {
+    (void)state;
+    fabric_with(61);
+    assert_int_equal(plan_of("SORT a BY w*").mask, fabric_all(&fabric));
+    assert_int_equal(plan_of("SORT_RO a GET # GET h*->f").mask, fabric_all(&fabric));
+    assert_needs("SORT a* GET #", "a*");
+    assert_needs("SORT a STORE a", "a");
 }
 
 static void test_without_keys(void **state) {
@@ -193,6 +204,7 @@ int main(void) {
         cmocka_unit_test(test_single_keys),
         cmocka_unit_test(test_several_keys),
         cmocka_unit_test(test_keys_that_the_grammar_tells),
+        cmocka_unit_test(test_patterns_need_every_shard),
         cmocka_unit_test(test_without_keys),
         cmocka_unit_test(test_many_keys),
         cmocka_unit_test(test_the_hash_is_of_the_first_key),
