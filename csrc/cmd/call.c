@@ -132,12 +132,30 @@ static bool is_string(struct call *call, const struct entry *entry) {
     return false;
 }
 
-bool call_read_string(struct call *call, const struct key_place *place, struct entry **entry) {
+bool call_join(struct call *call, const struct key_place *place, struct entry *entry) {
+    if (KRT_LIKELY(!entry_is_tree(entry)) ||
+        keyspace_join_string(place->keyspace, place->db, entry))
+        return true;
+    call_error_memory(call);
+    return false;
+}
+
+bool call_read_parts(struct call *call, const struct key_place *place, struct entry **entry) {
     return is_string(call, *entry = call_read(call, place));
 }
 
-bool call_find_string(struct call *call, const struct key_place *place, struct entry **entry) {
+bool call_find_parts(struct call *call, const struct key_place *place, struct entry **entry) {
     return is_string(call, *entry = call_find(call, place));
+}
+
+bool call_read_string(struct call *call, const struct key_place *place, struct entry **entry) {
+    if (!call_read_parts(call, place, entry)) return false;
+    return !*entry || call_join(call, place, *entry);
+}
+
+bool call_find_string(struct call *call, const struct key_place *place, struct entry **entry) {
+    if (!call_find_parts(call, place, entry)) return false;
+    return !*entry || call_join(call, place, *entry);
 }
 
 void call_delete(struct call *call, const struct key_place *place, struct entry *entry,

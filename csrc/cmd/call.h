@@ -133,9 +133,15 @@ struct entry *call_find(struct call *call, const struct key_place *place);
 struct entry *call_look(struct call *call, const struct key_place *place);
 /* The same for a look at the entry itself, as OBJECT's: a miss is not notified either. */
 struct entry *call_inspect(struct call *call, const struct key_place *place);
-/* Both, of a string: *entry is NULL if there is no key. False after the error reply for another type. */
+/* Both, of a string: *entry is NULL if there is no key. False after the error reply for another type. A paged string
+ * becomes whole for it (call_join). */
 bool call_read_string(struct call *call, const struct key_place *place, struct entry **entry);
 bool call_find_string(struct call *call, const struct key_place *place, struct entry **entry);
+/* The same for who needs a part: it may stay paged (store/paged.h). */
+bool call_read_parts(struct call *call, const struct key_place *place, struct entry **entry);
+bool call_find_parts(struct call *call, const struct key_place *place, struct entry **entry);
+/* Makes a string that may be paged whole, so that entry_string can be asked. False after the error reply. */
+bool call_join(struct call *call, const struct key_place *place, struct entry *entry);
 
 /* Deletes and declares it: DEL in the log, touched, notified as `event` of `class`. */
 void call_delete(struct call *call, const struct key_place *place, struct entry *entry,

@@ -65,6 +65,8 @@ static bool read_strings(struct lcs *lcs) {
         call_error(lcs->call, "ERR The specified keys must contain string values");
         return false;
     }
+    if ((a && !call_join(lcs->call, &places[0], a)) || (b && !call_join(lcs->call, &places[1], b)))
+        return false;
     lcs->a = a ? entry_string(a) : (struct bytes){.at = ""};
     lcs->b = b ? entry_string(b) : (struct bytes){.at = ""};
     return true;

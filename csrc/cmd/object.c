@@ -2,6 +2,7 @@
 #include "cmd/object.h"
 
 #include "cmd/families.h"
+#include "store/paged.h"
 
 enum {
     EMBSTR_BYTES_MAX = 44,   /* longer strings are raw */
@@ -20,14 +21,15 @@ static struct entry *object_entry(struct call *call) {
 /* ---- ENCODING ----------------------------------------------------------------------------------- */
 
 static bool is_kept_as_integer(const struct entry *entry, int64_t *value) {
-    return !entry_is_text(entry) && bytes_to_int64(entry_string(entry), value);
+    return !entry_is_tree(entry) && !entry_is_text(entry) &&
+           bytes_to_int64(entry_string(entry), value);
 }
 
 static const char *encoding_of_string(const struct entry *entry) {
     int64_t value;
     if (is_kept_as_integer(entry, &value))
         return "int";
-    return entry_is_raw(entry) || entry_string(entry).len > EMBSTR_BYTES_MAX ? "raw" : "embstr";
+    return entry_is_raw(entry) || string_len(entry) > EMBSTR_BYTES_MAX ? "raw" : "embstr";
 }
 
 const char *object_encoding(const struct entry *entry) {

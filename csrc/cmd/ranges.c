@@ -1,40 +1,65 @@
 /* Parts of strings: APPEND, SETRANGE, GETRANGE, STRLEN. */
 #include "cmd/families.h"
+#include "store/paged.h"
 
 /* ---- Reading ------------------------------------------------------------------------------------ */
 
-/* The value at key 1, empty if there is none. False after an error reply. */
-static bool read_value(struct call *call, struct bytes *value) {
-    struct entry *entry;
-    struct key_place place = keyspace_for(call, 1);
-    if (!call_read_string(call, &place, &entry)) return false;
-    *value = entry ? entry_string(entry) : (struct bytes){0};
-    return true;
+/* The string at key 1, or NULL. False after an error reply. */
+static bool read_parts(struct call *call, struct key_place *place, struct entry **entry) {
+    *place = keyspace_for(call, 1);
+    return call_read_parts(call, place, entry);
 }
 
 static void strlen_command(struct call *call) {
-    struct bytes value;
-    if (read_value(call, &value)) reply_integer(call->reply, value.len);
+    struct entry *entry;
+    struct key_place place;
+    if (read_parts(call, &place, &entry))
+        reply_integer(call->reply, entry ? string_len(entry) : 0);
 }
 
 /* Both ends count, negative ones from the end; what lies outside is cut off. */
-static struct bytes part_of(struct bytes value, int64_t start, int64_t end) {
-    if (start < 0 && end < 0 && start > end) return (struct bytes){0};
-    if (start < 0) start += value.len;
-    if (end < 0) end += value.len;
+static struct string_part part_of(uint32_t len, int64_t start, int64_t end) {
+    if (start < 0 && end < 0 && start > end) return (struct string_part){0};
+    if (start < 0) start += len;
+    if (end < 0) end += len;
     if (start < 0) start = 0;
     if (end < 0) end = 0;
-    if (end >= value.len) end = (int64_t)value.len - 1;
-    if (start > end) return (struct bytes){0};
-    if (end - start + 1 == value.len) return value;
-    return bytes_of(value.at + start, (size_t)(end - start + 1));
+    if (end >= len) end = (int64_t)len - 1;
+    if (start > end) return (struct string_part){0};
+    return (struct string_part){(uint32_t)start, (uint32_t)(end - start + 1)};
+}
+
+static void reply_paged_part(struct call *call, const struct entry *entry,
+                             struct string_part part) {
+    struct blob *copy = blob_new(NULL, part.len);
+    if (!copy) {
+        call_error_memory(call);
+        return;
+    }
+    string_read(entry, part, copy->data);
+    reply_bulk(call->reply, blob_bytes(copy));
+    blob_put(copy);
+}
+
+static void reply_part(struct call *call, const struct key_place *place, struct entry *entry,
+                       struct string_part part) {
+    bool whole = part.len == string_len(entry);
+    if (entry_is_tree(entry) && !whole) {
+        reply_paged_part(call, entry, part);
+    } else if (call_join(call, place, entry)) {
+        struct bytes value = entry_string(entry);
+        reply_bulk(call->reply, whole ? value : bytes_of(value.at + part.offset, part.len));
+    }
 }
 
 static void getrange_command(struct call *call) {
     int64_t start, end;
-    struct bytes value;
+    struct entry *entry;
+    struct key_place place;
     if (!call_integer(call, 2, &start) || !call_integer(call, 3, &end)) return;
-    if (read_value(call, &value)) reply_bulk(call->reply, part_of(value, start, end));
+    if (!read_parts(call, &place, &entry)) return;
+    if (entry) reply_part(call, &place, entry, part_of(string_len(entry), start, end));
+    else reply_bulk(call->reply, (struct bytes){0});
 }
 
 /* ---- Changing ----------------------------------------------------------------------------------- */
@@ -49,15 +74,16 @@ static bool length_allowed(struct call *call, uint64_t len, uint64_t more) {
 /* Writes `part` at `offset`, where the string may have to grow, and declares it. */
 static bool write_part(struct call *call, const struct key_place *place, struct entry *entry,
                        uint64_t offset, struct bytes part, const char *event) {
-    uint32_t len = entry ? entry_string(entry).len : 0;
+    uint32_t len = entry ? string_len(entry) : 0;
     uint32_t wanted = offset + part.len > len ? (uint32_t)(offset + part.len) : len;
-    struct entry *grown = keyspace_grow_string(place->keyspace, place->db, place->hash, place->key,
-                                               wanted, entry);
-    if (!grown) {
+    struct string_part open = {(uint32_t)offset, part.len};
+    struct entry *opened = keyspace_open_string(place->keyspace, place->db, place->hash, place->key,
+                                                open, wanted, entry);
+    if (!opened) {
         call_error_memory(call);
         return false;
     }
-    bytes_copy(entry_string_data(grown) + offset, part.at, part.len);
+    string_write(opened, (uint32_t)offset, part);
     effect_log_verbatim(call);
     if (!entry) effect_notify(call, place, NOTIFY_NEW, "new");
     effect_change(call, place, NOTIFY_STRING, event);
@@ -81,12 +107,12 @@ static void append_first(struct call *call, const struct key_place *place) {
 static void append_command(struct call *call) {
     struct entry *entry;
     struct key_place place = keyspace_for(call, 1);
-    if (!call_find_string(call, &place, &entry)) return;
+    if (!call_find_parts(call, &place, &entry)) return;
     if (!entry) {
         append_first(call, &place);
         return;
     }
-    uint32_t len = entry_string(entry).len;
+    uint32_t len = string_len(entry);
     if (length_allowed(call, len, call->argv[2].len))
         write_part(call, &place, entry, len, call->argv[2], "append");
 }
@@ -101,8 +127,8 @@ static void setrange_command(struct call *call) {
         call_error(call, "ERR offset is out of range");
         return;
     }
-    if (!call_find_string(call, &place, &entry)) return;
-    if (part.len == 0) reply_integer(call->reply, entry ? entry_string(entry).len : 0);
+    if (!call_find_parts(call, &place, &entry)) return;
+    if (part.len == 0) reply_integer(call->reply, entry ? string_len(entry) : 0);
     else if (length_allowed(call, (uint64_t)offset, part.len))
         write_part(call, &place, entry, (uint64_t)offset, part, "setrange");
 }

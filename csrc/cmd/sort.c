@@ -108,16 +108,20 @@ static uint32_t next_get(const struct sort *sort, uint32_t i) {
 
 /* ---- What a pattern names ----------------------------------------------------------------------- */
 
-static struct bytes find_named(const struct sort *sort, struct bytes key, struct bytes field) {
+/* False: no memory. */
+static bool find_named(const struct sort *sort, struct bytes key, struct bytes field,
+                       struct bytes *out) {
     struct hash_field found;
     struct key_place place = keyspace_for_bytes(sort->call, key, sort->call->db);
     struct entry *entry = call_read(sort->call, &place);
-    if (entry && field.len == 0 && entry_type(entry) == VALUE_STRING) return entry_string(entry);
-    if (entry && field.len > 0 && entry_type(entry) == VALUE_HASH) {
+    if (entry && field.len == 0 && entry_type(entry) == VALUE_STRING) {
+        if (!keyspace_join_string(place.keyspace, place.db, entry)) return false;
+        *out = entry_string(entry);
+    } else if (entry && field.len > 0 && entry_type(entry) == VALUE_HASH) {
         struct collection_view view = view_of(entry);
-        if (hash_find(sort->call, &view, field, &found)) return found.value;
+        if (hash_find(sort->call, &view, field, &found)) *out = found.value;
     }
-    return (struct bytes){0};
+    return true;
 }
 
 /* "->" behind the star begins the name of a field, if there is something behind it. */
@@ -148,9 +152,9 @@ static bool look_up(const struct sort *sort, struct bytes pattern, struct bytes 
     memcpy(name, pattern.at, before);
     bytes_copy(name + before, element.at, element.len);
     memcpy(name + before + element.len, star + 1, behind);
-    *out = find_named(sort, bytes_of(name, len), field);
+    bool done = find_named(sort, bytes_of(name, len), field, out);
     if (name != small) mem_free(NULL, name);
-    return true;
+    return done;
 }
 
 /* ---- Loading ------------------------------------------------------------------------------------ */
@@ -275,15 +279,21 @@ static bool give(const struct sort *sort, const struct sorted_all *all, take_val
 }
 
 static bool reply_value(void *context, struct bytes value) {
-    struct call *call = context;
-    if (value.at) reply_bulk(call->reply, value);
-    else reply_null(call->reply);
+    struct reply *reply = context;
+    if (value.at) reply_bulk(reply, value);
+    else reply_null(reply);
     return true;
 }
 
+/* Into a reply of its own, which is given up when there is no memory for what a GET asks for. */
 static void reply_all(const struct sort *sort, const struct sorted_all *all) {
-    reply_array(sort->call->reply, all->shown * (sort->gets ? sort->gets : 1));
-    (void)give(sort, all, reply_value, sort->call);
+    struct call *call = sort->call;
+    struct reply values, *reply = call->reply;
+    reply_init(&values, reply->pool, reply->proto);
+    reply_array(&values, all->shown * (sort->gets ? sort->gets : 1));
+    if (give(sort, all, reply_value, &values)) reply_append(reply, &values);
+    else call_error_memory(call);
+    reply_clear(&values);
 }
 
 struct stored {

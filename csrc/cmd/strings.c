@@ -16,8 +16,8 @@ static void get_command(struct call *call) {
 
 static void mget_one(struct call *call, const struct key_place *place) {
     struct entry *entry = call_read(call, place);
-    if (entry && entry_type(entry) == VALUE_STRING) reply_bulk(call->reply, entry_string(entry));
-    else reply_null(call->reply);
+    if (!entry || entry_type(entry) != VALUE_STRING) reply_null(call->reply);
+    else if (call_join(call, place, entry)) reply_bulk(call->reply, entry_string(entry));
 }
 
 static void mget_command(struct call *call) {

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "cmd/call.h"
 #include "cmd/object.h"
-#include "store/collection.h"
+#include "store/paged.h"
 
 /* The entry of argv[2], or NULL after the error reply. */
 static struct entry *find_entry(struct call *call) {
@@ -33,18 +33,26 @@ static uint64_t serialized_integer_bytes(struct bytes text) {
 }
 
 /* In a dump, without compression. */
+static uint64_t serialized_length_bytes(uint32_t len) {
+    return len + (len < LENGTH_OF_6_BITS ? 1u : len < LENGTH_OF_14_BITS ? 2u : 5u);
+}
+
 static uint64_t serialized_text_bytes(struct bytes text) {
     uint64_t integer = serialized_integer_bytes(text);
-    if (integer > 0) return integer;
-    return text.len + (text.len < LENGTH_OF_6_BITS ? 1u : text.len < LENGTH_OF_14_BITS ? 2u : 5u);
+    return integer > 0 ? integer : serialized_length_bytes(text.len);
+}
+
+static uint64_t serialized_string_bytes(const struct entry *entry) {
+    return entry_is_tree(entry) ? serialized_length_bytes(string_len(entry))
+                                : serialized_text_bytes(entry_string(entry));
 }
 
 /* Of many elements: what their texts take, which is most of it. */
 static uint64_t serialized_bytes(const struct entry *entry) {
     struct walk walk;
     uint64_t bytes = 0;
+    if (entry_type(entry) == VALUE_STRING) return serialized_string_bytes(entry);
     struct collection_view view = view_of(entry);
-    if (entry_type(entry) == VALUE_STRING) return serialized_text_bytes(entry_string(entry));
     for (bool found = walk_seek(&walk, &view, 0); found; found = walk_next(&walk))
         bytes += serialized_text_bytes(walk.record);
     return bytes;

@@ -116,6 +116,7 @@ enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes k
     struct entry *entry = call_read(&call, &place);
     if (!entry) *found = CALLER_MISSING;
     else if (entry_type(entry) != VALUE_STRING) *found = CALLER_WRONG_TYPE;
+    else if (!keyspace_join_string(place.keyspace, db, entry)) result = CALLER_NO_MEMORY;
     else result = copy_out(entry_string(entry), small, capacity, len, large, found);
     statistics_end(own, start, fabric->settings.latency_tracking);
     leave(shard);

@@ -11,6 +11,7 @@ enum { SMALL_BYTES = 64 * 1024 };
 static const struct {
     uint8_t count, order[2];
 } layouts[] = {
+    [VALUE_STRING] = {1, {TREE_BY_HASH, 0}},
     [VALUE_LIST] = {1, {TREE_BY_POSITION, 0}},
     [VALUE_SET] = {1, {TREE_BY_HASH, 0}},
     [VALUE_ZSET] = {2, {TREE_BY_SCORE, TREE_BY_HASH_WITH}},
@@ -126,6 +127,31 @@ void collection_check(const struct collection *collection) {
         KRT_ASSERT(collection->trees[0].count == collection->trees[1].count);
     }
     if (collection->more != NULL) {
-        collection->more->check(collection->more);
+        collection->more->check(collection);
     }
+}
+
+/* ---- Frozen ---------------------------------------------------------------------------------- */
+
+struct collection *collection_freeze(const struct collection *collection) {
+    struct collection *frozen = new_with(NULL, collection->tree_count);
+    if (frozen == NULL) {
+        return NULL;
+    }
+    memcpy(frozen->trees, collection->trees, collection->tree_count * sizeof(struct tree));
+    if (collection->more != NULL) {
+        frozen->more = collection->more->freeze(collection->more);
+        if (frozen->more == NULL) {
+            mem_free(NULL, frozen);
+            return NULL;
+        }
+    }
+    return frozen;
+}
+
+void collection_unfreeze(struct collection *frozen) {
+    if (frozen->more != NULL) {
+        frozen->more->unfreeze(frozen->more);
+    }
+    mem_free(NULL, frozen);
 }

@@ -1,4 +1,4 @@
-/* Values of many elements: lists, sets, sorted sets, hashes, streams.
+/* Values of many elements: lists, sets, sorted sets, hashes, streams; and large strings in pages.
  *
  * Role: one interface over the two forms that such a value has. A small one is a *pack*: records one after
  * the other, in the entry itself as a rule. A larger one is a *collection*: trees (store/tree.h) in memory
@@ -12,6 +12,7 @@
  *   sorted set  key.order the score (tree_score_order), the record the member; by score, then member.
  *               A tree has a second one beside it, by the member's hash, with key.extra the score.
  *   stream      always a collection (store/stream.h)
+ *   string      a collection only if it is paged (store/paged.h), which has no view and no walk
  *
  * Threads: holder of the shard's baton; the trees of a frozen collection as store/tree.h says.
  * Ownership: a view and a walk borrow from the entry, until it changes.
@@ -30,7 +31,7 @@ struct collection {
     struct garbage garbage; /* once it is let go of */
     struct mem_account *account;
     atomic_u64 *leaving_bytes;    /* the keyspace's, once it is let go of */
-    struct collection_more *more; /* of a stream: what is no record */
+    struct collection_more *more; /* of a stream or a paged string: what is no record */
     uint32_t tree_count;
     struct tree trees[];
 };
@@ -41,7 +42,9 @@ struct collection_more { /* the beginning of it */
     void (*recharge)(struct collection_more *more, struct mem_account *from,
                      struct mem_account *to);
     uint64_t (*bytes)(const struct collection_more *more);
-    void (*check)(const struct collection_more *more);
+    struct collection_more *(*freeze)(const struct collection_more *more);
+    void (*unfreeze)(struct collection_more *frozen);
+    void (*check)(const struct collection *collection);
 };
 
 /* ---- Life ------------------------------------------------------------------------------------ */
@@ -59,6 +62,11 @@ void collection_recharge(struct collection *collection, struct node_heap *heap);
 /* What it occupies, by usable size. */
 uint64_t collection_bytes(const struct collection *collection);
 void collection_check(const struct collection *collection);
+
+/* What it is now, for any thread to read while the heap stays frozen (store/node.h): the roots, and of `more` what
+ * changes. O(1), but for a stream's groups. NULL: no memory. collection_unfreeze ends it, before the thaw. */
+struct collection *collection_freeze(const struct collection *collection);
+void collection_unfreeze(struct collection *frozen);
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 

@@ -5,7 +5,7 @@
 
 #include "base/assert.h"
 #include "store/access.h"
-#include "store/collection.h"
+#include "store/paged.h"
 
 static const char *const type_names[] = {
     [VALUE_STRING] = "string", [VALUE_LIST] = "list", [VALUE_SET] = "set",
@@ -295,9 +295,22 @@ int entry_grow_string(struct entry *entry, struct entry_store *store, uint32_t l
     if (len > SLAB_MAX_BYTES || own_bytes(entry) + more > slab_cell_bytes(own_bytes(entry))) {
         return 0;
     }
-    memset(entry_string_data(entry) + entry->value_len, 0, more);
+    memset((char *)(uintptr_t)entry_string(entry).at + entry->value_len, 0, more);
     entry->value_len = (uint16_t)len;
     return 1;
+}
+
+bool entry_join_string(struct entry *entry, struct entry_store *store) {
+    struct collection *paged = entry_collection(entry);
+    struct blob *blob = paged_join(paged, store->account);
+    if (blob == NULL) {
+        return false;
+    }
+    store->outside_bytes -= collection_bytes(paged);
+    entry->type = VALUE_STRING;
+    write_pointer(entry, store, blob);
+    collection_let_go(paged, store->nodes);
+    return true;
 }
 
 static struct entry *new_around_pointer(struct entry_store *store, struct bytes key, uint8_t type,

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "store/entry_layout.h"
 
@@ -23,19 +24,15 @@ static inline struct bytes entry_key(const struct entry *entry) {
     return entry_key_inline(entry);
 }
 
-/* The value of a string, or a packed value of another type; BYTES_BLOB is set when it lives in a blob. Valid until the entry
- * changes. */
+/* The value of a string that is not paged (store/paged.h), or a packed value of another type; BYTES_BLOB is set when it lives
+ * in a blob. Valid until the entry changes. */
 static inline struct bytes entry_string(const struct entry *entry) {
+    KRT_DCHECK(!entry_is_tree(entry));
     if (entry->flags & ENTRY_POINTER) {
         return blob_bytes(entry_blob(entry));
     }
     struct bytes key = entry_key_inline(entry);
     return bytes_of(key.at + key.len, entry->value_len);
-}
-
-/* Where to write into a string that keyspace_grow_string has just made ready. */
-static inline char *entry_string_data(struct entry *entry) {
-    return (char *)(uintptr_t)entry_string(entry).at;
 }
 
 /* Absolute wall milliseconds, or 0 for none. */

@@ -120,6 +120,8 @@ int entry_assign_pack(struct entry *entry, struct entry_store *store, uint8_t ty
 /* The same for one that is not longer, wherever its parts are and without memory; its cell may be larger than
  * it needs. */
 void entry_shrink_pack(struct entry *entry, uint8_t type, struct bytes pack);
+/* A paged string becomes one blob. False: no memory. */
+bool entry_join_string(struct entry *entry, struct entry_store *store);
 /* Takes the collection over. NULL: no memory, the collection is the caller's. */
 struct entry *entry_new_collection(struct entry_store *store, struct bytes key, uint8_t type,
                                    struct collection *collection, int64_t deadline_ms);

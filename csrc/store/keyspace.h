@@ -55,6 +55,10 @@ struct eviction_pool { /* store/eviction.h */
 
 struct database;
 
+struct string_part { /* of a string, in bytes */
+    uint32_t offset, len;
+};
+
 struct keyspace {
     struct database **databases; /* created when first written to: NULL is an empty database */
     struct database *open;       /* a list of those that are there */
@@ -96,11 +100,14 @@ struct entry *keyspace_find(const struct keyspace *keyspace, uint32_t db, uint64
 struct entry *keyspace_set_string(struct keyspace *keyspace, uint32_t db, uint64_t hash,
                                   struct bytes key, struct bytes value, int64_t deadline_ms,
                                   struct entry *found);
-/* Makes the string of a key `len` bytes long, not shorter than it is, for the caller to write into at once
- * (entry_string_data): what is new is zero, deadline and access stay. `found` as above; NULL makes the key. Returns the
- * entry, marked raw, or NULL. */
-struct entry *keyspace_grow_string(struct keyspace *keyspace, uint32_t db, uint64_t hash,
-                                   struct bytes key, uint32_t len, struct entry *found);
+/* Makes the string of a key `len` bytes long, not shorter than it is, and a part of it ready for string_write
+ * (store/paged.h) at once: what is new is zero, deadline and access stay. `found` as above; NULL makes the key. Returns
+ * the entry, marked raw, or NULL. */
+struct entry *keyspace_open_string(struct keyspace *keyspace, uint32_t db, uint64_t hash,
+                                   struct bytes key, struct string_part part, uint32_t len,
+                                   struct entry *found);
+/* A paged string becomes whole, for entry_string. False: no memory. */
+bool keyspace_join_string(struct keyspace *keyspace, uint32_t db, struct entry *entry);
 /* Sets a packed value or a collection of `type` (store/collection.h), which is taken over, in the place of what is
  * there. A value of the same type keeps its access, and a pack that is not longer than that needs no memory. Both as
  * keyspace_set_string; NULL changes nothing. */

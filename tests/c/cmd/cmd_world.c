@@ -7,9 +7,9 @@
 #include "cmd/expire.h"
 #include "cmd/object.h"
 #include "server/kevyrt.h"
-#include "store/collection.h"
 #include "store/database.h"
 #include "store/hash_field.h"
+#include "store/paged.h"
 
 enum { LINE_MAX = 4096, WORDS_MAX = 512, SHOWN_BYTES_MAX = 40, LONG_BUDGET_NS = 1000000000 };
 
@@ -152,7 +152,7 @@ struct world *world_new(uint32_t shard_count) {
     world->now_ms = WORLD_START_MS;
     world->route = true;
     world->domain = (struct domain){
-        .string_bytes_max = 1 << 20,
+        .string_bytes_max = 2 << 20,
         .small = {512, 64, 512, 128, 64, 128, 64, -2},
         .hash_seed = {.a = 0x1234567, .b = 0x89abcdef},
         .keyspaces = world->by_shard,
@@ -357,11 +357,18 @@ static void dump_head(const struct dump *dump, const struct entry *entry) {
     text_add_bytes(dump->out, entry_key(entry));
 }
 
+/* A long one by its length and a hash. */
 static void dump_string(const struct dump *dump, const struct entry *entry) {
+    static const struct hash_seed seed = {.a = 1, .b = 2};
+    uint32_t len = string_len(entry);
+    char *bytes = malloc(len + 1);
+    string_read(entry, (struct string_part){0, len}, bytes);
     dump_head(dump, entry);
     text_add(dump->out, "=");
-    text_add_bytes(dump->out, entry_string(entry));
-    text_add(dump->out, " %lld\n", (long long)entry_deadline(entry));
+    text_add_bytes(dump->out, bytes_of(bytes, len));
+    text_add(dump->out, " %016llx %lld\n", (unsigned long long)hash_bytes(&seed, bytes, len),
+             (long long)entry_deadline(entry));
+    free(bytes);
 }
 
 /* A place counts in lists and sorted sets only. */

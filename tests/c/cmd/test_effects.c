@@ -200,7 +200,7 @@ static const struct effect_case refused[] = {
     {"SET k x", "INCRBYFLOAT k 1", "-ERR value is not a valid float", ""},
     {"SET k 1", "INCRBYFLOAT k inf", "-ERR increment would produce NaN or Infinity", ""},
     {"SET k x", "DECR k", "-ERR value is not an integer or out of range", ""},
-    {"SETRANGE k 1048575 a", "APPEND k b",
+    {"SETRANGE k 2097151 a", "APPEND k b",
      "-ERR string exceeds maximum allowed size (proto-max-bulk-len)", ""},
     {"", "SETRANGE k 0 %0", ":0", ""},
     {"SET k 1", "SETRANGE k -1 a", "-ERR offset is out of range", ""},
