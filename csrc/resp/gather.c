@@ -206,6 +206,7 @@ static bool fill_apart(struct parser *parser) {
     }
     memmove(at, at + taken, present - taken);
     parser->query_len -= taken;
+    query_trim(parser);
     if (!fill_blob(parser, parser->window, parser->window_len, &taken)) {
         return false;
     }

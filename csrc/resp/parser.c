@@ -54,6 +54,19 @@ bool query_pull(struct parser *parser, size_t len) {
     return true;
 }
 
+/* Room for what came in a burst and lies in a blob by now; the rest stays where it is if memory is refused. */
+void query_trim(struct parser *parser) {
+    if (parser->query_capacity < PARSER_BIG_BULK || parser->query_len == 0 ||
+        parser->query_len > parser->query_capacity / 4) {
+        return;
+    }
+    char *query = mem_realloc(parser->account, parser->query, parser->query_len);
+    if (query != NULL) {
+        parser->query = query;
+        parser->query_capacity = parser->query_len;
+    }
+}
+
 /* Executed requests leave the front. Only when they are at least half: moving costs no more than
  * what was parsed, however long a backlog waits (P1). */
 static void query_compact(struct parser *parser) {

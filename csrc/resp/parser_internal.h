@@ -51,3 +51,5 @@ void partial_drop(struct parser *parser);
 /* Moves `len` bytes from the head of the window to the end of the query buffer. False: no memory.
  * */
 bool query_pull(struct parser *parser, size_t len);
+/* Gives back room that a burst took and that is not needed any more. */
+void query_trim(struct parser *parser);

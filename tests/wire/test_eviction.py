@@ -18,6 +18,8 @@ POLICIES = [
     *("volatile-random", "volatile-ttl"),
 ]
 VALUE = b"x" * 1000
+KEY_BYTES = 1072  # with a deadline and its value
+BUFFERS = 64 * 1024  # of connections, and what shards have not noted yet
 
 CASES = [
     case(
@@ -142,24 +144,50 @@ def test_a_lower_limit_is_reached_without_a_write(own: Start) -> None:
         assert 1000 < connection.do("DBSIZE").value < 2200
 
 
+def _squeeze(server: Server, connection: Connection) -> list[float]:
+    """Makes a large key take the room of small ones; which part of them each shard still has.
+
+    Exactly as much goes as has to. A request in flight counts, as in Redis, beside the value that
+    it replaces: it may leave that much free.
+    """
+    large = b"y" * (MEGABYTE // 2)
+    needed = len(large) - 100_000
+    connection.do("CONFIG", "SET", "maxmemory", "0")
+    connection.do("FLUSHALL")
+    connection.do("CONFIG", "RESETSTAT")
+    _fill(connection, 2000, "EX", "1000")
+    limit = _stat(connection, "used_memory") + len(large) - needed
+    connection.do("CONFIG", "SET", "maxmemory", str(limit))
+    for i in range(3):
+        assert connection.do("SET", "large", large[i:]).kind == "simple"
+    for _ in range(50):  # a command evicts for a while and then runs
+        if _stat(connection, "used_memory") <= limit:
+            break
+    used = _stat(connection, "used_memory")
+    connection.do("CONFIG", "SET", "maxmemory", "0")
+    evicted = _stat(connection, "evicted_keys")
+    assert limit - len(large) - BUFFERS < used < limit + BUFFERS
+    assert needed < evicted * KEY_BYTES < needed + len(large) + 2 * BUFFERS
+    left: dict[int, list[int]] = {}
+    names = [f"key:{i}" for i in range(2000)]
+    for name, reply in zip(names, connection.pipeline([("EXISTS", n) for n in names]), strict=True):
+        left.setdefault(server.shard_of(name), []).append(reply.value)
+    assert sum(map(sum, left.values())) == 2000 - evicted
+    return [sum(flags) / len(flags) for flags in left.values()]
+
+
 def test_one_budget_for_all_shards(own: Start) -> None:
-    """What one shard needs, all make room for, by what they have."""
-    server = own("--maxmemory-policy", "allkeys-random")
+    """What one shard needs, all make room for, by what they have.
+
+    Who cannot be entered just now gives nothing, and the system may take the processor from a
+    thread that holds its shard: five attempts, then it is a fault.
+    """
+    server = own("--maxmemory-policy", "volatile-random")
     if server.is_redis:
         pytest.skip("Redis has no shards")
     with server.connect() as connection:
-        _fill(connection, 2000)
-        limit = _stat(connection, "used_memory") + 100_000
-        connection.do("CONFIG", "SET", "maxmemory", str(limit))
-        large = b"y" * (MEGABYTE // 2)
-        for i in range(3):
-            assert connection.do("SET", "large", large[i:]).kind == "simple"
-        names = [f"key:{i}" for i in range(2000)]
-        there = connection.pipeline([("EXISTS", name) for name in names])
-        shards = [server.shard_of(name) for name in names]
-    left: dict[int, list[int]] = {shard: [] for shard in shards}
-    for shard, reply in zip(shards, there, strict=True):
-        left[shard].append(reply.value)
-    shares = [sum(flags) / len(flags) for flags in left.values()]
-    assert 0.5 < sum(map(sum, left.values())) / 2000 < 0.95
-    assert max(shares) - min(shares) < 0.2
+        for _ in range(5):
+            shares = _squeeze(server, connection)
+            if max(shares) - min(shares) < 0.2:
+                return
+    raise AssertionError(f"what the shards have left: {shares}")

@@ -515,6 +515,26 @@ static void a_large_bulk_in_pieces_becomes_a_blob_that_stays(void **state) {
     transcript_free(&input);
 }
 
+/* P3: what is in the blob is not held twice, however it came. */
+static void a_burst_that_went_into_a_blob_leaves_no_room_behind(void **state) {
+    (void)state;
+    enum { BULK = 1 << 20, BURST = BULK / 2, PIECE = 16384 };
+    struct transcript input = {0};
+    add_multibulk(&input, 1, BULK);
+    struct fixture *f = fixture_new(&redis_limits);
+    for (size_t at = 0; at < BURST; at += PIECE) {
+        assert_true(parser_feed(&f->parser, input.text + at, PIECE));
+    }
+    assert_int_equal(parser_run(&f->parser, &f->run), PARSE_MORE);
+    assert_true(atomic_load_relaxed(&account.used_bytes) < BURST + 2 * PARSER_BIG_BULK);
+    assert_true(parser_feed(&f->parser, input.text + BURST, input.len - BURST));
+    assert_int_equal(parser_run(&f->parser, &f->run), PARSE_MORE);
+    assert_int_equal(f->run.count, 1);
+    assert_int_equal(f->run.requests[0].argv[0].len, BULK);
+    fixture_free(f);
+    transcript_free(&input);
+}
+
 static void a_large_bulk_in_one_piece_is_borrowed(void **state) {
     (void)state;
     struct transcript input = {0};
@@ -658,6 +678,7 @@ int main(void) {
         PARSER_TEST(a_backlog_grows_while_nothing_is_executed),
         PARSER_TEST(a_large_bulk_is_whole_when_pieces_come_before_a_run),
         PARSER_TEST(a_large_bulk_in_pieces_becomes_a_blob_that_stays),
+        PARSER_TEST(a_burst_that_went_into_a_blob_leaves_no_room_behind),
         PARSER_TEST(a_large_bulk_in_one_piece_is_borrowed),
         PARSER_TEST(announced_lengths_allocate_nothing_large),
         PARSER_TEST(a_million_arguments_take_linear_time),
