@@ -14,7 +14,7 @@ from harness.compare import Oracle
 from harness.matrix import MATRIX, ORDER_MATRIX, OWN_SERVERS, REDIS, Configuration
 from harness.process import Pool, Server
 
-WIRE_FOLDERS = {"wire", "differential", "clients"}
+WIRE_FOLDERS = {"wire", "differential", "clients", "compat"}
 WIRE_TIMEOUT_S = 60
 
 
