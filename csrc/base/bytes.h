@@ -68,6 +68,13 @@ static inline bool bytes_equal(struct bytes a, struct bytes b) {
     return a.len == b.len && bytes_same(a.at, b.at, a.len);
 }
 
+/* As memcmp, and what is longer comes behind what it begins with. */
+static inline int bytes_compare(struct bytes a, struct bytes b) {
+    uint32_t len = a.len < b.len ? a.len : b.len;
+    int difference = len > 0 ? memcmp(a.at, b.at, len) : 0;
+    return difference != 0 ? difference : (a.len > b.len) - (a.len < b.len);
+}
+
 /* ASCII letters compare equal regardless of case; `lower` is a lower-case literal. */
 bool bytes_is(struct bytes a, const char *lower);
 

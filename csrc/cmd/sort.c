@@ -212,12 +212,6 @@ static bool weigh(const struct sort *sort, struct sorted *sorted) {
 
 /* ---- Order -------------------------------------------------------------------------------------- */
 
-static int compare_texts(struct bytes a, struct bytes b) {
-    uint32_t len = a.len < b.len ? a.len : b.len;
-    int difference = len > 0 ? memcmp(a.at, b.at, len) : 0;
-    return difference ? difference : (a.len > b.len) - (a.len < b.len);
-}
-
 static struct bytes before_nul(struct bytes text) {
     const char *nul = text.len > 0 ? memchr(text.at, 0, text.len) : NULL;
     return nul ? bytes_of(text.at, (size_t)(nul - text.at)) : text;
@@ -225,17 +219,17 @@ static struct bytes before_nul(struct bytes text) {
 
 /* As Redis collates what it only shows: a byte of 0 ends a text. */
 static int compare_shown(struct bytes a, struct bytes b) {
-    return compare_texts(before_nul(a), before_nul(b));
+    return bytes_compare(before_nul(a), before_nul(b));
 }
 
 static int compare(const void *a, const void *b, void *context) {
     const struct sort *sort = context;
     const struct sorted *first = a, *second = b;
     int order;
-    int (*texts)(struct bytes, struct bytes) = sort->store ? compare_texts : compare_shown;
+    int (*texts)(struct bytes, struct bytes) = sort->store ? bytes_compare : compare_shown;
     if (!sort->alpha) {
         order = (first->score > second->score) - (first->score < second->score);
-        if (order == 0) order = compare_texts(first->element, second->element);
+        if (order == 0) order = bytes_compare(first->element, second->element);
     } else if (first->text.at && second->text.at) {
         order = texts(first->text, second->text);
     } else {

@@ -2,24 +2,7 @@
 #include "base/decimal.h"
 #include "cmd/families.h"
 #include "cmd/zset_members.h"
-
-enum range_kind { RANGE_ANY, RANGE_RANK, RANGE_SCORE, RANGE_LEX };
-
-struct bound {
-    double score;
-    struct bytes member;
-    bool excludes;
-    int end; /* of members: -1 before all, 1 behind all */
-};
-
-struct range {
-    enum range_kind kind;
-    bool back;
-    int64_t start, stop; /* RANGE_RANK */
-    struct bound min, max;
-    int64_t offset, limit; /* limit negative: all */
-    bool scores;
-};
+#include "cmd/zset_range.h"
 
 /* ---- Reading the bounds ------------------------------------------------------------------------- */
 
@@ -29,21 +12,9 @@ static bool parse_score_bound(struct bytes text, struct bound *bound) {
                             &bound->score);
 }
 
-static bool parse_lex_bound(struct bytes text, struct bound *bound) {
-    char first = text.len > 0 ? text.at[0] : 0;
-    *bound = (struct bound){.member = {.at = ""}};
-    if (first == '-' || first == '+') {
-        bound->end = first == '-' ? -1 : 1;
-        return text.len == 1;
-    }
-    bound->excludes = first == '(';
-    bound->member = bytes_of(text.at + 1, text.len - 1);
-    return first == '(' || first == '[';
-}
-
 static bool parse_bounds(struct call *call, uint32_t min, uint32_t max, struct range *range) {
     bool lex = range->kind == RANGE_LEX;
-    bool (*parse)(struct bytes, struct bound *) = lex ? parse_lex_bound : parse_score_bound;
+    bool (*parse)(struct bytes, struct bound *) = lex ? zset_lex_parse : parse_score_bound;
     if (parse(call->argv[min], &range->min) && parse(call->argv[max], &range->max))
         return true;
     call_error(call, lex ? "ERR min or max not valid string range item"
@@ -72,29 +43,13 @@ static uint64_t rank_of_score(const struct collection_view *view, const struct b
     return walk_find_score(&walk, view, &probe) ? walk_rank(&walk) : view_count(view);
 }
 
-/* All members have the score of the first: what else the order by members would be is not defined. */
-static uint64_t rank_of_member(const struct collection_view *view, const struct bound *bound,
-                               bool behind) {
-    struct walk walk;
-    if (bound->end != 0 || !walk_seek(&walk, view, 0))
-        return bound->end > 0 ? view_count(view) : 0;
-    struct tree_probe probe = {
-        .key = {walk.key.order, 0}, .member = bound->member, .after = bound->excludes != behind};
-    return walk_find_score(&walk, view, &probe) ? walk_rank(&walk) : view_count(view);
-}
-
 static struct element_range locate(const struct collection_view *view, const struct range *range) {
-    uint64_t count = view_count(view), first, behind;
     if (range->kind == RANGE_RANK)
-        return elements_range(range->start, range->stop, count);
-    if (range->kind == RANGE_SCORE) {
-        first = rank_of_score(view, &range->min, false);
-        behind = rank_of_score(view, &range->max, true);
-    } else {
-        first = rank_of_member(view, &range->min, false);
-        behind = rank_of_member(view, &range->max, true);
-    }
-    return (struct element_range){first, behind > first ? behind - first : 0};
+        return elements_range(range->start, range->stop, view_count(view));
+    if (range->kind == RANGE_LEX)
+        return zset_lex_locate(view, range);
+    return zset_range_between(rank_of_score(view, &range->min, false),
+                              rank_of_score(view, &range->max, true));
 }
 
 /* A negative offset counts from the end of the range where the value is large, and leaves nothing of small

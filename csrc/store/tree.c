@@ -49,12 +49,6 @@ static bool is_before(uint64_t a, uint64_t b, int then) {
     return a != b ? a < b : then < 0;
 }
 
-static int compare_members(struct bytes a, struct bytes b) {
-    uint32_t len = a.len < b.len ? a.len : b.len;
-    int difference = len > 0 ? memcmp(a.at, b.at, len) : 0;
-    return difference != 0 ? difference : (a.len > b.len) - (a.len < b.len);
-}
-
 bool tree_order_is_before(uint8_t order, const struct leaf *leaf, uint32_t index,
                           const struct tree_probe *probe) {
     if (order == TREE_BY_ID) {
@@ -71,7 +65,7 @@ bool tree_order_is_before(uint8_t order, const struct leaf *leaf, uint32_t index
     if (place != other) {
         return place < other;
     }
-    int difference = compare_members(leaf_record(leaf, index), probe->member);
+    int difference = bytes_compare(leaf_record(leaf, index), probe->member);
     return difference < 0 || (difference == 0 && probe->after);
 }
 

@@ -142,12 +142,7 @@ static bool is_packed_before(const struct walk *walk, const struct tree_probe *p
     if (place != other) {
         return place < other;
     }
-    uint32_t len = walk->record.len < probe->member.len ? walk->record.len : probe->member.len;
-    int difference = len > 0 ? memcmp(walk->record.at, probe->member.at, len) : 0;
-    if (difference == 0) {
-        difference =
-            (walk->record.len > probe->member.len) - (walk->record.len < probe->member.len);
-    }
+    int difference = bytes_compare(walk->record, probe->member);
     return difference < 0 || (difference == 0 && probe->after);
 }
 

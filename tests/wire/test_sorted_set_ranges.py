@@ -168,6 +168,18 @@ def _lex_cases() -> list[Case]:
         ),
         case("zremrangebylex", *removals),
         case(
+            "zrange-lex-among-scores",
+            *(
+                step
+                for members in ("1 a 2 b 2 bb 2.5 c 3 d", "1 z 2 a 2 c 3 bb 4 b 5 zz", "-0 b 0 a")
+                for step in (
+                    "DEL $0",
+                    f"ZADD $0 {members}",
+                    *(v.format(f"{low} {high}") for low, high in pairs[::2] for v in verbs[:5]),
+                )
+            ),
+        ),
+        case(
             "zrange-lex-limited",
             f"ZADD $0 {LEX_MEMBERS}",
             *(
@@ -301,6 +313,7 @@ def _large_cases() -> list[Case]:
     count = 2000
     pairs = [part for at in range(count) for part in (at // 300 * 10, f"{at * 7919 % count:04}")]
     same = [part for at in range(count) for part in (0, f"{at * 7919 % count:04}")]
+    sorted_ = [part for at in range(count) for part in (at // 3, f"{at:04}")]
     long = [part for at in range(150) for part in (at % 5, f"{at:03}" + "." * 300)]
     return [
         case(
@@ -308,6 +321,13 @@ def _large_cases() -> list[Case]:
             ("ZADD", Key(0), *pairs),
             ("ZADD", Key(1), *same),
             ("ZADD", Key(2), *long),
+            ("ZADD", Key(3), *sorted_),
+            *(
+                f"{verb} {b}"
+                for verb in ("ZLEXCOUNT $3", "ZRANGEBYLEX $3", "ZREVRANGEBYLEX $3")
+                for b in ("- +", "+ -", "[0500 (0510", "(0510 [0500", "[1999 +", "- (0003", "[a +")
+            ),
+            *("ZREMRANGEBYLEX $3 (0100 [1900", "ZRANGE $3 0 -1"),
             *(
                 f"ZRANGE $0 {at} {at + 3} WITHSCORES"
                 for at in (0, 1, 299, 300, 997, 1996, 1999, 2000)
