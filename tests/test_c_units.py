@@ -21,6 +21,7 @@ SOURCES = sorted(
     path for path in (REPOSITORY / "tests" / "c").glob("*/test_*.c") if path.parent.name != "fuzz"
 )
 THREADED_FOLDERS = {"ring", "shard", "kevyrt"}
+THREADED_UNITS = {"cmd/test_freeze.c"}
 # What is tested through kevyrt.h alone mirrors that header, not a folder.
 INTERFACES = {"kevyrt": "server/kevyrt.h"}
 BUILDS = {"address,undefined": "build/asan", "thread": "build/tsan"}
@@ -41,13 +42,18 @@ MAX_CORPUS_FILES = 200
 pytestmark = pytest.mark.timeout(BUILD_TIMEOUT_S + RUN_TIMEOUT_S)
 
 
+def is_threaded(source: Path) -> bool:
+    folder = source.parent.name
+    return folder in THREADED_FOLDERS or f"{folder}/{source.name}" in THREADED_UNITS
+
+
 def programs() -> list[tuple[Path, str]]:
     """Each unit with each sanitizer that it is run under."""
     return [
         (source, sanitizer)
         for sanitizer in BUILDS
         for source in SOURCES
-        if sanitizer != "thread" or source.parent.name in THREADED_FOLDERS
+        if sanitizer != "thread" or is_threaded(source)
     ]
 
 

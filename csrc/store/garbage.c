@@ -3,7 +3,7 @@
  * Detaching takes the pointer out of the keyspace: O(1), under the baton. Freeing needs no baton:
  * the heap, the tables and the entries belong to whoever has the garbage; accounts and counts of
  * blobs are atomic. Slab regions go back whole; only if some entry has a blob or was too large for
- * the slab are the entries looked at.
+ * the slab are the entries looked at. What is frozen is not freed before it is thawed.
  */
 #include "base/assert.h"
 #include "store/database.h"
@@ -24,6 +24,10 @@ struct garbage *keyspace_detach(struct keyspace *keyspace, uint32_t db) {
     database->leaving_bytes = &keyspace->leaving_bytes;
     atomic_add_relaxed(database->leaving_bytes, database->store.outside_bytes);
     database->garbage = (struct garbage){.free = free_detached};
+    if (keyspace->nodes.frozen != 0) {
+        node_heap_let_go(&keyspace->nodes, &database->garbage);
+        return NULL;
+    }
     return &database->garbage;
 }
 

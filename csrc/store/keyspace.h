@@ -142,7 +142,7 @@ uint64_t keyspace_count_deadlines(const struct keyspace *keyspace, uint32_t db);
  * deadlines. */
 int64_t keyspace_average_ttl(struct keyspace *keyspace, uint32_t db, int64_t now_ms);
 /* O(1): the database is empty afterwards; what it held is the garbage, which any thread may free
- * without a baton. NULL when it was empty. */
+ * without a baton. NULL when it was empty, or while the keyspace's nodes are frozen: then it waits for the thaw. */
 struct garbage *keyspace_detach(struct keyspace *keyspace, uint32_t db);
 /* O(1): each holds what the other held. */
 void keyspace_swap(struct keyspace *keyspace, uint32_t a, uint32_t b);

@@ -5,6 +5,8 @@
  * a writer copies what lies on its path and retires the old ones, and the roots as they were at the
  * freeze lead to what was there, for as long as it takes to read it. Retired nodes are freed when the
  * epoch is thawed.
+ * A value may go from one shard to another meanwhile, so the heaps of a server are frozen together and thawed
+ * together, under all batons: their epochs are the same.
  * Threads: holder of the shard's baton. Frozen nodes may be read by any thread, without a baton, but
  * for their link. node_free: any thread that owns the node.
  * Errors: node_reserve tells whether there is memory; node_new does not fail within what was

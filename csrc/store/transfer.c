@@ -21,6 +21,11 @@ struct entry *keyspace_copy_entry(const struct entry *entry, const struct entry_
     return copy;
 }
 
+/* Nodes are stamped with the epoch of the heap that made them: both are frozen at once, or neither. */
+static bool have_one_epoch(const struct keyspace *a, const struct keyspace *b) {
+    return a->nodes.epoch == b->nodes.epoch && a->nodes.frozen == b->nodes.frozen;
+}
+
 static void recharge(const struct entry *entry, struct keyspace *keyspace) {
     if (entry_is_tree(entry)) {
         collection_recharge(entry_collection(entry), &keyspace->nodes);
@@ -45,6 +50,7 @@ struct entry *keyspace_move_entry(const struct entry_place *from, struct entry *
         entry_discard_copy(moved, entry, &target->store);
         return NULL;
     }
+    KRT_ASSERT(have_one_epoch(from->keyspace, to->keyspace));
     database_take(from->keyspace, source, from->hash, entry);
     entry_drop(entry, &source->store);
     recharge(moved, to->keyspace);

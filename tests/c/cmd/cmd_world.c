@@ -345,6 +345,16 @@ void world_expire(struct world *world) {
         expire_cycle(&world->domain, &world->keyspaces[i], &world->effects, LONG_BUDGET_NS);
 }
 
+void world_freeze(struct world *world) {
+    for (uint32_t i = 0; i < world->domain.shard_count; i++)
+        node_heap_freeze(&world->keyspaces[i].nodes);
+}
+
+void world_thaw(struct world *world) {
+    for (uint32_t i = 0; i < world->domain.shard_count; i++)
+        node_heap_thaw(&world->keyspaces[i].nodes);
+}
+
 /* ---- Looking ------------------------------------------------------------------------------------ */
 
 struct dump {

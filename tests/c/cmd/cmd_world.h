@@ -58,6 +58,10 @@ void world_run_all(struct world *world, const char *lines);
 /* Active expiry in every shard, with all the time it wants; recorded like a line. */
 void world_expire(struct world *world);
 
+/* A cut through all shards: what there is stays as it is for whoever reads it, until the thaw. */
+void world_freeze(struct world *world);
+void world_thaw(struct world *world);
+
 /* All keys with their values and deadlines, in an order of their own. */
 void world_dump(const struct world *world, struct world_text *out);
 uint64_t world_count(const struct world *world, uint32_t db);

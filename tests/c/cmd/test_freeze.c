@@ -1,0 +1,383 @@
+/* Values that were frozen: a thread without any baton reads them as they were, while commands change, copy, move
+ * and delete them, now and then without the memory they want. Nothing is left behind after the thaw. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/cmd_world.h"
+#include "ring/crew.h"
+#include "store/database.h"
+#include "store/paged.h"
+
+enum {
+    SHARDS = 2,
+    WATCHED_MAX = 128,
+    ROUNDS = 4,
+    FIRST_COMMANDS = 6000,
+    FROZEN_COMMANDS = 1500,
+    WALKS_MIN = 3, /* of all values, while they are written */
+};
+
+/* ---- What was there -------------------------------------------------------------------------- */
+
+struct watched {
+    struct collection *frozen;
+    uint8_t type;
+    uint64_t digest;
+};
+
+static const struct hash_seed seed = {.a = 11, .b = 13};
+
+static uint64_t mix(uint64_t digest, const void *at, size_t len) {
+    return (digest ^ hash_bytes(&seed, at, len)) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static uint64_t mix_record(uint64_t digest, const struct tree_path *path) {
+    struct bytes record = tree_record(path);
+    struct record_key key = tree_key(path);
+    return mix(mix(digest, record.at, record.len), &key, sizeof key);
+}
+
+/* There and back, and some records by rank. */
+static uint64_t digest_of_tree(const struct tree *tree) {
+    struct tree_path path;
+    uint64_t digest = tree->count, count = 0;
+    for (bool more = tree_seek(tree, 0, &path); more; more = tree_next(&path), count++)
+        digest = mix_record(digest, &path);
+    digest ^= count;
+    (void)tree_seek(tree, tree->count, &path);
+    while (tree_prev(&path))
+        digest = mix_record(digest, &path);
+    for (uint64_t rank = 0; rank < tree->count; rank += 1 + tree->count / 16)
+        if (tree_seek(tree, rank, &path))
+            digest = mix(mix_record(digest, &path), &rank, sizeof rank);
+    return digest;
+}
+
+static uint64_t digest_of_pages(const struct collection *paged) {
+    uint32_t len = paged_len(paged);
+    char *bytes = malloc(len);
+    paged_read(paged, (struct string_part){0, len}, bytes);
+    uint64_t digest = mix(len, bytes, len);
+    free(bytes);
+    return digest;
+}
+
+static uint64_t digest_of(const struct collection *collection, uint8_t type) {
+    uint64_t digest = type;
+    for (uint32_t i = 0; i < collection->tree_count; i++)
+        if (collection->trees[i].root)
+            digest = digest * 31 + digest_of_tree(&collection->trees[i]);
+    return type == VALUE_STRING ? digest ^ digest_of_pages(collection) : digest;
+}
+
+/* ---- The reader ------------------------------------------------------------------------------ */
+
+struct cut {
+    struct world *world;
+    struct watched watched[WATCHED_MAX];
+    uint32_t count;
+    uint32_t per_type[VALUE_STREAM + 1];
+    struct crew_member reader;
+    atomic_u32 stop; /* writer: the test; reader: the thread; relaxed */
+    atomic_u32 wrong, walks;
+};
+
+static void watch(void *context, struct entry *entry) {
+    struct cut *cut = context;
+    if (!entry_is_tree(entry) || cut->count == WATCHED_MAX)
+        return;
+    uint8_t type = (uint8_t)entry_type(entry);
+    struct collection *frozen = collection_freeze(entry_collection(entry));
+    assert_non_null(frozen);
+    cut->watched[cut->count++] = (struct watched){frozen, type, digest_of(frozen, type)};
+    cut->per_type[type]++;
+}
+
+static void read_all(struct cut *cut) {
+    for (uint32_t i = 0; i < cut->count; i++) {
+        const struct watched *watched = &cut->watched[i];
+        if (digest_of(watched->frozen, watched->type) != watched->digest)
+            atomic_add_relaxed(&cut->wrong, 1);
+    }
+    atomic_add_relaxed(&cut->walks, 1);
+}
+
+static void reader_body(struct crew_member *member) {
+    struct cut *cut = member->world;
+    do
+        read_all(cut);
+    while (!atomic_load_relaxed(&cut->stop));
+}
+
+static struct cut *cut_begin(struct world *world) {
+    struct cut *cut = calloc(1, sizeof *cut);
+    cut->world = world;
+    world_freeze(world);
+    for (uint32_t shard = 0; shard < SHARDS; shard++)
+        for (uint32_t db = 0; db < WORLD_DATABASES; db++)
+            if (world->keyspaces[shard].databases[db])
+                table_walk(&world->keyspaces[shard].databases[db]->keys, watch, cut);
+    crew_start(&cut->reader, reader_body, cut);
+    return cut;
+}
+
+/* The values have been read often enough while they were written; and once more, now that all is written. */
+static void cut_end(struct cut *cut) {
+    atomic_store_relaxed(&cut->stop, 1);
+    crew_join(&cut->reader);
+    read_all(cut);
+    assert_int_equal(atomic_load_relaxed(&cut->wrong), 0);
+    for (uint32_t i = 0; i < cut->count; i++) {
+        for (uint32_t tree = 0; tree < cut->watched[i].frozen->tree_count; tree++)
+            if (cut->watched[i].frozen->trees[tree].root)
+                tree_check(&cut->watched[i].frozen->trees[tree]);
+        collection_unfreeze(cut->watched[i].frozen);
+    }
+    world_thaw(cut->world);
+    free(cut);
+}
+
+/* ---- The writer ------------------------------------------------------------------------------ */
+
+struct writer {
+    struct world *world;
+    struct random_state random;
+    char line[4096];
+    size_t len;
+};
+
+static uint32_t below(struct writer *writer, uint32_t bound) {
+    return (uint32_t)random_below(&writer->random, bound);
+}
+
+__attribute__((format(printf, 2, 3))) static void add(struct writer *writer, const char *format,
+                                                      ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    writer->len += (size_t)vsnprintf(writer->line + writer->len, sizeof writer->line - writer->len,
+                                     format, arguments);
+    va_end(arguments);
+    assert_true(writer->len < sizeof writer->line);
+}
+
+/* One member in twenty is long enough to lie outside its leaf. */
+static void add_member(struct writer *writer, uint32_t members) {
+    uint32_t number = below(writer, members);
+    if (number % 20 == 0)
+        add(writer, " %%%u", 1001 + number % 200);
+    else
+        add(writer, " member:%u", number);
+}
+
+enum { KEYS = 5, MEMBERS = 4000 };
+
+/* Six in seven commands about elements make values larger while they grow, one in seven while they shrink. */
+static void add_elements(struct writer *writer, bool grows) {
+    static const struct {
+        const char *add, *erase;
+        char key;
+        bool pairs, erases_by_count;
+    } families[] = {{"RPUSH", "LPOP", 'l', false, true},
+                    {"LPUSH", "RPOP", 'l', false, true},
+                    {"SADD", "SREM", 's', false, false},
+                    {"HSET", "HDEL", 'h', true, false},
+                    {"ZADD", "ZREM", 'z', true, false}};
+    uint32_t family = below(writer, 5);
+    bool adds = (below(writer, 7) > 0) == grows;
+    add(writer, "%s %c%u", adds ? families[family].add : families[family].erase,
+        families[family].key, below(writer, KEYS));
+    if (!adds && families[family].erases_by_count) {
+        add(writer, " %u", 1 + below(writer, 40));
+        return;
+    }
+    for (uint32_t i = 1 + below(writer, 12); i > 0; i--) {
+        if (adds && families[family].key == 'z')
+            add(writer, " %u", below(writer, 300));
+        add_member(writer, MEMBERS);
+        if (adds && families[family].key == 'h')
+            add(writer, " value:%u", below(writer, 1000));
+    }
+}
+
+static void add_range(struct writer *writer) {
+    static const char *const lines[] = {
+        "LTRIM l%u 10 -20",
+        "LSET l%u 7 %%1%03u",
+        "LREM l%u 3 member:%u",
+        "SPOP s%u 30",
+        "ZREMRANGEBYRANK z%u 50 180",
+        "ZREMRANGEBYSCORE z%u 40 60",
+        "ZPOPMIN z%u 9",
+        "ZINCRBY z%u 5 member:%u",
+        "LINSERT l%u AFTER member:%u x",
+        "HINCRBY h%u count %u",
+        "SETRANGE t%u 1%03u000 x",
+        "SETRANGE t%u 1500000 new:%u",
+        "SETRANGE t%u 1500000 %03u",
+    };
+    add(writer, lines[below(writer, sizeof lines / sizeof *lines)], below(writer, KEYS),
+        below(writer, 1000));
+}
+
+/* Keys of any type, to another shard as often as not, and to another database. */
+static void add_key_command(struct writer *writer) {
+    static const char *const lines[] = {"RENAME %s %s",
+                                        "COPY %s %s REPLACE",
+                                        "DEL %s",
+                                        "MOVE %s 1",
+                                        "SET %s v",
+                                        "PEXPIRE %s 5",
+                                        "COPY %s %s DB 2 REPLACE",
+                                        "SUNIONSTORE %s %s",
+                                        "UNLINK %s"};
+    char keys[2][8];
+    for (int i = 0; i < 2; i++)
+        (void)snprintf(keys[i], sizeof keys[i], "%c%u", "lshzt"[below(writer, 5)],
+                       below(writer, 2 * KEYS));
+    const char *line = lines[below(writer, sizeof lines / sizeof *lines)];
+    const char *second = strstr(strstr(line, "%s") + 2, "%s");
+    add(writer, "%.*s%s", (int)(strstr(line, "%s") - line), line, keys[0]);
+    const char *rest = strstr(line, "%s") + 2;
+    if (second) {
+        add(writer, " %s", keys[1]);
+        rest = second + 2;
+    }
+    add(writer, "%s", rest);
+}
+
+/* A replaced string of two pages over a megabyte, so that it is changed in place afterwards. */
+static void add_command(struct writer *writer, bool grows) {
+    uint32_t dice = below(writer, 1000);
+    writer->len = 0;
+    if (dice < 850)
+        add_elements(writer, grows);
+    else if (dice < 950)
+        add_range(writer);
+    else if (dice < 985)
+        add_key_command(writer);
+    else if (dice < 990)
+        add(writer, "SET t%u &1200000", below(writer, KEYS));
+    else if (dice < 998)
+        add(writer, "~%u", below(writer, 4));
+    else
+        add(writer, "%u> FLUSHDB", 1 + below(writer, 2));
+}
+
+static void write_some(struct writer *writer, uint32_t commands, bool grows, bool frozen) {
+    for (uint32_t i = 0; i < commands; i++) {
+        add_command(writer, grows);
+        writer->world->fail_after = frozen && below(writer, 4) == 0 ? 1 + below(writer, 12) : 0;
+        world_run(writer->world, writer->line);
+        writer->world->fail_after = 0;
+        if (i % 200 == 0)
+            world_check(writer->world);
+    }
+}
+
+/* ---- Tests ----------------------------------------------------------------------------------- */
+
+static void test_read_while_written(void **state) {
+    (void)state;
+    struct world *world = world_new(SHARDS);
+    struct writer writer = {.world = world};
+    random_seed(&writer.random, 5);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        write_some(&writer, round == 0 ? FIRST_COMMANDS : FIRST_COMMANDS / 4, true, false);
+        struct cut *cut = cut_begin(world);
+        for (uint32_t type = 0; type < VALUE_STREAM; type++)
+            assert_true(cut->per_type[type] > 0);
+        uint32_t half = 0;
+        while (half < 2 || atomic_load_relaxed(&cut->walks) < WALKS_MIN) {
+            write_some(&writer, FROZEN_COMMANDS / 2, (round + half) % 2 == 0, true);
+            half++;
+        }
+        cut_end(cut);
+        world_check(world);
+    }
+    world_free(world);
+}
+
+/* All that was frozen is deleted, in each of the ways in which whole values go, while it is read. */
+static void test_read_while_deleted(void **state) {
+    static const char *const lines[] = {
+        "DEL l0 s0 h0 z0",
+        "FLUSHALL",
+        "FLUSHDB",
+        "SET l0 v; SET s0 v; SET h0 v; SET z0 v; SET t0 v",
+        "SWAPDB 0 1; 1> FLUSHDB",
+        "RENAME l1 l0; RENAME s1 s0; RENAME h1 h0; RENAME z1 z0",
+        "SINTERSTORE l0 none; SINTERSTORE s0 none; SINTERSTORE h0 none; SINTERSTORE z0 none",
+        "MOVE l0 1; MOVE s0 1; MOVE h0 1; MOVE z0 1; 1> FLUSHDB",
+        "PEXPIRE l0 1; PEXPIRE s0 1; PEXPIRE h0 1; PEXPIRE z0 1; ~2; EXISTS l0 s0 h0 z0",
+        "SPOP s0 100000; LTRIM l0 1 0; ZREMRANGEBYRANK z0 0 -1",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        struct world *world = world_new(SHARDS);
+        struct writer writer = {.world = world};
+        random_seed(&writer.random, 50 + i);
+        for (uint32_t n = 0; n < 2500; n++) {
+            writer.len = 0;
+            add_elements(&writer, true);
+            world_run(world, writer.line);
+        }
+        world_run_all(world, "SET t0 &1200000; SETRANGE t0 1300000 x; SET l1 v");
+        struct cut *cut = cut_begin(world);
+        world_run_all(world, lines[i]);
+        while (atomic_load_relaxed(&cut->walks) < WALKS_MIN)
+            crew_sleep_us(100);
+        cut_end(cut);
+        world_free(world);
+    }
+}
+
+/* One allocation, of roots alone, whatever the value's size; and nothing for all values together. */
+static void test_freezing_takes_no_time(void **state) {
+    static const char *const adds[] = {"RPUSH k", "SADD k", "HSET k", "ZADD k"};
+    (void)state;
+    for (size_t type = 0; type < 4; type++) {
+        size_t bytes[2];
+        for (int large = 0; large < 2; large++) {
+            struct world *world = world_new(1);
+            struct writer writer = {.world = world};
+            for (uint32_t n = 0; n < (large ? 20000u : 200u);) {
+                writer.len = 0;
+                add(&writer, "%s", adds[type]);
+                for (int i = 0; i < 100; i++, n++)
+                    add(&writer, type < 2 ? " m:%u" : type == 2 ? " m:%u v" : " 1 m:%u", n);
+                world_run(world, writer.line);
+                assert_false(world->failed);
+            }
+            struct bytes key = BYTES_LITERAL("k");
+            struct entry *entry = keyspace_find(&world->keyspaces[0], 0,
+                                                hash_bytes(&world->domain.hash_seed, "k", 1), key);
+            assert_true(entry && entry_is_tree(entry));
+            uint64_t used = atomic_load_relaxed(&world->keyspaces[0].account.used_bytes);
+            mem_fail_after(1);
+            world_freeze(world);
+            assert_null(collection_freeze(entry_collection(entry)));
+            mem_fail_after(2);
+            struct collection *frozen = collection_freeze(entry_collection(entry));
+            assert_null(mem_alloc(NULL, 1));
+            mem_fail_after(0);
+            assert_non_null(frozen);
+            bytes[large] = sizeof *frozen + frozen->tree_count * sizeof(struct tree);
+            assert_int_equal(atomic_load_relaxed(&world->keyspaces[0].account.used_bytes), used);
+            assert_null(world->keyspaces[0].nodes.retired);
+            collection_unfreeze(frozen);
+            world_thaw(world);
+            world_free(world);
+        }
+        assert_int_equal(bytes[0], bytes[1]);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_read_while_written),
+        cmocka_unit_test(test_read_while_deleted),
+        cmocka_unit_test(test_freezing_takes_no_time),
+    };
+    return cmocka_run_group_tests(tests, world_bind, NULL);
+}
