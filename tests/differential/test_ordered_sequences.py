@@ -1,12 +1,12 @@
-"""Random sequences of lists, sets, hashes, sorted sets and positions answer as on redis-server,
-on every configuration, in both protocols."""
+"""Random sequences of every family of commands answer as on redis-server, on every configuration,
+in both protocols."""
 
 from __future__ import annotations
 
 import pytest
 from harness.compare import Oracle
-from harness.element_sequences import FAMILIES as ELEMENT_FAMILIES
-from harness.ordered_sequences import FAMILIES, Family
+from harness.families import families
+from harness.ordered_sequences import Family
 from harness.process import Server
 from harness.sequences import Sequence, first_difference, play_sequence
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +16,7 @@ LONG_EXAMPLES = 2000
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
-@pytest.mark.parametrize("family", [*ELEMENT_FAMILIES, *FAMILIES], ids=lambda family: family.name)
+@pytest.mark.parametrize("family", families(), ids=lambda family: family.name)
 @pytest.mark.timeout(600)
 def test_ordered_sequences(
     subject: Server, oracle: Oracle, family: Family, protocol: int, long_run: bool

@@ -147,7 +147,7 @@ def play_sequence(
     mask: Callable[[tuple, Reply], Reply] | None = None,
 ) -> list[Played]:
     """Plays a sequence on a flushed server, and returns each command with its masked reply."""
-    mask = mask or _mask
+    mask = mask or mask_of_keys
     connection.pipeline([("FLUSHALL",), ("SELECT", "0"), ("CLIENT", "SETNAME", "")])
     connection.do("HELLO", protocol)
     played = []
@@ -157,7 +157,7 @@ def play_sequence(
     return played
 
 
-def _mask(command: tuple, reply: Reply) -> Reply:
+def mask_of_keys(command: tuple, reply: Reply) -> Reply:
     mask = _MASKS.get(command[0])
     return mask(reply) if mask else reply
 

@@ -16,6 +16,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=DEFAULT_MINUTES,
         help=f"how long a campaign without an end of its own goes on (default {DEFAULT_MINUTES})",
     )
+    parser.addoption(
+        "--families", default="", help="comma-separated families of sequences; default: all"
+    )
     parser.addoption("--seed", type=int, help="of a campaign's random choices; default: drawn")
 
 

@@ -1,41 +1,57 @@
 """Compares random command sequences with redis-server for as long as one likes.
 
     ./test --long differential --minutes 30 --configurations epoll-3-never --seed 7
+    ./test --long differential --families lists,sets
 
-The seed is shown by a failure, and the same seed plays the same sequences. A difference is reduced
-to a short sequence.
+Strings and keys as such take turns with all families of tests/harness/families.py. The seed is
+shown by a failure, and the same seed plays the same sequences. A difference is reduced to a short
+sequence.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 
 import pytest
+from harness.families import families
 from harness.matrix import MATRIX, REDIS, Configuration
+from harness.ordered_sequences import Family
 from harness.process import Server
-from harness.sequences import Sequence, first_difference, play_sequence, sequences
+from harness.resp import Reply
+from harness.sequences import Sequence, first_difference, mask_of_keys, play_sequence, sequences
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as hypothesis_seed
 
-EXAMPLES_PER_ROUND = 200
+EXAMPLES_PER_ROUND = 60
+
+
+class Keys(Family):
+    """Strings and keys as such."""
+
+    def mask(self, words: tuple, reply: Reply) -> Reply:
+        return mask_of_keys(words, reply)
 
 
 @pytest.mark.timeout(0)
 def test_differential(pytestconfig: pytest.Config, duration_s: float, seed: int) -> None:
     deadline = time.monotonic() + duration_s
-    played, turn = 0, 0
+    turn = 0
+    played: Counter[str] = Counter()
+    chosen_families = _chosen_families(pytestconfig.getoption("--families"))
     with contextlib.ExitStack() as stack:
         oracle = stack.enter_context(Server(REDIS))
         chosen = _chosen(pytestconfig.getoption("--configurations"))
         subjects = [stack.enter_context(Server(c)) for c in chosen]
         while time.monotonic() < deadline:
+            family = chosen_families[turn % len(chosen_families)]
             for subject in subjects:
                 for protocol in (2, 3):
-                    played += _round(subject, oracle, protocol, seed + turn)
+                    played[family.name] += _round(family, subject, oracle, protocol, seed + turn)
             turn += 1
-    print(f"{turn} rounds, {played} commands, no difference")
-    assert played > 0
+    print(f"{turn} rounds without a difference, in commands: {dict(played)}")
+    assert all(played.values()) and played
 
 
 def _chosen(names: str) -> list[Configuration]:
@@ -46,7 +62,16 @@ def _chosen(names: str) -> list[Configuration]:
     return [c for c in MATRIX if c.name in wanted or (not wanted and not c.is_redis)]
 
 
-def _round(subject: Server, oracle: Server, protocol: int, number: int) -> int:
+def _chosen_families(names: str) -> list[Family]:
+    everything = [Keys("keys", sequences), *families()]
+    wanted = set(filter(None, names.split(",")))
+    unknown = wanted - {family.name for family in everything}
+    if unknown:
+        pytest.fail(f"unknown families: {', '.join(sorted(unknown))}")
+    return [family for family in everything if not wanted or family.name in wanted]
+
+
+def _round(family: Family, subject: Server, oracle: Server, protocol: int, number: int) -> int:
     """Plays one round of sequences and returns the number of commands compared."""
     played = 0
     with subject.connect() as ours, oracle.connect() as theirs:
@@ -59,13 +84,15 @@ def _round(subject: Server, oracle: Server, protocol: int, number: int) -> int:
             phases=[Phase.generate, Phase.shrink],
             suppress_health_check=list(HealthCheck),
         )
-        @given(sequences)
+        @given(family.sequences)
         def compare(sequence: Sequence) -> None:
             nonlocal played
-            mine = play_sequence(ours, sequence, protocol)
+            mine = play_sequence(ours, sequence, protocol, family.mask)
+            expected = play_sequence(theirs, sequence, protocol, family.mask)
             played += len(mine)
-            difference = first_difference(mine, play_sequence(theirs, sequence, protocol))
-            assert difference is None, f"{subject.configuration.name}: {difference}"
+            difference = first_difference(mine, expected)
+            name = f"{family.name} on {subject.configuration.name}, protocol {protocol}"
+            assert difference is None, f"{name}: {difference}"
 
         compare()
     return played
