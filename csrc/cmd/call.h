@@ -55,6 +55,7 @@ struct domain {
     uint32_t database_count;
     struct small_limits small;
     uint64_t string_bytes_max; /* proto-max-bulk-len: what a command may make of a string */
+    uint64_t hll_sparse_bytes; /* hll-sparse-max-bytes: a longer HyperLogLog is dense */
     uint32_t gates; /* enum domain_gate; 0 as a rule */
     struct domain_pause pause; /* with GATE_PAUSE */
     int64_t (*clock_ms)(void *context); /* real or virtual wall time */

@@ -10,6 +10,8 @@ void strings_bind(void);
 void numbers_bind(void);
 void ranges_bind(void);
 void lcs_bind(void);
+void hyperloglog_bind(void);
+void hyperloglog_debug_bind(void);
 void keys_bind(void);
 void deadlines_bind(void);
 void databases_bind(void);

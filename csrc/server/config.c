@@ -312,6 +312,7 @@ static void small_settings(const struct config *config, struct fabric_settings *
         .zset_value = numbers[SETTING_ZSET_MAX_LISTPACK_VALUE],
         .list_size = numbers[SETTING_LIST_MAX_LISTPACK_SIZE],
     };
+    out->hll_sparse_bytes = (uint64_t)numbers[SETTING_HLL_SPARSE_MAX_BYTES];
 }
 
 static void buffer_settings(const struct config *config, struct fabric_settings *out) {

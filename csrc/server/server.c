@@ -33,6 +33,8 @@ static void bind_once(void) {
     numbers_bind();
     ranges_bind();
     lcs_bind();
+    hyperloglog_bind();
+    hyperloglog_debug_bind();
     keys_bind();
     deadlines_bind();
     databases_bind();

@@ -139,6 +139,7 @@ int fabric_init(struct fabric *fabric, const struct fabric_settings *settings) {
     fabric->domain.database_count = settings->database_count;
     fabric->domain.string_bytes_max = settings->parser.max_bulk_bytes;
     fabric->domain.small = settings->small;
+    fabric->domain.hll_sparse_bytes = settings->hll_sparse_bytes;
     fabric->domain.clock_ms = wall_clock;
     fabric->get_command = command_find_name(BYTES_LITERAL("get"));
     fabric->set_command = command_find_name(BYTES_LITERAL("set"));
@@ -233,6 +234,7 @@ void fabric_apply_settings(struct fabric *fabric, const struct fabric_settings *
     pthread_mutex_unlock(&fabric->registry.lock);
     fabric->domain.string_bytes_max = settings->parser.max_bulk_bytes;
     fabric->domain.small = settings->small;
+    fabric->domain.hll_sparse_bytes = settings->hll_sparse_bytes;
     atomic_store_relaxed(&fabric->busy_ms, settings->busy_ms);
     budget_apply(fabric);
     /* Who sleeps without a deadline may have periodic work now. */

@@ -43,6 +43,7 @@ struct fabric_settings {
     struct budget_settings budget;
     struct client_limits limits;
     struct small_limits small;
+    uint64_t hll_sparse_bytes; /* up to where a HyperLogLog is sparse */
 };
 
 struct shard;

@@ -154,6 +154,7 @@ struct world *world_new(uint32_t shard_count) {
     world->domain = (struct domain){
         .string_bytes_max = 2 << 20,
         .small = {512, 64, 512, 128, 64, 128, 64, -2},
+        .hll_sparse_bytes = 3000,
         .hash_seed = {.a = 0x1234567, .b = 0x89abcdef},
         .keyspaces = world->by_shard,
         .shard_count = shard_count,

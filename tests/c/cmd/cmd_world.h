@@ -20,7 +20,7 @@
 
 #include "cmd/call.h"
 
-enum { WORLD_SHARDS_MAX = 4, WORLD_DATABASES = 4, WORLD_TEXT_MAX = 65536 };
+enum { WORLD_SHARDS_MAX = 4, WORLD_DATABASES = 4, WORLD_TEXT_MAX = 131072 };
 
 struct world_text {
     char at[WORLD_TEXT_MAX];
