@@ -53,6 +53,7 @@ SETUPS: dict[str, Callable[[int], Command] | None] = {
     "numbers": lambda number: ("SET", key(number), 1_000_000),
     "texts": lambda number: ("SET", key(number), hashlib.sha256(b"%d" % number).hexdigest()),
     "deadlines": lambda number: ("SET", key(number), VALUE, "EX", SECONDS),
+    "hyperloglogs": lambda number: ("PFADD", key(number), *range(number, number + 20)),
 }
 
 
@@ -147,6 +148,21 @@ def _several_keys() -> Iterator[Workload]:
     yield Workload("MEMORY USAGE", ONE_HALF, usage, exact=False)
 
 
+# HyperLogLogs, sparse as most are: dense ones of all keys would take a gigabyte
+
+
+def _hyperloglogs() -> Iterator[Workload]:
+    setup = "hyperloglogs"
+    yield Workload("PFADD", ONE_HALF, _of_one_key("PFADD", ("another",)), setup, writes=True)
+    yield Workload("PFCOUNT", ONE_HALF, _of_one_key("PFCOUNT", ()), setup, writes=True)
+    two = lambda a, b: ("PFCOUNT", key(a), key(b))  # noqa: E731
+    yield Workload("PFCOUNT of two", ONE_HALF, two, setup, count=MANY // 20, takes=2)
+    merge = lambda a, b: ("PFMERGE", key(a), key(b))  # noqa: E731
+    yield Workload("PFMERGE", ONE_HALF, merge, setup, True, MANY // 20, takes=2)
+    encoding = lambda number: ("PFDEBUG", "ENCODING", key(number))  # noqa: E731
+    yield Workload("PFDEBUG", ONE_HALF, encoding, setup)
+
+
 # No keys: the line, how many of them, and whether both answer with as many bytes
 
 _LINES: list[tuple[str, int, bool]] = [
@@ -213,6 +229,7 @@ UNPLAYED = {
     "MEMORY MALLOC-STATS": "what the allocator has to say is not alike",
     "MEMORY PURGE": "the work of the allocator",
     "OBJECT FREQ": "asks for another policy",
+    "PFSELFTEST": "tests as much as it likes",
     "QUIT": "ends the load",
     "SHUTDOWN": "ends the server",
 }
@@ -238,7 +255,7 @@ def _plays(workload: Workload, name: str) -> bool:
 def workloads() -> list[Workload]:
     """Those of commands that work."""
     working = _working()
-    known = [*_single_keys(), *_several_keys(), *_without_keys()]
+    known = [*_single_keys(), *_several_keys(), *_hyperloglogs(), *_without_keys()]
     return [workload for workload in known if any(_plays(workload, name) for name in working)]
 
 
