@@ -167,6 +167,26 @@ void paged_read(const struct collection *collection, struct string_part part, ch
     }
 }
 
+struct bytes paged_run(const struct collection *collection, uint32_t offset) {
+    struct tree_path path;
+    const struct paged *paged = paged_of(collection);
+    uint32_t number = offset / PAGE_BYTES, within = offset % PAGE_BYTES, end = paged->len;
+    KRT_ASSERT(offset < end);
+    if (find_page(&collection->trees[0], number, &path)) {
+        uint32_t begin = number_at(&path) * PAGE_BYTES; /* P1 */
+        if (number_at(&path) == number) {
+            uint32_t len = PAGE_BYTES - within < end - offset ? PAGE_BYTES - within : end - offset;
+            return bytes_of(tree_record(&path).at + within, len);
+        }
+        end = begin;
+    }
+    if (offset >= base_len(paged)) {
+        return (struct bytes){.len = end - offset};
+    }
+    end = end < base_len(paged) ? end : base_len(paged);
+    return bytes_of(paged->base->data + offset, end - offset);
+}
+
 struct blob *paged_join(const struct collection *collection, struct mem_account *account) {
     uint32_t len = paged_len(collection);
     struct blob *blob = blob_new(account, len);

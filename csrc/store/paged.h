@@ -31,6 +31,9 @@ bool paged_open(struct collection *paged, struct node_heap *heap, struct string_
                 uint32_t len);
 uint32_t paged_len(const struct collection *paged);
 void paged_read(const struct collection *paged, struct string_part part, char *to);
+/* The bytes from `offset` on, before the end, as far as they lie together: in a page, in the base, or nowhere, where they
+ * are zero and `at` is NULL. Valid until the string changes. */
+struct bytes paged_run(const struct collection *paged, uint32_t offset);
 /* Within the part that was opened. */
 void paged_write(struct collection *paged, uint32_t offset, struct bytes bytes);
 /* All of it, in a blob of its own. */
@@ -41,6 +44,14 @@ struct blob *paged_join(const struct collection *paged, struct mem_account *acco
 static inline uint32_t string_len(const struct entry *entry) {
     return KRT_UNLIKELY(entry_is_tree(entry)) ? paged_len(entry_collection(entry))
                                               : entry_string(entry).len;
+}
+
+static inline struct bytes string_run(const struct entry *entry, uint32_t offset) {
+    if (KRT_UNLIKELY(entry_is_tree(entry))) {
+        return paged_run(entry_collection(entry), offset);
+    }
+    struct bytes value = entry_string(entry);
+    return bytes_of(value.at + offset, value.len - offset);
 }
 
 void string_read(const struct entry *entry, struct string_part part, char *to);

@@ -81,8 +81,22 @@ static void check_part(struct world *world, const struct entry *entry, struct st
     assert_memory_equal(world->read, world->model + part.offset, part.len);
 }
 
+/* Each run begins where the one before ended. */
+static void check_runs(struct world *world, const struct entry *entry) {
+    for (uint32_t at = 0; at < world->len;) {
+        struct bytes run = string_run(entry, at);
+        assert_true(run.len > 0 && run.len <= world->len - at);
+        for (uint32_t i = 0; !run.at && i < run.len; i++)
+            assert_int_equal(world->model[at + i], 0);
+        if (run.at)
+            assert_memory_equal(run.at, world->model + at, run.len);
+        at += run.len;
+    }
+}
+
 static void check_all(struct world *world) {
     struct entry *entry = string_of(world);
+    check_runs(world, entry);
     assert_int_equal(string_len(entry), world->len);
     check_part(world, entry, (struct string_part){0, world->len});
     if (entry_is_tree(entry))
