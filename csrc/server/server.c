@@ -35,6 +35,9 @@ static void bind_once(void) {
     lcs_bind();
     hyperloglog_bind();
     hyperloglog_debug_bind();
+    bitmaps_bind();
+    bitop_bind();
+    bitfield_bind();
     keys_bind();
     deadlines_bind();
     databases_bind();

@@ -215,6 +215,8 @@ static void add_range(struct writer *writer) {
         "SETRANGE t%u 1%03u000 x",
         "SETRANGE t%u 1500000 new:%u",
         "SETRANGE t%u 1500000 %03u",
+        "SETBIT t%u 9%03u000 1",
+        "BITFIELD t%u SET u8 #%u 5 INCRBY u63 9600000 7",
     };
     add(writer, lines[below(writer, sizeof lines / sizeof *lines)], below(writer, KEYS),
         below(writer, 1000));
@@ -230,6 +232,7 @@ static void add_key_command(struct writer *writer) {
                                         "PEXPIRE %s 5",
                                         "COPY %s %s DB 2 REPLACE",
                                         "SUNIONSTORE %s %s",
+                                        "BITOP NOT %s %s",
                                         "UNLINK %s"};
     char keys[2][8];
     for (int i = 0; i < 2; i++)
