@@ -64,6 +64,10 @@ _READS: dict[str, Command] = {
     "GETRANGE": (8, 40),
     "SUBSTR": (8, 40),
     "STRLEN": (),
+    "GETBIT": (100,),
+    "BITCOUNT": (),
+    "BITPOS": (0, 10),
+    "BITFIELD_RO": ("GET", "i11", 85),
     "EXISTS": (),
     "TYPE": (),
     "TOUCH": (),
@@ -84,6 +88,8 @@ _WRITES: dict[str, tuple[str, Command]] = {
     "GETSET": ("strings", (OTHER,)),
     "APPEND": ("strings", (b"xy",)),
     "SETRANGE": ("strings", (8, b"abcdef")),
+    "SETBIT": ("strings", (96, 1)),
+    "BITFIELD": ("strings", ("INCRBY", "i11", 85, 1)),
     "INCR": ("numbers", ()),
     "DECR": ("numbers", ()),
     "INCRBY": ("numbers", (7,)),
@@ -139,6 +145,8 @@ def _several_keys() -> Iterator[Workload]:
     yield Workload("COPY", ONE_HALF, copy, writes=True)
     move = _of_one_key("MOVE", (1,))
     yield Workload("MOVE", ONE_HALF, move, writes=True, count=KEYS, once=True)
+    bitop = lambda a, b: ("BITOP", "XOR", f"new:{a}", key(a), key(b))  # noqa: E731
+    yield Workload("BITOP", ONE_HALF, bitop, "texts", writes=True, takes=2)
     lcs = lambda a, b: ("LCS", key(a), key(b))  # noqa: E731
     yield Workload("LCS", ONE_HALF, lcs, "texts", count=MANY // 20, takes=2)
     for name in ("ENCODING", "REFCOUNT", "IDLETIME"):
