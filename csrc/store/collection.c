@@ -4,6 +4,7 @@
 #include <malloc.h>
 
 #include "base/assert.h"
+#include "store/hash_fields.h"
 
 /* What is freed at once: some dozen nodes. */
 enum { SMALL_BYTES = 64 * 1024 };
@@ -125,6 +126,12 @@ void collection_check(const struct collection *collection) {
     }
     if (collection->trees[0].order == TREE_BY_SCORE) {
         KRT_ASSERT(collection->trees[0].count == collection->trees[1].count);
+    }
+    if (collection->tree_count == 2 && collection->trees[1].order == TREE_BY_ID) {
+        bool expires = collection->trees[1].count > 0;
+        fields_check(&(struct collection_view){.trees = collection->trees,
+                                               .type = VALUE_HASH | FORM_TREE |
+                                                       (expires ? FORM_EXPIRES : 0)});
     }
     if (collection->more != NULL) {
         collection->more->check(collection);

@@ -8,7 +8,8 @@
  * Elements, in either form:
  *   list        the bytes, by position
  *   set         the member; by hash in a tree, as they came in a pack
- *   hash        field and value (store/hash_field.h), likewise
+ *   hash        field and value (store/hash_field.h), likewise; a tree has a second one beside it, of the
+ *               deadlines of fields (store/hash_fields.h)
  *   sorted set  key.order the score (tree_score_order), the record the member; by score, then member.
  *               A tree has a second one beside it, by the member's hash, with key.extra the score.
  *   stream      always a collection (store/stream.h)
@@ -102,6 +103,8 @@ uint64_t walk_rank(const struct walk *walk);
  * the score then, and the walk has no rank. False: the walk is where an edit can insert it. */
 bool walk_find(struct walk *walk, const struct collection_view *view, const struct hash_seed *seed,
                struct bytes member);
+/* The first element of a set or hash in a tree with this hash (key.order). */
+bool walk_find_hash(struct walk *walk, const struct collection_view *view, uint32_t hash);
 /* The first element of a sorted set that is not before the probe (store/tree.h). */
 bool walk_find_score(struct walk *walk, const struct collection_view *view,
                      const struct tree_probe *probe);

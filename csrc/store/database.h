@@ -1,8 +1,8 @@
-/* One database of a shard: its two tables and the heap of its entries. Private to store/.
+/* One database of a shard: its tables and the heap of its entries. Private to store/.
  *
  * A database has a heap of its own, so that emptying it is letting go of the whole (garbage.c).
  * Threads: holder of the shard's baton, until it is detached; then whoever has the garbage.
- * Invariant: K2 of keyspace.h. The key table has its first segment from the start.
+ * Invariants: K2 and K5 of keyspace.h. The key table has its first segment from the start.
  */
 #pragma once
 
@@ -13,11 +13,13 @@
 struct database {
     struct garbage garbage; /* once it is detached */
     struct table keys;
-    struct table deadlines;
+    struct table deadlines; /* of keys that have one */
+    struct table expiring;  /* hashes of which some field has one */
     struct entry_store store;
     struct database *next_open, *prev_open; /* of the keyspace's list */
     atomic_u64 *leaving_bytes;              /* the keyspace's, once it is detached */
-    struct table_position expiry; /* in deadlines: where the next step of active expiry begins */
+    /* Where the next step of active expiry begins: in deadlines, in expiring. */
+    struct table_position expiry, field_expiry;
 };
 
 /* NULL: no memory. */
@@ -27,13 +29,26 @@ void database_free(struct database *database);
 void database_close(struct keyspace *keyspace, struct database *database);
 /* The database, created if it is not there yet. NULL: no memory. */
 struct database *database_open(struct keyspace *keyspace, uint32_t db);
-/* Puts an entry into both tables, in the place of `found` of the same key, which is freed (NULL: the key
+/* Puts an entry into its tables, in the place of `found` of the same key, which is freed (NULL: the key
  * is not there). False: no memory, nothing changed. */
 bool database_put(struct keyspace *keyspace, struct database *database, uint64_t hash,
                   struct entry *found, struct entry *entry);
-/* Takes an entry out of both tables; it is the caller's. */
+/* Takes an entry out of its tables; it is the caller's. */
 void database_take(struct keyspace *keyspace, struct database *database, uint64_t hash,
                    struct entry *entry);
+
+/* ---- The tables beside that of all keys: index.c --------------------------------------------- */
+/* False: no memory, the entry is in none of them. */
+bool index_insert(struct keyspace *keyspace, struct database *database, uint64_t hash,
+                  struct entry *entry);
+/* False: no memory, nothing changed. */
+bool index_exchange(struct keyspace *keyspace, struct database *database, uint64_t hash,
+                    const struct entry *old, struct entry *entry);
+void index_remove(struct keyspace *keyspace, struct database *database, uint64_t hash,
+                  const struct entry *entry);
+/* The entry's type has just lost FORM_EXPIRES. */
+void index_expires_no_more(struct keyspace *keyspace, struct database *database, uint64_t hash,
+                           const struct entry *entry);
 
 static inline struct database *database_at(const struct keyspace *keyspace, uint32_t db) {
     KRT_DCHECK(db < keyspace->database_count);

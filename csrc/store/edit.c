@@ -2,6 +2,7 @@
 #include "store/edit.h"
 
 #include "base/assert.h"
+#include "store/hash_fields.h"
 #include "store/pack.h"
 #include "store/zset.h"
 
@@ -29,7 +30,7 @@ void edit_open_anew(struct edit *edit, const struct edit_place *place, struct en
     edit->entry = entry;
     edit->view = (struct collection_view){.type = (uint8_t)type};
     edit->collection = NULL;
-    edit->is_new = edit->created = false;
+    edit->is_new = edit->created = edit->marked = false;
     edit->kept = NULL;
     edit->kept_count = edit->kept_next = 0;
     open_draft(edit, (struct bytes){0});
@@ -65,6 +66,14 @@ static struct record_key key_for_tree(const struct edit *edit, const struct walk
     return (struct record_key){element_hash(edit->place.keyspace->hash_seed, member), 0};
 }
 
+static void fill_deadline(struct edit *edit, struct collection *collection, uint32_t hash,
+                          struct bytes record) {
+    int64_t deadline_ms = hash_field_read(record).deadline_ms;
+    if (deadline_ms != 0) {
+        fields_index_add(heap_of(edit), collection, hash, deadline_ms);
+    }
+}
+
 /* Puts every element of the draft into the new collection, which has room reserved. */
 static void fill(struct edit *edit, struct collection *collection) {
     struct walk walk;
@@ -81,6 +90,8 @@ static void fill(struct edit *edit, struct collection *collection) {
         if (tree->order == TREE_BY_SCORE) {
             zset_index_add(heap_of(edit), edit->place.keyspace->hash_seed, collection, key.order,
                            walk.record);
+        } else if (fields_have_deadlines(&edit->view)) {
+            fill_deadline(edit, collection, (uint32_t)key.order, walk.record);
         }
     }
 }
@@ -136,6 +147,20 @@ bool edit_reserve_erasures(struct edit *edit, uint64_t changes) {
     struct node_heap *heap = heap_of(edit);
     return edit->collection == NULL || heap->frozen == 0 ||
            reserve_all(edit->collection, heap, changes, 0);
+}
+
+static bool mark(const struct edit *edit, bool expires) {
+    const struct edit_place *place = &edit->place;
+    return keyspace_mark_expiring(place->keyspace, place->db, place->hash, edit->entry, expires);
+}
+
+bool edit_reserve_deadlines(struct edit *edit) {
+    KRT_ASSERT(edit->entry != NULL);
+    if (edit->entry->type & FORM_EXPIRES) {
+        return true;
+    }
+    edit->marked = mark(edit, true);
+    return edit->marked;
 }
 
 bool edit_keep(struct edit *edit, struct blob *blob) {
@@ -256,6 +281,10 @@ static void end(struct edit *edit) {
 }
 
 void edit_close(struct edit *edit) {
+    if (KRT_UNLIKELY(edit->marked)) {
+        (void)mark(edit, false);
+        edit->marked = false;
+    }
     if (edit->is_new) {
         collection_free(edit->collection);
         edit->collection = NULL;
@@ -279,11 +308,18 @@ static bool put(struct edit *edit, int64_t deadline_ms) {
         edit->is_new = entry == NULL;
     }
     edit->created = edit->entry == NULL && entry != NULL;
+    edit->marked &= entry == NULL;
     edit->entry = entry != NULL ? entry : edit->entry;
     return entry != NULL;
 }
 
-static void count_bytes(const struct edit *edit) {
+/* A first deadline was reserved for, so that the entry is marked already. */
+static void end_in_place(struct edit *edit) {
+    if (KRT_UNLIKELY((edit->entry->type ^ edit->view.type) & FORM_EXPIRES)) {
+        KRT_ASSERT(edit->entry->type & FORM_EXPIRES);
+        (void)mark(edit, false);
+    }
+    edit->marked = false;
     edit->entry->type = edit->view.type;
     keyspace_count_outside(edit->place.keyspace, edit->place.db,
                            (int64_t)(collection_bytes(edit->collection) - edit->bytes_before));
@@ -291,8 +327,11 @@ static void count_bytes(const struct edit *edit) {
 
 bool edit_commit_with(struct edit *edit, int64_t deadline_ms) {
     bool in_place = edit->collection != NULL && !edit->is_new;
+    if (fields_have_deadlines(&edit->view)) {
+        fields_settle(&edit->view);
+    }
     if (in_place) {
-        count_bytes(edit);
+        end_in_place(edit);
     } else if (view_count(&edit->view) > 0 && !put(edit, deadline_ms)) {
         edit_close(edit);
         return false;

@@ -29,6 +29,7 @@ struct edit {
     struct collection *collection; /* NULL: in the draft */
     bool created;                  /* the commit made the key, which was not there */
     bool is_new;                   /* the collection is not the entry's yet */
+    bool marked;                   /* the entry is an expiring hash for the sake of this edit */
     uint64_t bytes_before;         /* of the entry's collection */
     struct blob **kept;
     uint32_t kept_count, kept_next;
@@ -46,6 +47,9 @@ void edit_open_anew(struct edit *edit, const struct edit_place *place, struct en
 bool edit_reserve(struct edit *edit, uint64_t changes, uint64_t bytes);
 /* The same for changes that only erase. */
 bool edit_reserve_erasures(struct edit *edit, uint64_t changes);
+/* For a first deadline of a field, in a hash whose key is there: comes last of what can fail. False: no
+ * memory. */
+bool edit_reserve_deadlines(struct edit *edit);
 /* Keeps a blob for a record of over LEAF_RECORD_MAX bytes, and takes over a count of it; NULL (no memory
  * for the blob) is false too. edit_kept gives them out in the same order. */
 bool edit_keep(struct edit *edit, struct blob *blob);

@@ -64,5 +64,10 @@ static inline void entry_mark_raw(struct entry *entry) {
     entry->flags |= ENTRY_RAW;
 }
 
+/* OBJECT ENCODING has another name for a hash whose fields were ever given deadlines. */
+static inline void entry_mark_timed(struct entry *entry) {
+    entry->type |= FORM_TIMED;
+}
+
 /* What the entry and its value occupy, by usable size; its share of the tables is not in it. */
 uint64_t entry_bytes(const struct entry *entry);

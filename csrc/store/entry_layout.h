@@ -29,6 +29,7 @@ enum entry_form { /* of a value, beside its type */
                   FORM_LARGE = 0x20,    /* OBJECT ENCODING has the name of large values */
                   FORM_EXPIRES = 0x40,  /* a hash of which some field has a deadline */
                   FORM_INTEGERS = 0x80, /* a set that was only ever given integers */
+                  FORM_TIMED = 0x80, /* a hash whose fields were to have deadlines at some time */
 };
 
 enum { ENTRY_HEADER_BYTES = 8, ENTRY_KEY_LONG = 255 };

@@ -19,6 +19,8 @@ struct garbage *keyspace_detach(struct keyspace *keyspace, uint32_t db) {
     }
     KRT_ASSERT(keyspace->deadline_count >= database->deadlines.count);
     keyspace->deadline_count -= database->deadlines.count;
+    KRT_ASSERT(keyspace->expiring_count >= database->expiring.count);
+    keyspace->expiring_count -= database->expiring.count;
     keyspace->databases[db] = NULL;
     database_close(keyspace, database);
     database->leaving_bytes = &keyspace->leaving_bytes;
@@ -51,6 +53,7 @@ void database_free(struct database *database) {
     KRT_ASSERT(database->store.outside_count == 0 && database->store.outside_bytes == 0);
     table_deinit(&database->keys);
     table_deinit(&database->deadlines);
+    table_deinit(&database->expiring);
     slab_heap_free(database->store.heap);
     mem_free(database->store.account, database);
 }

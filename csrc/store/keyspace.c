@@ -43,7 +43,7 @@ struct database *database_new(struct keyspace *keyspace) {
         return NULL;
     }
     struct slab_heap *heap = slab_heap_new(&keyspace->page_account);
-    database->expiry = TABLE_POSITION_START;
+    database->expiry = database->field_expiry = TABLE_POSITION_START;
     database->store = (struct entry_store){.heap = heap,
                                            .account = &keyspace->account,
                                            .nodes = &keyspace->nodes,
@@ -51,6 +51,8 @@ struct database *database_new(struct keyspace *keyspace) {
     table_init(&database->keys, heap, &keyspace->account, &keyspace->page_account,
                keyspace->hash_seed);
     table_init(&database->deadlines, heap, &keyspace->account, &keyspace->page_account,
+               keyspace->hash_seed);
+    table_init(&database->expiring, heap, &keyspace->account, &keyspace->page_account,
                keyspace->hash_seed);
     if (heap == NULL || !table_reserve(&database->keys)) {
         database_free(database);
@@ -117,47 +119,24 @@ static bool has_deadline(const struct entry *entry) {
     return entry->flags & ENTRY_DEADLINE;
 }
 
-static bool deadline_insert(struct keyspace *keyspace, struct database *database, uint64_t hash,
-                            struct entry *entry) {
-    if (!table_insert(&database->deadlines, hash, entry)) {
+/* Into all of its tables or none. */
+static bool insert(struct keyspace *keyspace, struct database *database, uint64_t hash,
+                   struct entry *entry) {
+    if (!index_insert(keyspace, database, hash, entry)) {
         return false;
     }
-    keyspace->deadline_count++;
+    if (!table_insert(&database->keys, hash, entry)) {
+        index_remove(keyspace, database, hash, entry);
+        return false;
+    }
     return true;
 }
 
-static void deadline_remove(struct keyspace *keyspace, struct database *database, uint64_t hash,
-                            const struct entry *entry) {
-    table_remove(&database->deadlines, hash, entry);
-    keyspace->deadline_count--;
-}
-
-/* Into both tables or none. */
-static bool insert(struct keyspace *keyspace, struct database *database, uint64_t hash,
-                   struct entry *entry) {
-    if (has_deadline(entry) && !deadline_insert(keyspace, database, hash, entry)) {
-        return false;
-    }
-    if (table_insert(&database->keys, hash, entry)) {
-        return true;
-    }
-    if (has_deadline(entry)) {
-        deadline_remove(keyspace, database, hash, entry);
-    }
-    return false;
-}
-
-/* Puts `entry` where `old` is in both tables; false: no memory, nothing changed. */
+/* Puts `entry` where `old` is in all tables; false: no memory, nothing changed. */
 static bool exchange(struct keyspace *keyspace, struct database *database, uint64_t hash,
                      const struct entry *old, struct entry *entry) {
-    if (!has_deadline(old)) {
-        if (has_deadline(entry) && !deadline_insert(keyspace, database, hash, entry)) {
-            return false;
-        }
-    } else if (has_deadline(entry)) {
-        table_replace(&database->deadlines, hash, old, entry);
-    } else {
-        deadline_remove(keyspace, database, hash, old);
+    if (!index_exchange(keyspace, database, hash, old, entry)) {
+        return false;
     }
     table_replace(&database->keys, hash, old, entry);
     return true;
@@ -189,9 +168,7 @@ bool database_put(struct keyspace *keyspace, struct database *database, uint64_t
 
 void database_take(struct keyspace *keyspace, struct database *database, uint64_t hash,
                    struct entry *entry) {
-    if (has_deadline(entry)) {
-        deadline_remove(keyspace, database, hash, entry);
-    }
+    index_remove(keyspace, database, hash, entry);
     table_remove(&database->keys, hash, entry);
 }
 
@@ -259,6 +236,22 @@ static struct entry *put_pack(struct keyspace *keyspace, uint32_t db, uint64_t h
     return entry;
 }
 
+/* Without memory: the pack is not longer than what is there, and needs no place in a table. */
+static bool may_shrink(uint8_t type, struct bytes pack, const struct entry *found) {
+    return pack.len <= entry_string(found).len && !(type & ~found->type & FORM_EXPIRES);
+}
+
+static struct entry *shrink_pack(struct keyspace *keyspace, struct database *database,
+                                 uint64_t hash, uint8_t type, struct bytes pack,
+                                 struct entry *found) {
+    bool expired = found->type & ~type & FORM_EXPIRES;
+    entry_shrink_pack(found, type, pack);
+    if (expired) {
+        index_expires_no_more(keyspace, database, hash, found);
+    }
+    return found;
+}
+
 struct entry *keyspace_set_pack(struct keyspace *keyspace, uint32_t db, uint64_t hash,
                                 struct bytes key, uint8_t type, struct bytes pack,
                                 int64_t deadline_ms, struct entry *found) {
@@ -268,15 +261,15 @@ struct entry *keyspace_set_pack(struct keyspace *keyspace, uint32_t db, uint64_t
     }
     bool same = found != NULL && entry_deadline(found) == deadline_ms && !entry_is_tree(found) &&
                 entry_type(found) == (type & FORM_TYPE_MASK);
-    int assigned = same ? entry_assign_pack(found, &database->store, type, pack) : 0;
+    bool stays = same && !((found->type ^ type) & FORM_EXPIRES);
+    int assigned = stays ? entry_assign_pack(found, &database->store, type, pack) : 0;
     if (assigned > 0) {
         return found;
     }
     struct entry *entry =
         assigned == 0 ? put_pack(keyspace, db, hash, key, type, pack, deadline_ms, found) : NULL;
-    if (entry == NULL && same && pack.len <= entry_string(found).len) {
-        entry_shrink_pack(found, type, pack);
-        return found;
+    if (entry == NULL && same && may_shrink(type, pack, found)) {
+        return shrink_pack(keyspace, database, hash, type, pack, found);
     }
     return entry;
 }
@@ -460,6 +453,11 @@ uint64_t keyspace_count_deadlines(const struct keyspace *keyspace, uint32_t db) 
     return database != NULL ? database->deadlines.count : 0;
 }
 
+uint64_t keyspace_count_expiring(const struct keyspace *keyspace, uint32_t db) {
+    const struct database *database = database_at(keyspace, db);
+    return database != NULL ? database->expiring.count : 0;
+}
+
 void keyspace_walk(struct keyspace *keyspace, uint32_t db, keyspace_visit *visit, void *context) {
     const struct database *database = database_at(keyspace, db);
     if (database != NULL) {
@@ -493,7 +491,8 @@ struct entry *keyspace_random(struct keyspace *keyspace, uint32_t db) {
 }
 
 static uint64_t tables_bytes(const struct database *database) {
-    return table_used_bytes(&database->keys) + table_used_bytes(&database->deadlines);
+    return table_used_bytes(&database->keys) + table_used_bytes(&database->deadlines) +
+           table_used_bytes(&database->expiring);
 }
 
 /* The garbage's share is an estimate where blobs are shared, so it is taken off as far as there is something
@@ -523,44 +522,4 @@ uint64_t keyspace_entry_bytes(const struct keyspace *keyspace) {
 uint64_t keyspace_held_bytes(const struct keyspace *keyspace) {
     return atomic_load_relaxed(&keyspace->account.used_bytes) +
            atomic_load_relaxed(&keyspace->page_account.used_bytes);
-}
-
-/* ---- Checks ---------------------------------------------------------------------------------- */
-
-struct entry_tally {
-    const struct database *database;
-    uint64_t with_deadline, outside, outside_bytes;
-};
-
-static void check_entry(void *context, struct entry *entry) {
-    struct entry_tally *tally = context;
-    struct bytes key = entry_key(entry);
-    uint64_t hash = hash_bytes(tally->database->keys.hash_seed, key.at, key.len);
-    KRT_ASSERT(table_find(&tally->database->keys, hash, key) == entry);
-    KRT_ASSERT(table_contains(&tally->database->deadlines, hash, entry) == has_deadline(entry));
-    tally->with_deadline += has_deadline(entry);
-    tally->outside += (entry->flags & (ENTRY_POINTER | ENTRY_OUTSIDE)) != 0;
-    tally->outside_bytes += entry_outside_bytes(entry);
-}
-
-static uint64_t check_database(const struct database *database) {
-    struct entry_tally tally = {.database = database};
-    table_check(&database->keys);
-    table_check(&database->deadlines);
-    slab_heap_check(database->store.heap);
-    table_walk(&database->keys, check_entry, &tally);
-    KRT_ASSERT(tally.with_deadline == database->deadlines.count);
-    KRT_ASSERT(tally.outside == database->store.outside_count);
-    KRT_ASSERT(tally.outside_bytes == database->store.outside_bytes);
-    return tally.with_deadline;
-}
-
-void keyspace_check(const struct keyspace *keyspace) {
-    uint64_t deadlines = 0;
-    for (uint32_t db = 0; db < keyspace->database_count; db++) {
-        if (keyspace->databases[db] != NULL) {
-            deadlines += check_database(keyspace->databases[db]);
-        }
-    }
-    KRT_ASSERT(deadlines == keyspace->deadline_count);
 }

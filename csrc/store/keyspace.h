@@ -12,7 +12,8 @@
  * 48-bit pointers, 9 one-byte fingerprints, overflow buckets chained), in segments behind a
  * directory: it grows and shrinks by one bucket at a time, so no operation does more than a bounded
  * amount of resizing, memory per key has no bad phase, and nothing is ever rehashed at once. Keys
- * with a deadline are in a second table of the same kind, which active expiry and eviction sample.
+ * with a deadline are in a second table of the same kind, which active expiry and eviction sample, and
+ * hashes with fields that have a deadline ("expiring") in a third.
  *
  * Invariants
  *   K1  An entry is in exactly one bucket: hash bits below the level, one more if that bucket has
@@ -21,6 +22,7 @@
  *   K3  A cursor of keyspace_scan sees every entry that was there throughout, whatever grows or
  *       shrinks.
  *   K4  A failed mutation (no memory) leaves the keyspace as it was.
+ *   K5  An entry is in the table of expiring hashes exactly if it has FORM_EXPIRES.
  * Errors: NULL or false for refused memory.
  */
 #pragma once
@@ -37,6 +39,7 @@ enum { KEYSPACE_DATABASES_MAX = 10000, EVICTION_POOL = 16 };
 
 struct keyspace_stats { /* holder of the baton */
     uint64_t hits, misses, expired, evicted;
+    uint64_t expired_fields;
     uint64_t expire_cut; /* cycles of active expiry that ran out of time */
     uint64_t expire_ns;  /* what all of them took */
     double stale; /* share of the keys looked at that were due, the latest weighing a twentieth */
@@ -73,9 +76,11 @@ struct keyspace {
     struct eviction_pool pool;
     struct keyspace_stats stats;
     struct random_state random;
-    int64_t last_now_ms;     /* the latest time a call has seen here (B7) */
-    uint64_t deadline_count; /* entries with a deadline, all databases: 0 means no active expiry */
-    uint32_t expire_db;      /* where the next cycle of active expiry begins */
+    int64_t last_now_ms;      /* the latest time a call has seen here (B7) */
+    uint64_t deadline_count;  /* entries with a deadline, all databases: 0 means no active expiry */
+    uint64_t expiring_count;  /* hashes of which some field has one, all databases: likewise */
+    uint32_t expire_db;       /* where the next cycle of active expiry begins */
+    bool expire_fields_first; /* that cycle: what comes last may get no time */
 };
 
 /* `seed` starts the random draws; `hash_seed` is the one that all hashes given below are made with,
@@ -122,6 +127,10 @@ void keyspace_count_outside(struct keyspace *keyspace, uint32_t db, int64_t byte
 /* 0 removes the deadline. The entry may move; returns where it is, or NULL for no memory. */
 struct entry *keyspace_set_deadline(struct keyspace *keyspace, uint32_t db, uint64_t hash,
                                     struct entry *entry, int64_t deadline_ms);
+/* An entry becomes an expiring hash, or ceases to be one. False: no memory, which only the first can be
+ * short of. */
+bool keyspace_mark_expiring(struct keyspace *keyspace, uint32_t db, uint64_t hash,
+                            struct entry *entry, bool expires);
 void keyspace_delete(struct keyspace *keyspace, uint32_t db, uint64_t hash, struct entry *entry);
 
 /* ---- Several keys or none: what can fail comes first ----------------------------------------- */
@@ -138,6 +147,11 @@ void keyspace_abandon(struct keyspace *keyspace, uint32_t db, struct entry *prep
 uint64_t keyspace_count(const struct keyspace *keyspace, uint32_t db);
 uint64_t keyspace_count_all(const struct keyspace *keyspace);
 uint64_t keyspace_count_deadlines(const struct keyspace *keyspace, uint32_t db);
+uint64_t keyspace_count_expiring(const struct keyspace *keyspace, uint32_t db);
+/* Is there anything for active expiry, ever? */
+static inline bool keyspace_has_deadlines(const struct keyspace *keyspace) {
+    return (keyspace->deadline_count | keyspace->expiring_count) != 0;
+}
 /* Mean of the milliseconds that sampled entries have left, for INFO's avg_ttl; 0 without
  * deadlines. */
 int64_t keyspace_average_ttl(struct keyspace *keyspace, uint32_t db, int64_t now_ms);
@@ -178,6 +192,14 @@ uint32_t keyspace_expire_step(struct keyspace *keyspace, uint32_t db, int64_t no
                               uint32_t limit, keyspace_expire *expire, void *context,
                               uint32_t *looked);
 
+/* The same over the expiring hashes, of which those with a field that is due are handed over. `expire` may
+ * change or delete the hash; if it returns false, it is not through with it: the step ends, and the next one
+ * begins with the same hash. */
+typedef bool keyspace_expire_fields(void *context, uint32_t db, struct entry *entry);
+uint32_t keyspace_fields_step(struct keyspace *keyspace, uint32_t db, int64_t now_ms,
+                              uint32_t limit, keyspace_expire_fields *expire, void *context,
+                              uint32_t *looked);
+
 /* used: by usable size, garbage not counted; held: what the kernel gave, garbage included. O(1) but for the
  * databases that are there. */
 uint64_t keyspace_used_bytes(const struct keyspace *keyspace);
@@ -187,5 +209,5 @@ uint64_t keyspace_entry_bytes(const struct keyspace *keyspace);
 /* What a key costs beside its entry: a pointer and a fingerprint, at the fill that tables keep. */
 enum { KEYSPACE_SLOT_BYTES = 9 };
 
-/* Debug builds and tests: asserts K1 and K2 over everything. */
+/* Debug builds and tests: asserts K1, K2 and K5 over everything. */
 void keyspace_check(const struct keyspace *keyspace);

@@ -136,6 +136,12 @@ bool walk_find(struct walk *walk, const struct collection_view *view, const stru
     return found;
 }
 
+bool walk_find_hash(struct walk *walk, const struct collection_view *view, uint32_t hash) {
+    struct tree_probe probe = {.key = {hash, 0}};
+    walk->view = view;
+    return load(walk, tree_find(&view->trees[0], &probe, &walk->path)) && walk->key.order == hash;
+}
+
 static bool is_packed_before(const struct walk *walk, const struct tree_probe *probe) {
     uint64_t place = tree_score_place(walk->key.order);
     uint64_t other = tree_score_place(probe->key.order);

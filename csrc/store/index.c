@@ -1,0 +1,97 @@
+/* The tables beside that of all keys: entries with a deadline, and hashes with fields that have one. */
+#include "base/assert.h"
+#include "store/database.h"
+
+static bool has_deadline(const struct entry *entry) {
+    return entry->flags & ENTRY_DEADLINE;
+}
+
+static bool is_expiring(const struct entry *entry) {
+    return KRT_UNLIKELY(entry->type & FORM_EXPIRES);
+}
+
+static bool enter(struct table *table, uint64_t *count, uint64_t hash, struct entry *entry) {
+    bool done = table_insert(table, hash, entry);
+    *count += done;
+    return done;
+}
+
+static void leave(struct table *table, uint64_t *count, uint64_t hash, const struct entry *entry) {
+    table_remove(table, hash, entry);
+    --*count;
+}
+
+void index_remove(struct keyspace *keyspace, struct database *database, uint64_t hash,
+                  const struct entry *entry) {
+    if (has_deadline(entry)) {
+        leave(&database->deadlines, &keyspace->deadline_count, hash, entry);
+    }
+    if (is_expiring(entry)) {
+        leave(&database->expiring, &keyspace->expiring_count, hash, entry);
+    }
+}
+
+/* Where it is to be and the other one, if there is one, is not. */
+static bool enter_new(struct keyspace *keyspace, struct database *database, uint64_t hash,
+                      const struct entry *old, struct entry *entry) {
+    bool timed = has_deadline(entry) && (old == NULL || !has_deadline(old));
+    bool expiring = is_expiring(entry) && (old == NULL || !is_expiring(old));
+    if (timed && !enter(&database->deadlines, &keyspace->deadline_count, hash, entry)) {
+        return false;
+    }
+    if (!expiring || enter(&database->expiring, &keyspace->expiring_count, hash, entry)) {
+        return true;
+    }
+    if (timed) {
+        leave(&database->deadlines, &keyspace->deadline_count, hash, entry);
+    }
+    return false;
+}
+
+bool index_insert(struct keyspace *keyspace, struct database *database, uint64_t hash,
+                  struct entry *entry) {
+    return enter_new(keyspace, database, hash, NULL, entry);
+}
+
+bool index_exchange(struct keyspace *keyspace, struct database *database, uint64_t hash,
+                    const struct entry *old, struct entry *entry) {
+    if (!enter_new(keyspace, database, hash, old, entry)) {
+        return false;
+    }
+    if (has_deadline(old) && has_deadline(entry)) {
+        table_replace(&database->deadlines, hash, old, entry);
+    } else if (has_deadline(old)) {
+        leave(&database->deadlines, &keyspace->deadline_count, hash, old);
+    }
+    if (is_expiring(old) && is_expiring(entry)) {
+        table_replace(&database->expiring, hash, old, entry);
+    } else if (is_expiring(old)) {
+        leave(&database->expiring, &keyspace->expiring_count, hash, old);
+    }
+    return true;
+}
+
+void index_expires_no_more(struct keyspace *keyspace, struct database *database, uint64_t hash,
+                           const struct entry *entry) {
+    KRT_DCHECK(!is_expiring(entry));
+    leave(&database->expiring, &keyspace->expiring_count, hash, entry);
+}
+
+bool keyspace_mark_expiring(struct keyspace *keyspace, uint32_t db, uint64_t hash,
+                            struct entry *entry, bool expires) {
+    struct database *database = database_at(keyspace, db);
+    uint8_t old_type = entry->type;
+    if (is_expiring(entry) == expires) {
+        return true;
+    }
+    entry->type ^= FORM_EXPIRES;
+    if (!expires) {
+        index_expires_no_more(keyspace, database, hash, entry);
+        return true;
+    }
+    if (enter(&database->expiring, &keyspace->expiring_count, hash, entry)) {
+        return true;
+    }
+    entry->type = old_type;
+    return false;
+}
