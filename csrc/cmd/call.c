@@ -5,7 +5,7 @@
 
 #include "plat/clock.h"
 
-enum { ERROR_TEXT_MAX = 512, UNKNOWN_ECHO_MAX = 128, KEY_SHORT = 128 };
+enum { ERROR_TEXT_MAX = 512, UNKNOWN_ECHO_MAX = 128 };
 
 int64_t domain_now(struct domain *domain) {
     int64_t now = domain->clock_ms(domain->clock_context);
@@ -166,29 +166,31 @@ void call_delete(struct call *call, const struct key_place *place, struct entry 
     effect_change(call, place, class, event);
 }
 
-static struct keyspace *delete_named(struct call *call, uint32_t db, struct entry *entry,
-                                     struct bytes key, enum notify_class class,
-                                     const char *event) {
-    struct key_place place = keyspace_for_bytes(call, key, db);
-    call_delete(call, &place, entry, class, event);
-    return place.keyspace;
+bool key_name_init(struct key_name *name, const struct entry *entry) {
+    struct bytes key = entry_key(entry);
+    name->blob = NULL;
+    if (key.len <= sizeof name->copy) {
+        bytes_copy(name->copy, key.at, key.len);
+        name->key = bytes_of(name->copy, key.len);
+        return true;
+    }
+    name->blob = blob_copy(NULL, key);
+    if (name->blob) name->key = bytes_of(name->blob->data, name->blob->len);
+    return name->blob;
 }
 
-/* The effects name the key when its bytes are gone. */
+void key_name_deinit(struct key_name *name) {
+    if (name->blob) blob_put(name->blob);
+}
+
 struct keyspace *call_delete_entry(struct call *call, uint32_t db, struct entry *entry,
                                    enum notify_class class, const char *event) {
-    char copy[KEY_SHORT];
-    struct bytes key = entry_key(entry);
-    if (key.len <= sizeof copy) {
-        bytes_copy(copy, key.at, key.len);
-        return delete_named(call, db, entry, bytes_of(copy, key.len), class, event);
-    }
-    struct blob *blob = blob_copy(NULL, key);
-    if (!blob) return NULL;
-    struct bytes name = bytes_of(blob->data, blob->len);
-    struct keyspace *keyspace = delete_named(call, db, entry, name, class, event);
-    blob_put(blob);
-    return keyspace;
+    struct key_name name;
+    if (!key_name_init(&name, entry)) return NULL;
+    struct key_place place = keyspace_for_bytes(call, name.key, db);
+    call_delete(call, &place, entry, class, event);
+    key_name_deinit(&name);
+    return place.keyspace;
 }
 
 /* ---- Errors ------------------------------------------------------------------------------------- */

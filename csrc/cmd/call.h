@@ -153,6 +153,17 @@ void call_delete(struct call *call, const struct key_place *place, struct entry 
 struct keyspace *call_delete_entry(struct call *call, uint32_t db, struct entry *entry,
                                    enum notify_class class, const char *event);
 
+/* A copy of an entry's key, for effects that name the key when its bytes are gone. */
+enum { KEY_NAME_SHORT = 128 };
+struct key_name {
+    struct bytes key;
+    struct blob *blob;
+    char copy[KEY_NAME_SHORT];
+};
+/* False: no memory for a long one. */
+bool key_name_init(struct key_name *name, const struct entry *entry);
+void key_name_deinit(struct key_name *name);
+
 /* The reply to a command that does not exist, or to a subcommand that a container has not. */
 void call_reply_unknown(struct reply *reply, const struct command_names *names,
                         const struct bytes *argv, uint32_t argc);

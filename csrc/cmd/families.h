@@ -34,6 +34,8 @@ void zset_pops_bind(void);
 void zset_algebra_bind(void);
 void hashes_bind(void);
 void hash_random_bind(void);
+void hash_deadlines_bind(void);
+void hash_ttl_bind(void);
 void geo_bind(void);
 void geo_search_bind(void);
 void sort_bind(void);

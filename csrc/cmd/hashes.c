@@ -8,12 +8,15 @@
 
 /* ---- Fields ------------------------------------------------------------------------------------- */
 
-bool hash_find(const struct call *call, const struct collection_view *view, struct bytes name,
+bool hash_find(struct call *call, const struct collection_view *view, struct bytes name,
                struct hash_field *field) {
     struct walk walk;
-    if (!walk_find(&walk, view, &call->domain->hash_seed, name)) return false;
+    if (!walk_find(&walk, view, &call->domain->hash_seed, name)) {
+        field->deadline_ms = 0;
+        return false;
+    }
     *field = hash_field_read(walk.record);
-    return true;
+    return KRT_LIKELY(!field->deadline_ms) || field->deadline_ms > call_now(call);
 }
 
 bool hash_keep(struct edit *edit, const struct hash_field *field) {
@@ -35,27 +38,19 @@ static void name_by_count(const struct call *call, struct edit *edit) {
         edit->view.type |= FORM_LARGE;
 }
 
-bool hash_put(const struct call *call, struct edit *edit, const struct hash_field *field) {
-    struct walk walk;
+bool hash_write(struct edit *edit, const struct hash_field *field) {
     char small[LEAF_RECORD_MAX];
-    const struct hash_seed *seed = &call->domain->hash_seed;
     struct bytes record = bytes_of(small, hash_field_bytes(field));
     if (KRT_LIKELY(record.len <= LEAF_RECORD_MAX)) hash_field_write(small, field);
     else record = edit_kept(edit);
-    bool found = walk_find(&walk, &edit->view, seed, field->name);
-    struct record_key key = {found ? walk.key.order : element_hash(seed, field->name), 0};
-    name_for(call, edit, field);
-    if (found) edit_replace(edit, &walk, &key, record);
-    else edit_insert(edit, &walk, &key, record);
-    name_by_count(call, edit);
-    return !found;
+    return fields_put(edit, field, record);
 }
 
-bool hash_remove(struct edit *edit, struct bytes name) {
-    struct walk walk;
-    if (!walk_find(&walk, &edit->view, edit->place.keyspace->hash_seed, name)) return false;
-    edit_erase(edit, &walk);
-    return true;
+bool hash_put(const struct call *call, struct edit *edit, const struct hash_field *field) {
+    name_for(call, edit, field);
+    bool is_new = hash_write(edit, field);
+    name_by_count(call, edit);
+    return is_new;
 }
 
 /* ---- HSET, HMSET, HSETNX ------------------------------------------------------------------------ */
@@ -125,14 +120,25 @@ static bool set_field(struct call *call, const struct key_place *place, struct e
     return elements_store(call, edit);
 }
 
+/* The field in argv[2] as a command goes on from it: one that is due is deleted first, perhaps with its hash. */
+static bool find_field(struct call *call, const struct key_place *place, struct entry **entry,
+                       struct hash_field *field) {
+    struct collection_view view = view_of(*entry);
+    if (hash_find(call, &view, call->argv[2], field)) return true;
+    if (KRT_LIKELY(!field->deadline_ms)) return false;
+    hash_expire_named(call, place, 2, 1);
+    *entry = keyspace_find(place->keyspace, place->db, place->hash, place->key);
+    field->deadline_ms = 0;
+    return false;
+}
+
 static void hsetnx_command(struct call *call) {
     struct edit edit;
     struct entry *entry;
     struct hash_field field = field_at(call, 2), old;
     struct key_place place = keyspace_for(call, 1);
     if (!elements_find(call, &place, VALUE_HASH, &entry)) return;
-    struct collection_view view = view_of(entry);
-    if (hash_find(call, &view, field.name, &old)) {
+    if (find_field(call, &place, &entry, &old)) {
         reply_integer(call->reply, 0);
     } else if (set_field(call, &place, entry, &field, &edit)) {
         effect_log_verbatim(call);
@@ -155,7 +161,7 @@ static void hdel_command(struct call *call) {
     }
     elements_open(&place, entry, VALUE_HASH, &edit);
     if (!elements_reserve_erasures(call, &edit, call->argc - 2)) return;
-    for (uint32_t i = 2; i < call->argc; i++) removed += hash_remove(&edit, call->argv[i]);
+    for (uint32_t i = 2; i < call->argc; i++) removed += fields_erase(&edit, call->argv[i]);
     edit_commit_erasures(&edit);
     if (removed > 0) {
         effect_log_verbatim(call);
@@ -167,41 +173,49 @@ static void hdel_command(struct call *call) {
 
 /* ---- Reading ------------------------------------------------------------------------------------ */
 
-static void reply_field(struct call *call, const struct collection_view *view, struct bytes name) {
+/* True: it is due. */
+static bool reply_field(struct call *call, const struct collection_view *view, struct bytes name) {
     struct hash_field field;
-    if (hash_find(call, view, name, &field)) reply_bulk(call->reply, field.value);
+    bool found = hash_find(call, view, name, &field);
+    if (found) reply_bulk(call->reply, field.value);
     else reply_null(call->reply);
+    return KRT_UNLIKELY(!found && field.deadline_ms);
 }
 
 static void hget_command(struct call *call) {
     struct collection_view view;
     struct key_place place = keyspace_for(call, 1);
-    if (elements_read(call, &place, VALUE_HASH, &view)) reply_field(call, &view, call->argv[2]);
+    if (elements_read(call, &place, VALUE_HASH, &view) && reply_field(call, &view, call->argv[2]))
+        hash_expire_named(call, &place, 2, 1);
 }
 
 static void hmget_command(struct call *call) {
+    bool due = false;
     struct collection_view view;
     struct key_place place = keyspace_for(call, 1);
     if (!elements_read(call, &place, VALUE_HASH, &view)) return;
     reply_array(call->reply, call->argc - 2);
-    for (uint32_t i = 2; i < call->argc; i++) reply_field(call, &view, call->argv[i]);
+    for (uint32_t i = 2; i < call->argc; i++) due |= reply_field(call, &view, call->argv[i]);
+    if (due) hash_expire_named(call, &place, 2, call->argc - 2);
 }
 
-static void hexists_command(struct call *call) {
+/* A number about one field, 0 if there is none. */
+static void reply_about(struct call *call, bool length) {
     struct hash_field field;
     struct collection_view view;
     struct key_place place = keyspace_for(call, 1);
-    if (elements_read(call, &place, VALUE_HASH, &view))
-        reply_integer(call->reply, hash_find(call, &view, call->argv[2], &field));
+    if (!elements_read(call, &place, VALUE_HASH, &view)) return;
+    bool found = hash_find(call, &view, call->argv[2], &field);
+    reply_integer(call->reply, found ? length ? field.value.len : 1 : 0);
+    if (KRT_UNLIKELY(!found && field.deadline_ms)) hash_expire_named(call, &place, 2, 1);
+}
+
+static void hexists_command(struct call *call) {
+    reply_about(call, false);
 }
 
 static void hstrlen_command(struct call *call) {
-    struct hash_field field = {0};
-    struct collection_view view;
-    struct key_place place = keyspace_for(call, 1);
-    if (!elements_read(call, &place, VALUE_HASH, &view)) return;
-    (void)hash_find(call, &view, call->argv[2], &field);
-    reply_integer(call->reply, field.value.len);
+    reply_about(call, true);
 }
 
 static void hlen_command(struct call *call) {
@@ -216,10 +230,12 @@ static void reply_all(struct call *call, bool names, bool values) {
     struct collection_view view;
     struct key_place place = keyspace_for(call, 1);
     if (!elements_read(call, &place, VALUE_HASH, &view)) return;
-    if (names && values) reply_map(call->reply, view_count(&view));
-    else reply_array(call->reply, view_count(&view));
+    uint64_t due = fields_have_deadlines(&view) ? fields_count_due(&view, call_now(call)) : 0;
+    if (names && values) reply_map(call->reply, view_count(&view) - due);
+    else reply_array(call->reply, view_count(&view) - due);
     for (bool found = walk_seek(&walk, &view, 0); found; found = walk_next(&walk)) {
         struct hash_field field = hash_field_read(walk.record);
+        if (KRT_UNLIKELY(due > 0) && field_is_due(&field, call_now(call))) continue;
         if (names) reply_bulk(call->reply, field.name);
         if (values) reply_bulk(call->reply, field.value);
     }
@@ -239,6 +255,7 @@ static void hgetall_command(struct call *call) {
 
 static uint32_t show_field(struct call *call, const struct walk *walk, bool values) {
     struct hash_field field = hash_field_read(walk->record);
+    if (KRT_UNLIKELY(field.deadline_ms) && field_is_due(&field, call_now(call))) return 0;
     reply_bulk(call->reply, field.name);
     if (values) reply_bulk(call->reply, field.value);
     return values ? 2 : 1;
@@ -259,8 +276,7 @@ static void hincrby_command(struct call *call) {
     struct key_place place = keyspace_for(call, 1);
     if (!call_integer(call, 3, &step)) return;
     if (!elements_find(call, &place, VALUE_HASH, &entry)) return;
-    struct collection_view view = view_of(entry);
-    if (hash_find(call, &view, call->argv[2], &field) && !bytes_to_int64(field.value, &value)) {
+    if (find_field(call, &place, &entry, &field) && !bytes_to_int64(field.value, &value)) {
         call_error(call, "ERR hash value is not an integer");
         return;
     }
@@ -268,8 +284,8 @@ static void hincrby_command(struct call *call) {
         call_error(call, "ERR increment or decrement would overflow");
         return;
     }
-    field = (struct hash_field){.name = call->argv[2],
-                                .value = bytes_of(digits, bytes_from_int64(digits, value))};
+    field.name = call->argv[2];
+    field.value = bytes_of(digits, bytes_from_int64(digits, value));
     if (!set_field(call, &place, entry, &field, &edit)) return;
     effect_log_verbatim(call);
     elements_declare(call, &place, &edit, NOTIFY_HASH, "hincrby");
@@ -287,11 +303,10 @@ static bool read_step(struct call *call, long double *step) {
     return false;
 }
 
-static bool add_step(struct call *call, const struct collection_view *view, long double *value) {
-    struct hash_field field;
+static bool add_step(struct call *call, const struct key_place *place, struct entry **entry,
+                     struct hash_field *field, long double *value) {
     long double old = 0;
-    if (hash_find(call, view, call->argv[2], &field) &&
-        !decimal_to_long_double(field.value, &old)) {
+    if (find_field(call, place, entry, field) && !decimal_to_long_double(field->value, &old)) {
         call_error(call, "ERR hash value is not a float");
         return false;
     }
@@ -301,22 +316,33 @@ static bool add_step(struct call *call, const struct collection_view *view, long
     return false;
 }
 
+/* The result, not the sum: a replay may round otherwise. Setting it drops the deadline, which follows. */
+static void log_sum(struct call *call, const struct key_place *place,
+                    const struct hash_field *field) {
+    char number[24];
+    struct bytes set[] = {BYTES_LITERAL("HSET"), place->key, field->name, field->value};
+    effect_log(call, place->db, set, 4);
+    if (KRT_LIKELY(!field->deadline_ms)) return;
+    struct bytes deadline_ms = bytes_of(number, bytes_from_int64(number, field->deadline_ms));
+    struct bytes expire[] = {BYTES_LITERAL("HPEXPIREAT"), place->key, deadline_ms,
+                             BYTES_LITERAL("FIELDS"), BYTES_LITERAL("1"), field->name};
+    effect_log(call, place->db, expire, 6);
+}
+
 static void hincrbyfloat_command(struct call *call) {
     struct edit edit;
     struct entry *entry;
+    struct hash_field field;
     long double value;
     char digits[DECIMAL_TEXT_MAX];
     struct key_place place = keyspace_for(call, 1);
     if (!read_step(call, &value)) return;
     if (!elements_find(call, &place, VALUE_HASH, &entry)) return;
-    struct collection_view view = view_of(entry);
-    if (!add_step(call, &view, &value)) return;
-    struct hash_field field = {.name = call->argv[2],
-                               .value = bytes_of(digits, decimal_from_long_double(digits, value))};
+    if (!add_step(call, &place, &entry, &field, &value)) return;
+    field.name = call->argv[2];
+    field.value = bytes_of(digits, decimal_from_long_double(digits, value));
     if (!set_field(call, &place, entry, &field, &edit)) return;
-    /* The result, not the sum: a replay may round otherwise. */
-    struct bytes log[] = {BYTES_LITERAL("HSET"), place.key, field.name, field.value};
-    effect_log(call, call->db, log, 4);
+    log_sum(call, &place, &field);
     elements_declare(call, &place, &edit, NOTIFY_HASH, "hincrbyfloat");
     reply_bulk(call->reply, field.value);
 }

@@ -44,7 +44,7 @@ const char *object_encoding(const struct entry *entry) {
     case VALUE_ZSET:
         return large ? "skiplist" : "listpack";
     case VALUE_HASH:
-        return large ? "hashtable" : entry->type & FORM_EXPIRES ? "listpackex" : "listpack";
+        return large ? "hashtable" : entry->type & FORM_TIMED ? "listpackex" : "listpack";
     default:
         return "stream";
     }

@@ -242,20 +242,22 @@ static void cluster_section(struct info *info) {
 
 static void database_line(struct info *info, uint32_t db) {
     int64_t now = domain_now(&info->fabric->domain);
-    uint64_t keys = 0, deadlines = 0;
+    uint64_t keys = 0, deadlines = 0, expiring = 0;
     double left_ms = 0;
     for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++) {
         struct keyspace *keyspace = info->fabric->keyspaces[i];
         uint64_t own = keyspace_count_deadlines(keyspace, db);
         keys += keyspace_count(keyspace, db);
         deadlines += own;
+        expiring += keyspace_count_expiring(keyspace, db);
         if (own)
             left_ms += (double)own * (double)keyspace_average_ttl(keyspace, db, now);
     }
     if (keys)
-        info_line(info, "db%u:keys=%llu,expires=%llu,avg_ttl=%lld", db, (unsigned long long)keys,
-                  (unsigned long long)deadlines,
-                  (long long)(deadlines ? left_ms / (double)deadlines : 0));
+        info_line(info, "db%u:keys=%llu,expires=%llu,avg_ttl=%lld,subexpiry=%llu", db,
+                  (unsigned long long)keys, (unsigned long long)deadlines,
+                  (long long)(deadlines ? left_ms / (double)deadlines : 0),
+                  (unsigned long long)expiring);
 }
 
 static void keyspace_section(struct info *info) {

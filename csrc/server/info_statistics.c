@@ -8,7 +8,8 @@
 typedef unsigned long long ull;
 
 struct totals {
-    uint64_t commands, hits, misses, expired, evicted, errors, input_bytes, output_bytes;
+    uint64_t commands, hits, misses, expired, expired_fields, evicted, errors, input_bytes,
+        output_bytes;
     double commands_per_s, input_per_s, output_per_s;
 };
 
@@ -26,6 +27,7 @@ static void add_shard(struct totals *totals, const struct shard *shard, uint64_t
     totals->hits += data->keyspace.stats.hits;
     totals->misses += data->keyspace.stats.misses;
     totals->expired += data->keyspace.stats.expired;
+    totals->expired_fields += data->keyspace.stats.expired_fields;
     totals->evicted += data->keyspace.stats.evicted;
     totals->errors += data->statistics.error_replies;
     totals->input_bytes += input - data->counters.input_before;
@@ -96,6 +98,7 @@ void info_stats(struct info *info) {
     info_hundredths(info, "instantaneous_input_kbps", totals.input_per_s / 1024, "");
     info_hundredths(info, "instantaneous_output_kbps", totals.output_per_s / 1024, "");
     info_number(info, "rejected_connections", atomic_load_relaxed(&fabric->connections_rejected));
+    info_number(info, "expired_subkeys", totals.expired_fields);
     info_number(info, "expired_keys", totals.expired);
     info_number(info, "evicted_keys", totals.evicted);
     expiry(info);

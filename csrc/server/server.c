@@ -53,6 +53,8 @@ static void bind_once(void) {
     set_algebra_bind();
     hashes_bind();
     hash_random_bind();
+    hash_deadlines_bind();
+    hash_ttl_bind();
     zsets_bind();
     zset_ranges_bind();
     zset_pops_bind();

@@ -134,12 +134,12 @@ static void end_doomed(struct shard *shard) {
 /* Periodic work, with the own baton. Sleeps for ever again when there is none left. */
 static void run_cron(struct shard *shard) {
     struct shard_data *data = &shard->data;
-    bool again = data->keyspace.deadline_count && !shard->fabric->expiry_is_lazy &&
+    bool again = keyspace_has_deadlines(&data->keyspace) && !shard->fabric->expiry_is_lazy &&
                  !pause_is_in_force(&shard->fabric->domain) &&
                  expire_cycle(&shard->fabric->domain, &data->keyspace, &data->effects,
                               EXPIRE_BUDGET_NS);
     end_idle_connections(shard);
-    data->expiry_armed = data->keyspace.deadline_count != 0;
+    data->expiry_armed = keyspace_has_deadlines(&data->keyspace);
     bool wanted = data->expiry_armed || shard->io.soft_exceeded ||
                   (shard->fabric->settings.idle_timeout_s && shard->io.connection_count);
     shard->io.next_cron_ns =
@@ -152,11 +152,11 @@ static bool cron_is_due(const struct shard *shard) {
 
 static void arm_cron(struct shard *shard) {
     struct shard_io *io = &shard->io;
-    bool wanted = shard->data.keyspace.deadline_count || io->soft_exceeded ||
+    bool wanted = keyspace_has_deadlines(&shard->data.keyspace) || io->soft_exceeded ||
                   (shard->fabric->settings.idle_timeout_s && io->connection_count);
     if (io->next_cron_ns != FUTEX_NO_DEADLINE) return;
     /* Also when woken for a deadline that is gone again: the next one must wake us once more. */
-    shard->data.expiry_armed = shard->data.keyspace.deadline_count != 0;
+    shard->data.expiry_armed = keyspace_has_deadlines(&shard->data.keyspace);
     if (wanted) io->next_cron_ns = io->woke_ns + CRON_NS;
 }
 

@@ -24,7 +24,7 @@ static struct shard *shard_of(struct fabric *fabric, uint32_t index) {
 /* A deadline appeared in a place whose thread sleeps without a timer: it must come round to arm one. */
 static void wake_for_expiry(struct shard *shard) {
     struct shard_data *data = &shard->data;
-    if (KRT_LIKELY(data->keyspace.deadline_count == 0 || data->expiry_armed)) return;
+    if (KRT_LIKELY(!keyspace_has_deadlines(&data->keyspace) || data->expiry_armed)) return;
     data->expiry_armed = true;
     inbox_wake(&shard->inbox);
 }

@@ -294,6 +294,7 @@ static void call_line(struct world *world, struct line *line, struct reply *repl
         .reply = reply,
         .domain = &world->domain,
         .effects = &world->effects,
+        .flags = world->call_flags,
     };
     assert_non_null(call.command);
     assert_non_null(call.command->handler);
@@ -306,6 +307,7 @@ static void call_line(struct world *world, struct line *line, struct reply *repl
     call.command->handler(&call);
     fail_memory(world, 0);
     world->failed = call.failed;
+    world->unfinished = call.unfinished;
 }
 
 void world_run(struct world *world, const char *text) {

@@ -34,9 +34,11 @@ struct world {
     struct effects effects;
     struct reply_pool pool;
     int64_t now_ms;
-    bool route;  /* calls bring the hash of their first key, as routing would have computed it */
-    bool failed; /* the last call replied an error */
-    bool lost;   /* the last reply has a hole, for want of memory: its connection would be closed */
+    bool route; /* calls bring the hash of their first key, as routing would have computed it */
+    uint32_t call_flags; /* enum call_flags of the calls */
+    bool unfinished;     /* the last call is to be made again */
+    bool failed;         /* the last call replied an error */
+    bool lost; /* the last reply has a hole, for want of memory: its connection would be closed */
     long fail_after; /* handlers get that many allocations less one and no more; 0: all they want */
     bool fail_slabs; /* counts cells of the slabs instead of general allocations */
     struct world_text reply, recorded;

@@ -515,6 +515,11 @@ static void replay(struct world *world, const struct world_text *recorded) {
     }
 }
 
+static bool has_fields_expire(const struct effect_case *c) {
+    return strstr(c->given, "HEXPIRE") || strstr(c->given, "HPEXPIRE") ||
+           strstr(c->recorded, "HPEXPIREAT");
+}
+
 /* What the log got, run on the data of before, makes the data of after, deadlines included: also a day
  * later, when a relative expiry would mean something else. */
 static void test_replaying_the_log_gives_the_same_data(void **state) {
@@ -526,8 +531,9 @@ static void test_replaying_the_log_gives_the_same_data(void **state) {
         world_run_all(world, writes[i].given);
         world_run_all(copy, writes[i].given);
         world_run(world, writes[i].line);
-        /* Without deadlines of before nothing expires while the clock jumps. */
-        if (!strstr(writes[i].given, "X "))
+        /* Without deadlines of before nothing expires while the clock jumps. Those of fields would be too
+         * late, since nothing loads a log here. */
+        if (!strstr(writes[i].given, "X ") && !has_fields_expire(&writes[i]))
             copy->now_ms += DAY_MS;
         replay(copy, &world->recorded);
         world_dump(world, &original);

@@ -212,6 +212,8 @@ static void add_range(struct writer *writer) {
         "ZINCRBY z%u 5 member:%u",
         "LINSERT l%u AFTER member:%u x",
         "HINCRBY h%u count %u",
+        "HPEXPIRE h%u 1%03u000 FIELDS 4 member:1 member:2 member:30 member:300",
+        "HPERSIST h%u FIELDS 1 member:%u",
         "SETRANGE t%u 1%03u000 x",
         "SETRANGE t%u 1500000 new:%u",
         "SETRANGE t%u 1500000 %03u",
