@@ -240,6 +240,13 @@ UNPLAYED = {
     "PFSELFTEST": "tests as much as it likes",
     "QUIT": "ends the load",
     "SHUTDOWN": "ends the server",
+    **dict.fromkeys(
+        (
+            *("HEXPIRE", "HEXPIREAT", "HEXPIRETIME", "HPERSIST", "HPEXPIRE", "HPEXPIREAT"),
+            *("HPEXPIRETIME", "HPTTL", "HTTL"),
+        ),
+        "Redis 7.0 does not have it",
+    ),
 }
 
 
