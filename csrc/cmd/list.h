@@ -16,6 +16,9 @@ void list_push(struct edit *edit, enum list_end end, struct bytes element);
 /* Opens for a push of one element, and keeps and reserves what it takes. False after the error reply. */
 bool list_open_push(struct call *call, const struct key_place *place, struct entry *entry,
                     struct bytes element, struct edit *edit);
-/* Replies `count` elements from an end on, and erases them. */
-void list_pop_replied(struct call *call, const struct key_place *place, struct entry *entry,
+/* Opens for a pop of `count` elements. False after the error reply. */
+bool list_open_pop(struct call *call, const struct key_place *place, struct entry *entry,
+                   uint64_t count, struct edit *edit);
+/* Replies them from an end on, and erases them. */
+void list_pop_replied(struct call *call, const struct key_place *place, struct edit *edit,
                       enum list_end end, uint64_t count);

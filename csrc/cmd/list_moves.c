@@ -135,17 +135,20 @@ static bool parse_multi_pop(struct call *call, struct multi_pop *pop) {
 static void pop_from(struct call *call, const struct multi_pop *pop, const struct key_place *place,
                      struct entry *entry) {
     char number[24];
+    struct edit edit;
     struct collection_view view = view_of(entry);
     uint64_t count = view_count(&view);
     if ((uint64_t)pop->count < count)
         count = (uint64_t)pop->count;
+    if (!list_open_pop(call, place, entry, count, &edit))
+        return;
     reply_array(call->reply, 2);
     reply_bulk(call->reply, place->key);
     reply_array(call->reply, count);
     struct bytes log[] = {pop->end == LIST_HEAD ? BYTES_LITERAL("LPOP") : BYTES_LITERAL("RPOP"),
                           place->key, bytes_of(number, bytes_from_uint64(number, count))};
     effect_log(call, place->db, log, 3);
-    list_pop_replied(call, place, entry, pop->end, count);
+    list_pop_replied(call, place, &edit, pop->end, count);
 }
 
 static void lmpop_command(struct call *call) {

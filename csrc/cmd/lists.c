@@ -171,23 +171,26 @@ static void reply_from_end(struct call *call, const struct collection_view *view
     }
 }
 
-void list_pop_replied(struct call *call, const struct key_place *place, struct entry *entry,
+bool list_open_pop(struct call *call, const struct key_place *place, struct entry *entry,
+                   uint64_t count, struct edit *edit) {
+    elements_open(place, entry, VALUE_LIST, edit);
+    return elements_reserve_erasures(call, edit, count);
+}
+
+void list_pop_replied(struct call *call, const struct key_place *place, struct edit *edit,
                       enum list_end end, uint64_t count) {
-    struct edit edit;
-    elements_open(place, entry, VALUE_LIST, &edit);
-    if (!elements_reserve_erasures(call, &edit, count))
-        return;
-    uint64_t left = view_count(&edit.view) - count;
-    reply_from_end(call, &edit.view, end, count);
-    edit_erase_range(&edit, end == LIST_HEAD ? 0 : left, count);
-    list_shrank(call, &edit);
-    edit_commit_erasures(&edit);
+    uint64_t left = view_count(&edit->view) - count;
+    reply_from_end(call, &edit->view, end, count);
+    edit_erase_range(edit, end == LIST_HEAD ? 0 : left, count);
+    list_shrank(call, edit);
+    edit_commit_erasures(edit);
     elements_count_dirty(call, count);
-    elements_declare(call, place, &edit, NOTIFY_LIST, end == LIST_HEAD ? "lpop" : "rpop");
+    elements_declare(call, place, edit, NOTIFY_LIST, end == LIST_HEAD ? "lpop" : "rpop");
 }
 
 static void pop_generic(struct call *call, enum list_end end) {
     int64_t count = 1;
+    struct edit edit;
     struct entry *entry;
     bool counted = call->argc == 3;
     struct key_place place = keyspace_for(call, 1);
@@ -209,12 +212,16 @@ static void pop_generic(struct call *call, enum list_end end) {
     struct collection_view view = view_of(entry);
     if ((uint64_t)count > view_count(&view))
         count = (int64_t)view_count(&view);
+    if (count == 0) {
+        reply_array(call->reply, 0);
+        return;
+    }
+    if (!list_open_pop(call, &place, entry, (uint64_t)count, &edit))
+        return;
     if (counted)
         reply_array(call->reply, (uint64_t)count);
-    if (count == 0)
-        return;
     effect_log_verbatim(call);
-    list_pop_replied(call, &place, entry, end, (uint64_t)count);
+    list_pop_replied(call, &place, &edit, end, (uint64_t)count);
 }
 
 static void lpop_command(struct call *call) {

@@ -9,7 +9,9 @@
 /* ---- Popping ------------------------------------------------------------------------------------ */
 
 struct zpop {
-    bool max, pairs; /* pairs: each member and its score in an array of its own */
+    bool max;
+    bool pairs; /* each member and its score in an array of its own */
+    bool named; /* the reply says of which key they are */
     uint64_t count;
 };
 
@@ -36,6 +38,10 @@ static bool pop_members(struct call *call, const struct zpop *pop, const struct 
     if (!elements_reserve_erasures(call, &edit, pop->count))
         return false;
     uint64_t count = view_count(&edit.view);
+    if (pop->named) {
+        reply_array(call->reply, 2);
+        reply_bulk(call->reply, place->key);
+    }
     reply_array(call->reply, pop->pairs ? pop->count : 2 * pop->count);
     bool found = walk_seek(&walk, &edit.view, pop->max ? count - 1 : 0);
     for (uint64_t i = 0; i < pop->count && found; i++) {
@@ -103,7 +109,7 @@ static void zmpop_command(struct call *call) {
     uint32_t keys;
     int64_t count;
     struct entry *entry;
-    struct zpop pop = {.pairs = true};
+    struct zpop pop = {.pairs = true, .named = true};
     if (!parse_zmpop(call, &keys, &pop.max, &count))
         return;
     for (uint32_t i = 2; i < 2 + keys; i++) {
@@ -113,8 +119,6 @@ static void zmpop_command(struct call *call) {
         if (!entry)
             continue;
         pop.count = at_most((uint64_t)count, entry);
-        reply_array(call->reply, 2);
-        reply_bulk(call->reply, place.key);
         (void)pop_members(call, &pop, &place, entry);
         return;
     }

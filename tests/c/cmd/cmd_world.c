@@ -348,9 +348,18 @@ void world_expire(struct world *world) {
         expire_cycle(&world->domain, &world->keyspaces[i], &world->effects, LONG_BUDGET_NS);
 }
 
+static void drop_spares(struct node_heap *heap) {
+    for (struct node *node; (node = heap->spares) != NULL; heap->spare_count--) {
+        heap->spares = node->next;
+        mem_free(NULL, node);
+    }
+}
+
 void world_freeze(struct world *world) {
-    for (uint32_t i = 0; i < world->domain.shard_count; i++)
+    for (uint32_t i = 0; i < world->domain.shard_count; i++) {
+        drop_spares(&world->keyspaces[i].nodes);
         node_heap_freeze(&world->keyspaces[i].nodes);
+    }
 }
 
 void world_thaw(struct world *world) {

@@ -60,7 +60,8 @@ void world_run_all(struct world *world, const char *lines);
 /* Active expiry in every shard, with all the time it wants; recorded like a line. */
 void world_expire(struct world *world);
 
-/* A cut through all shards: what there is stays as it is for whoever reads it, until the thaw. */
+/* A cut through all shards: what there is stays as it is for whoever reads it, until the thaw. No node is in
+ * reserve, so that the next change asks for memory. */
 void world_freeze(struct world *world);
 void world_thaw(struct world *world);
 
