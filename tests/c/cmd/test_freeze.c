@@ -13,9 +13,9 @@
 enum {
     SHARDS = 2,
     WATCHED_MAX = 128,
-    ROUNDS = 4,
-    FIRST_COMMANDS = 6000,
-    FROZEN_COMMANDS = 1500,
+    ROUNDS = 3,
+    FIRST_COMMANDS = 4000,
+    FROZEN_COMMANDS = 1000,
     WALKS_MIN = 3, /* of all values, while they are written */
 };
 
