@@ -17,7 +17,7 @@ static const struct {
     [VALUE_SET] = {1, {TREE_BY_HASH, 0}},
     [VALUE_ZSET] = {2, {TREE_BY_SCORE, TREE_BY_HASH_WITH}},
     [VALUE_HASH] = {2, {TREE_BY_HASH, TREE_BY_ID}},
-    [VALUE_STREAM] = {1, {TREE_BY_ID, 0}},
+    [VALUE_STREAM] = {2, {TREE_BY_ID, TREE_BY_ID}},
 };
 
 static struct collection *new_with(struct mem_account *account, uint32_t trees) {
@@ -127,7 +127,7 @@ void collection_check(const struct collection *collection) {
     if (collection->trees[0].order == TREE_BY_SCORE) {
         KRT_ASSERT(collection->trees[0].count == collection->trees[1].count);
     }
-    if (collection->tree_count == 2 && collection->trees[1].order == TREE_BY_ID) {
+    if (collection->tree_count == 2 && collection->trees[0].order == TREE_BY_HASH) {
         bool expires = collection->trees[1].count > 0;
         fields_check(&(struct collection_view){.trees = collection->trees,
                                                .type = VALUE_HASH | FORM_TREE |

@@ -12,7 +12,7 @@
  *               deadlines of fields (store/hash_fields.h)
  *   sorted set  key.order the score (tree_score_order), the record the member; by score, then member.
  *               A tree has a second one beside it, by the member's hash, with key.extra the score.
- *   stream      always a collection (store/stream.h)
+ *   stream      always a collection: entries by id, and Redis's nodes beside them (store/stream.h)
  *   string      a collection only if it is paged (store/paged.h), which has no view and no walk
  *
  * Threads: holder of the shard's baton; the trees of a frozen collection as store/tree.h says.

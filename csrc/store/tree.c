@@ -168,6 +168,18 @@ static bool settle(struct tree_path *path) {
     return false;
 }
 
+/* Separators lead to the child before a record that is equal to its leaf's separator: of a tree by id, it is
+ * the first one of the next leaf then, and not behind the probe. */
+static bool step_behind(const struct tree *tree, const struct tree_probe *probe,
+                        struct tree_path *path) {
+    const struct leaf *leaf = tree_path_leaf(path);
+    if (tree->order != TREE_BY_ID || !tree_order_is_before(tree->order, leaf, 0, probe)) {
+        return true;
+    }
+    path->stepped = false;
+    return tree_next(path);
+}
+
 bool tree_find(const struct tree *tree, const struct tree_probe *probe, struct tree_path *path) {
     struct record_key separator = probe_separator(tree->order, probe);
     struct node *node = tree->root;
@@ -185,7 +197,7 @@ bool tree_find(const struct tree *tree, const struct tree_probe *probe, struct t
     }
     path->node[tree->height] = node;
     path->index[tree->height] = (uint16_t)leaf_lower_bound(tree, (const struct leaf *)node, probe);
-    return settle(path);
+    return settle(path) && (!path->stepped || !probe->after || step_behind(tree, probe, path));
 }
 
 /* ---- By rank --------------------------------------------------------------------------------- */
