@@ -38,10 +38,12 @@ struct domain_pause {
     bool all;        /* stops every command, not only those that write */
 };
 
-/* Up to where OBJECT ENCODING gives the names of small values; Redis's settings. */
+/* Up to where OBJECT ENCODING gives the names of small values, and what a node of a stream holds; Redis's
+ * settings. */
 struct small_limits {
     int64_t hash_entries, hash_value, set_integers, set_entries, set_value, zset_entries, zset_value;
     int64_t list_size; /* elements, or one of five sizes if negative */
+    int64_t stream_bytes, stream_entries; /* 0: any number */
 };
 
 /* What all calls of a server share. Written at start and under all batons; read after a take. */

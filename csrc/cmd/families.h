@@ -39,3 +39,6 @@ void hash_ttl_bind(void);
 void geo_bind(void);
 void geo_search_bind(void);
 void sort_bind(void);
+void streams_bind(void);
+void stream_ranges_bind(void);
+void stream_info_bind(void);

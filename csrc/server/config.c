@@ -311,6 +311,8 @@ static void small_settings(const struct config *config, struct fabric_settings *
         .zset_entries = numbers[SETTING_ZSET_MAX_LISTPACK_ENTRIES],
         .zset_value = numbers[SETTING_ZSET_MAX_LISTPACK_VALUE],
         .list_size = numbers[SETTING_LIST_MAX_LISTPACK_SIZE],
+        .stream_bytes = numbers[SETTING_STREAM_NODE_MAX_BYTES],
+        .stream_entries = numbers[SETTING_STREAM_NODE_MAX_ENTRIES],
     };
     out->hll_sparse_bytes = (uint64_t)numbers[SETTING_HLL_SPARSE_MAX_BYTES];
 }

@@ -62,6 +62,9 @@ static void bind_once(void) {
     geo_bind();
     geo_search_bind();
     sort_bind();
+    streams_bind();
+    stream_ranges_bind();
+    stream_info_bind();
     client_commands_bind();
     client_list_bind();
     client_kill_bind();

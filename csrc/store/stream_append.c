@@ -199,12 +199,11 @@ static void prepare_node(struct stream_edit *edit, const struct bytes *fields,
 static bool reserve(const struct stream_edit *edit, const struct stream_trim *trim) {
     struct stream_change change = {.appended = 1};
     change.bytes = edit->blob != NULL ? sizeof edit->blob : edit->record_len;
-    change.nodes_put = edit->begins && stream_has_tail(edit->stream);
+    change.nodes_added = edit->begins && stream_has_tail(edit->stream);
     if (trim != NULL && trim->by != STREAM_TRIM_NONE) {
         struct stream_cut cut = stream_change_plan_trim(edit, trim, true);
         change.erased = cut.entries;
-        change.nodes_erased = cut.nodes;
-        change.nodes_put += !trim->approximate && cut.entries > 0;
+        change.nodes_changed = cut.nodes + 1;
     }
     return stream_change_reserve(edit, &change);
 }

@@ -13,10 +13,10 @@ static inline bool stream_has_tail(const struct stream *stream) {
 
 struct stream_change { /* how many of each */
     uint64_t appended, bytes, erased;
-    uint64_t nodes_put, nodes_erased; /* records of trees[1] */
+    uint64_t nodes_added, nodes_changed; /* records of trees[1]; changed: also erased */
 };
 
-/* Without anything frozen, what is erased needs no memory. */
+/* Without anything frozen, what is erased or changed needs no memory. */
 bool stream_change_reserve(const struct stream_edit *edit, const struct stream_change *change);
 
 /* What a trim takes from the stream. */

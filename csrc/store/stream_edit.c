@@ -75,20 +75,20 @@ bool stream_change_reserve(const struct stream_edit *edit, const struct stream_c
     struct node_heap *heap = stream_edit_heap(edit);
     const struct tree *entries = &edit->collection->trees[0], *nodes = &edit->collection->trees[1];
     uint64_t changes = change->appended + (heap->frozen != 0 ? change->erased : 0), need = 0;
-    uint64_t node_changes = change->nodes_put + (heap->frozen != 0 ? change->nodes_erased : 0);
+    uint64_t node_changes = change->nodes_added + (heap->frozen != 0 ? change->nodes_changed : 0);
     if (changes > 0) {
         need += tree_nodes_needed(entries, heap, changes, change->bytes);
     }
     if (node_changes > 0) {
-        need +=
-            tree_nodes_needed(nodes, heap, node_changes, change->nodes_put * STREAM_NODE_BYTES_MAX);
+        need += tree_nodes_needed(nodes, heap, node_changes,
+                                  change->nodes_added * STREAM_NODE_BYTES_MAX);
     }
     return need <= UINT32_MAX && node_reserve(heap, (uint32_t)need);
 }
 
-/* Each may change its node's record, or let the last one out of the tree. */
+/* Each may change its node's record, and let the last one out of the tree. */
 bool stream_edit_reserve_erasures(struct stream_edit *edit, uint64_t count) {
-    struct stream_change change = {.erased = count, .nodes_put = count, .nodes_erased = count};
+    struct stream_change change = {.erased = count, .nodes_changed = 2 * count};
     return stream_change_reserve(edit, &change);
 }
 
@@ -218,8 +218,7 @@ struct stream_cut stream_change_plan_trim(const struct stream_edit *edit,
 }
 
 static bool reserve_cut(const struct stream_edit *edit, const struct stream_cut *cut) {
-    struct stream_change change = {
-        .erased = cut->entries, .nodes_put = cut->part > 0, .nodes_erased = cut->nodes};
+    struct stream_change change = {.erased = cut->entries, .nodes_changed = cut->nodes + 1};
     return stream_change_reserve(edit, &change);
 }
 

@@ -100,7 +100,7 @@ size_t stream_node_write(char to[STREAM_NODE_BYTES_MAX], const struct stream_nod
     at += varint_write(at, node->last.ms - node->first.ms);
     at += varint_write(at, node->last.seq);
     at += varint_write(at, node->valid);
-    at += varint_write(at, node->deleted);
+    at += varint_write(at, node->valid + node->deleted); /* so a record never gets longer */
     at += varint_write(at, node->bytes);
     at += varint_write(at, node->shape);
     KRT_DCHECK(at - to <= STREAM_NODE_BYTES_MAX);
@@ -115,7 +115,7 @@ struct stream_node stream_node_read(struct bytes record) {
     node.last.ms = node.first.ms + varint_read(&at);
     node.last.seq = varint_read(&at);
     node.valid = varint_read(&at);
-    node.deleted = varint_read(&at);
+    node.deleted = varint_read(&at) - node.valid;
     node.bytes = varint_read(&at);
     node.shape = (uint32_t)varint_read(&at);
     return node;

@@ -10,6 +10,7 @@
 #include "store/database.h"
 #include "store/hash_field.h"
 #include "store/paged.h"
+#include "store/stream.h"
 
 enum { LINE_MAX = 4096, WORDS_MAX = 512, SHOWN_BYTES_MAX = 40, LONG_BUDGET_NS = 1000000000 };
 
@@ -153,7 +154,7 @@ struct world *world_new(uint32_t shard_count) {
     world->route = true;
     world->domain = (struct domain){
         .string_bytes_max = 2 << 20,
-        .small = {512, 64, 512, 128, 64, 128, 64, -2},
+        .small = {512, 64, 512, 128, 64, 128, 64, -2, 4096, 3},
         .hll_sparse_bytes = 3000,
         .hash_seed = {.a = 0x1234567, .b = 0x89abcdef},
         .keyspaces = world->by_shard,
@@ -426,9 +427,40 @@ static void dump_elements(const struct dump *dump, const struct entry *entry) {
     }
 }
 
+static void dump_id(const struct dump *dump, struct stream_id id) {
+    text_add(dump->out, " %llu-%llu", (unsigned long long)id.ms, (unsigned long long)id.seq);
+}
+
+static void dump_stream(const struct dump *dump, const struct entry *entry) {
+    const struct collection *collection = entry_collection(entry);
+    const struct stream *stream = stream_of(collection);
+    struct stream_view view = stream_view_of(collection);
+    struct stream_field field;
+    struct stream_walk walk;
+    dump_head(dump, entry);
+    text_add(dump->out, "(stream) %lld %llu %llu %llu", (long long)entry_deadline(entry),
+             (unsigned long long)stream_count(collection),
+             (unsigned long long)stream->entries_added,
+             (unsigned long long)stream_node_count(collection));
+    dump_id(dump, stream->last_id);
+    dump_id(dump, stream->max_deleted_id);
+    for (bool found = stream_seek_first(&walk, &view); found; found = stream_next(&walk)) {
+        dump_id(dump, walk.id);
+        while (stream_next_field(&walk, &field)) {
+            text_add(dump->out, " ");
+            text_add_bytes(dump->out, field.name);
+            text_add(dump->out, "=");
+            text_add_bytes(dump->out, field.value);
+        }
+    }
+    text_add(dump->out, "\n");
+}
+
 static void dump_entry(void *context, struct entry *entry) {
     if (entry_type(entry) == VALUE_STRING)
         dump_string(context, entry);
+    else if (entry_type(entry) == VALUE_STREAM)
+        dump_stream(context, entry);
     else
         dump_elements(context, entry);
 }

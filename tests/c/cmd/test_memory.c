@@ -227,6 +227,20 @@ static const struct memory_case cases[] = {
     {"GEOADD k 1 1 a 2 2 %600", "GEORADIUS k 1 1 900 km STOREDIST k", true},
     {"GEOADD k 1 1 a", "GEORADIUSBYMEMBER k a 5 km STORE j", true},
     {"RPUSH k 3 1 2; SET w1 %1500", "SORT k GET w* GET # STORE j", true},
+    /* Streams */
+    {"", "XADD k 1-1 a 1", true},
+    {"XADD k 1-1 a 1", "XADD k 1-2 a 1", false},
+    {"XADD k 1-1 a 1", "XADD k 1-2 a 1 b 2", true},
+    {"XADD k 1-1 a 1", "XADD k 1-2 a %1500", true},
+    {"XADD k 1-1 a 1; XADD k 1-2 %1500 &5000", "XADD k MAXLEN 1 * %1400 %1100", true},
+    {"XADD k 1-1 a 1; XADD k 1-2 a 1; XADD k 1-3 a 1", "XADD k MAXLEN ~ 1 * a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8", true},
+    {"XADD k 1-1 a 1; XADD k 1-2 a %1500", "XDEL k 1-1 1-2", false},
+    {"XADD k 1-1 a 1; XADD k 1-2 a %1500", "XTRIM k MAXLEN 1", false},
+    {"XADD k 1-1 a 1; XADD k 1-2 a 1; XADD k 1-3 a 1; XADD k 2-1 a 1; XADD k 3-1 a 1", "XDEL k 1-2 3-1", false},
+    {"XADD k 1-1 a 1", "XSETID k 5-5", false},
+    {"XADD k 1-1 a 1; XADD k 1-2 %300 %1500", "COPY k j", true},
+    {"XADD k 1-1 a 1; XADD k 1-2 %300 %1500", "RENAME k j", true},
+    {"XADD k 1-1 a 1; XADD k 1-2 %300 %1500", "MOVE k 2", true},
 };
 
 /* Keys beside those of the case, so that it meets full buckets and tables about to grow. */
