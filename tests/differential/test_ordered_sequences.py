@@ -41,5 +41,9 @@ def test_ordered_sequences(
             difference = first_difference(mine, expected)
             assert difference is None, difference
 
-        compare()
+        try:
+            compare()
+        finally:
+            for connection in (ours, theirs):
+                connection.pipeline(family.after)
     assert played >= examples

@@ -46,11 +46,13 @@ def numbers(*usual: object) -> st.SearchStrategy:
 
 @dataclass(frozen=True)
 class Family:
-    """Command sequences, and how replies of some commands are masked."""
+    """Command sequences, how replies of some commands are masked, and what undoes what a sequence
+    leaves beside its keys."""
 
     name: str
     sequences: st.SearchStrategy[Sequence]
     masks: dict[str, Mask] = field(default_factory=dict)
+    after: list[tuple] = field(default_factory=list)
 
     def mask(self, words: tuple, reply: Reply) -> Reply:
         return self.masks.get(words[0], shortest_doubles)(reply)
