@@ -50,7 +50,7 @@ _reads = st.lists(st.tuples(_key, st.one_of(_id, st.just("$"))), min_size=1, max
 )
 _node = st.one_of(
     st.tuples(st.just("stream-node-max-entries"), _name(["4", "4", "3", "9", "1", "0"])),
-    st.tuples(st.just("stream-node-max-bytes"), _name(["4096", "4096", "200", "60", "0"])),
+    st.tuples(st.just("stream-node-max-bytes"), _name(["4096", "4096", "2048", "0"])),
 )
 
 STREAMS = [
