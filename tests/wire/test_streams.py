@@ -84,6 +84,29 @@ def _id_cases() -> list[Case]:
             *("XLEN $0", ALL),
         ),
         case(
+            "stream-ids-as-strtoull-reads-them",
+            *(
+                ("XADD", Key(0), id_, "f", "v")
+                for id_ in (
+                    *(" 1-1", "1-+2", "\t1- 3", "01-04", "+2-0", "2-\n1", "1\x00-9", "2-1\x00x"),
+                    *(
+                        "3--0",
+                        "3--1",
+                        "3- -1",
+                        "4- +5",
+                        "4-05",
+                        "\x0b5-1",
+                        "5- 2 ",
+                        "6-0x1",
+                        "0" * 126 + "7",
+                    ),
+                    *("0" * 128 + "8", "8--01", "9-1"),
+                )
+            ),
+            *(ALL, _info(), ("XRANGE", Key(0), "(01", " 4-5"), ("XDEL", Key(0), " 4-5", "8--01")),
+            ALL,
+        ),
+        case(
             "xadd-ids-of-the-clock",
             *(Do("XADD $0 * f v", mask=mask_id), Do("XADD $0 * f v", mask=mask_id), "XLEN $0"),
             *("XADD $0 1-1 f v", "XADD $0 99999999999999-3 f v", "XADD $0 * f v", "XADD $0 * f v"),
@@ -155,6 +178,17 @@ def _xadd_cases() -> list[Case]:
             ),
             *(ALL, "XREVRANGE $0 + - COUNT 3", "XDEL $0 1-8 1-1", ALL, "XLEN $0", "TYPE $0"),
             "OBJECT ENCODING $0",
+        ),
+        case(
+            "xadd-many-names",
+            "CONFIG SET stream-node-max-entries 30",
+            Pipe([f"XADD $0 {at}-1 name{at % 90} {at} other{at % 7} v" for at in range(1, 301)]),
+            *("XLEN $0", ALL, "XREVRANGE $0 + - COUNT 7", _info(), "XTRIM $0 MAXLEN ~ 100"),
+            ("XADD", Key(0), "400-1", *(f"{'long' * 30}{at}" for at in range(400))),
+            ("XADD", Key(0), "400-2", *(f"{'long' * 30}{at}" for at in range(400))),
+            ("XADD", Key(0), "400-3", "x" * 40_000, "y", "x" * 40_000, "z"),
+            *("COPY $0 $1", "XDEL $0 250-1 400-1", ALL, "XRANGE $1 240 251", "XRANGE $1 300 +"),
+            "CONFIG SET stream-node-max-entries 100",
         ),
         case(
             "xadd-nomkstream",
@@ -273,6 +307,34 @@ def _read_cases() -> list[Case]:
             *("XREAD STREAMS $0 $2 + 0", "XREAD COUNT 1 STREAMS $0 $1 + +", "XDEL $0 2-2"),
             "XREAD STREAMS $0 $1 + 9",
             *("XTRIM $1 MAXLEN 0", "XREAD STREAMS $1 +", "XREAD STREAMS $1 0"),
+        ),
+        *in_both_protocols(
+            "xread-with-block",
+            *("XADD $0 1-1 a 1", "XADD $0 2-1 a 2", "XADD $1 5-5 c 4"),
+            *("XREAD BLOCK 0 STREAMS $0 0", "XREAD COUNT 1 BLOCK 10 STREAMS $0 $1 0 0"),
+            *("XREAD BLOCK 10 COUNT 1 STREAMS $9 $0 $1 0 1 $", "XREAD block 1 streams $0 1"),
+            *(
+                f"XREAD BLOCK {timeout} STREAMS $0 0"
+                for timeout in (
+                    *("x", "''", "-1", "1.5", "9223372036854775807", "9223372036854775808"),
+                    "9000000000000000000",
+                )
+            ),
+            *(
+                "XREAD BLOCK STREAMS $0 0",
+                "XREAD STREAMS $0 0 BLOCK",
+                "XREAD BLOCK 1",
+                "XREAD BLOCK",
+            ),
+            *("XREAD BLOCK x STREAMS $9 0", "XREAD BLOCK 1 BLOCK x STREAMS $0 0"),
+            *("SET $2 s", "XREAD BLOCK 1 STREAMS $0 $2 0 0", "XREAD BLOCK 1 STREAMS $0 x"),
+        ),
+        case(
+            "xread-many-streams",
+            Pipe([f"XADD ${at % 10} {at}-1 f v{at}" for at in range(1, 41)]),
+            f"XREAD COUNT 2 STREAMS {' '.join(f'${at % 10}' for at in range(40))} "
+            f"{' '.join(str(at) for at in range(40))}",
+            f"XREAD STREAMS {' '.join(f'${at % 10}' for at in range(40))} {'39 ' * 39}x",
         ),
     ]
 
