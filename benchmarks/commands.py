@@ -139,9 +139,10 @@ def _replay(server: ServerProcess, file: Path, count: int, cores: Sequence[int])
 State = list[tuple[object, ...]]
 
 
-def _state(wire: Wire, sample: Sequence[int]) -> State:
+def _state(wire: Wire, play: Play) -> State:
     """What sampled keys hold, under both of their names, and which of them have a deadline."""
-    lines = [("GET", key(n)) for n in sample] + [("GET", f"new:{n}") for n in sample]
+    sample = play.sample
+    lines = [play.workload.look(n) for n in sample] + [("GET", f"new:{n}") for n in sample]
     values = wire.pipeline([*lines, *(("TTL", key(n)) for n in sample)])
     third = len(sample)
     deadlines = [ttl if ttl < 0 else "later" for ttl in values[2 * third :]]
@@ -179,12 +180,12 @@ class Player:
         workload = play.workload
         with server.connect() as wire:
             self._set_up(server, wire, workload.setup)
-            before = _state(wire, play.sample)
+            before = _state(wire, play)
             try:
                 done = _replay(server, play.file, play.count, self._cores)
             except WrongData as error:
                 raise WrongData(f"{workload.name}: {error}") from None
-            after = _state(wire, play.sample)
+            after = _state(wire, play)
         if workload.writes:
             self._holds.pop(server.subject)
         if (before != after) != workload.writes:

@@ -32,6 +32,7 @@ class Workload:
     `line` makes the command from numbers of keys, `takes` at a time. `once`: no number comes twice.
     `writes`: it must leave the sampled keys other than they were, and both servers alike; what does
     not write must leave them as they were. `exact`: the replies of both servers have as many bytes.
+    `look` asks for what a key holds.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Workload:
     takes: int = 1
     once: bool = False
     exact: bool = True
+    look: Callable[[int], Command] = lambda number: ("GET", key(number))
 
 
 # What is there before
@@ -54,6 +56,7 @@ SETUPS: dict[str, Callable[[int], Command] | None] = {
     "texts": lambda number: ("SET", key(number), hashlib.sha256(b"%d" % number).hexdigest()),
     "deadlines": lambda number: ("SET", key(number), VALUE, "EX", SECONDS),
     "hyperloglogs": lambda number: ("PFADD", key(number), *range(number, number + 20)),
+    "streams": lambda number: ("XADD", key(number), "1-1", "first", VALUE, "second", number),
 }
 
 
@@ -171,6 +174,37 @@ def _hyperloglogs() -> Iterator[Workload]:
     yield Workload("PFDEBUG", ONE_HALF, encoding, setup)
 
 
+# Streams
+
+_STREAM_READS: dict[str, Command] = {
+    "XLEN": (),
+    "XRANGE": ("-", "+"),
+    "XREVRANGE": ("+", "-", "COUNT", 5),
+}
+_STREAM_WRITES: dict[str, tuple[bool, Command]] = {
+    "XADD": (False, ("1-*", "first", OTHER, "second", 7)),
+    "XADD MAXLEN": (False, ("MAXLEN", "~", 2, "1-*", "first", OTHER, "second", 7)),
+    "XDEL": (True, ("1-1", "1-5")),
+    "XTRIM": (True, ("MAXLEN", 0)),
+}
+
+
+def _streams() -> Iterator[Workload]:
+    entries = lambda number: ("XRANGE", key(number), "-", "+")  # noqa: E731
+    for name, arguments in _STREAM_READS.items():
+        yield Workload(name, ONE_HALF, _of_one_key(name, arguments), "streams", look=entries)
+    for name, (once, arguments) in _STREAM_WRITES.items():
+        line = _of_one_key(name.split()[0], arguments)
+        count = KEYS if once else MANY
+        yield Workload(name, ONE_HALF, line, "streams", True, count, once=once, look=entries)
+    set_id = _of_one_key("XSETID", ("9-9",))
+    yield Workload("XSETID", ONE_HALF, set_id, "streams", look=entries)
+    read = lambda number: ("XREAD", "COUNT", 5, "STREAMS", key(number), 0)  # noqa: E731
+    yield Workload("XREAD", ONE_HALF, read, "streams", look=entries)
+    info = lambda number: ("XINFO", "STREAM", key(number))  # noqa: E731
+    yield Workload("XINFO STREAM", ONE_HALF, info, "streams", count=MANY // 4, look=entries)
+
+
 # No keys: the line, how many of them, and whether both answer with as many bytes
 
 _LINES: list[tuple[str, int, bool]] = [
@@ -221,6 +255,7 @@ _LINES: list[tuple[str, int, bool]] = [
     ("MEMORY HELP", MANY // 4, False),
     ("MEMORY STATS", MANY // 50, False),
     ("OBJECT HELP", MANY // 4, False),
+    ("XINFO HELP", MANY // 4, False),
 ]
 _WITHOUT_KEYS = {"SWAPDB 2 3", "FLUSHDB", "FLUSHALL"}
 
@@ -270,7 +305,7 @@ def _plays(workload: Workload, name: str) -> bool:
 def workloads() -> list[Workload]:
     """Those of commands that work."""
     working = _working()
-    known = [*_single_keys(), *_several_keys(), *_hyperloglogs(), *_without_keys()]
+    known = [*_single_keys(), *_several_keys(), *_hyperloglogs(), *_streams(), *_without_keys()]
     return [workload for workload in known if any(_plays(workload, name) for name in working)]
 
 

@@ -26,23 +26,28 @@ void stream_reply_entry(struct reply *reply, struct stream_walk *walk) {
     }
 }
 
-uint64_t stream_reply_range(struct reply *reply, const struct stream_view *view,
-                            const struct stream_range *range) {
+/* From the entry that the walk is at, if it is at one. */
+static uint64_t reply_from(struct reply *reply, struct stream_walk *walk, bool found,
+                           const struct stream_range *range) {
     uint64_t count = 0;
-    struct stream_walk walk;
-    bool reverse = range->reverse;
     struct reply_mark mark = reply_defer_begin(reply);
-    bool found = reverse ? stream_seek_back(&walk, view, range->end)
-                         : stream_seek_from(&walk, view, range->start);
-    while (found && stream_id_compare(walk.id, range->start) >= 0 &&
-           stream_id_compare(walk.id, range->end) <= 0) {
-        stream_reply_entry(reply, &walk);
+    while (found && stream_id_compare(walk->id, range->start) >= 0 &&
+           stream_id_compare(walk->id, range->end) <= 0) {
+        stream_reply_entry(reply, walk);
         if (++count == range->count)
             break;
-        found = reverse ? stream_prev(&walk) : stream_next(&walk);
+        found = range->reverse ? stream_prev(walk) : stream_next(walk);
     }
     reply_defer_array(reply, mark, count);
     return count;
+}
+
+uint64_t stream_reply_range(struct reply *reply, const struct stream_view *view,
+                            const struct stream_range *range) {
+    struct stream_walk walk;
+    bool found = range->reverse ? stream_seek_back(&walk, view, range->end)
+                                : stream_seek_from(&walk, view, range->start);
+    return reply_from(reply, &walk, found, range);
 }
 
 bool stream_read(struct call *call, const struct key_place *place,
@@ -134,40 +139,33 @@ static bool parse_positions(struct call *call, const struct stream_reading *read
     return true;
 }
 
-static void reply_stream(struct call *call, struct bytes key, const struct collection *collection,
-                         const struct stream_range *range) {
-    struct stream_view view = stream_view_of(collection);
-    if (call->reply->proto == 2)
-        reply_array(call->reply, 2);
-    reply_bulk(call->reply, key);
-    (void)stream_reply_range(call->reply, &view, range);
-}
-
-static bool has_entries_from(const struct collection *collection, struct stream_id id) {
-    return stream_count(collection) > 0 &&
-           stream_id_compare(stream_last_entry_id(collection), id) >= 0;
-}
-
 /* The streams that have something behind their positions; returns how many. */
 static uint64_t reply_streams(struct call *call, const struct stream_reading *reading,
                               const struct stream_id *ids) {
     uint64_t served = 0;
+    struct reply *reply = call->reply;
     struct reply_mark mark = {0};
     for (uint32_t i = 0; i < reading->keys; i++) {
         struct stream_range range = {ids[i], STREAM_ID_MAX, reading->count, false};
         struct key_place place = keyspace_for(call, reading->first + i);
         struct entry *entry = call_read(call, &place);
-        if (!entry || !stream_id_increase(&range.start) ||
-            !has_entries_from(entry_collection(entry), range.start))
+        if (!entry || !stream_id_increase(&range.start))
+            continue;
+        struct stream_walk walk;
+        struct stream_view view = stream_view_of(entry_collection(entry));
+        if (!stream_seek_from(&walk, &view, range.start))
             continue;
         if (served++ == 0)
-            mark = reply_defer_begin(call->reply);
-        reply_stream(call, place.key, entry_collection(entry), &range);
+            mark = reply_defer_begin(reply);
+        if (reply->proto == 2)
+            reply_array(reply, 2);
+        reply_bulk(reply, place.key);
+        (void)reply_from(reply, &walk, true, &range);
     }
-    if (served > 0 && call->reply->proto == 2)
-        reply_defer_array(call->reply, mark, served);
+    if (served > 0 && reply->proto == 2)
+        reply_defer_array(reply, mark, served);
     else if (served > 0)
-        reply_defer_map(call->reply, mark, served);
+        reply_defer_map(reply, mark, served);
     return served;
 }
 

@@ -332,13 +332,19 @@ static bool parse_state(struct call *call, struct new_state *state) {
     return true;
 }
 
+/* An id that is not below the last one cannot be below an entry's. */
+static bool is_below_entries(const struct collection *collection, struct stream_id id) {
+    return stream_id_compare(id, stream_of(collection)->last_id) < 0 &&
+           stream_id_compare(id, stream_last_entry_id(collection)) < 0;
+}
+
 static bool check_state(struct call *call, const struct collection *collection,
                         const struct new_state *state) {
     const char *error = NULL;
     uint64_t count = stream_count(collection);
     if (stream_id_compare(state->last_id, stream_of(collection)->max_deleted_id) < 0)
         error = "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id";
-    else if (stream_id_compare(state->last_id, stream_last_entry_id(collection)) < 0)
+    else if (is_below_entries(collection, state->last_id))
         error = "ERR The ID specified in XSETID is smaller than the target stream top item";
     else if (state->entries_added >= 0 && count > (uint64_t)state->entries_added)
         error = "ERR The entries_added specified in XSETID is smaller than the target stream "
