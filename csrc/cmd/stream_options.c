@@ -222,13 +222,13 @@ static bool parse_option(struct option_parser *parser, bool of_xadd) {
     return false;
 }
 
-/* A hundred nodes at once if nothing is said. */
+/* A hundred nodes at once if nothing is said; what is no number of entries by then is another one. */
 static uint64_t usual_limit(const struct call *call) {
-    enum { NODES = 100, WITHOUT_ENTRIES = 10000, LIMIT_MAX = 1000000 };
-    int64_t entries = call->domain->small.stream_entries;
-    if (entries == 0)
-        return WITHOUT_ENTRIES;
-    return entries < LIMIT_MAX / NODES ? (uint64_t)entries * NODES : LIMIT_MAX;
+    enum { NODES = 100, OTHERWISE = 10000, LIMIT_MAX = 1000000 };
+    int64_t limit = (int64_t)((uint64_t)call->domain->small.stream_entries * NODES);
+    if (limit <= 0)
+        return OTHERWISE;
+    return limit < LIMIT_MAX ? (uint64_t)limit : LIMIT_MAX;
 }
 
 static bool check_limit(const struct option_parser *parser, bool of_xadd) {

@@ -9,6 +9,7 @@
 #include "ring/crew.h"
 #include "store/database.h"
 #include "store/paged.h"
+#include "store/stream.h"
 
 enum {
     SHARDS = 2,
@@ -64,12 +65,29 @@ static uint64_t digest_of_pages(const struct collection *paged) {
     return digest;
 }
 
+/* What the shapes of its entries say, and what it is beside them. */
+static uint64_t digest_of_fields(const struct collection *collection) {
+    const struct stream *stream = stream_of(collection);
+    struct stream_view view = stream_view_of(collection);
+    struct stream_field field;
+    struct stream_walk walk;
+    uint64_t digest = mix(stream->entries_added, &stream->last_id, sizeof stream->last_id);
+    digest = mix(digest, &stream->max_deleted_id, sizeof stream->max_deleted_id);
+    for (bool found = stream_seek_first(&walk, &view); found; found = stream_next(&walk))
+        while (stream_next_field(&walk, &field))
+            digest =
+                mix(mix(digest, field.name.at, field.name.len), field.value.at, field.value.len);
+    return digest;
+}
+
 static uint64_t digest_of(const struct collection *collection, uint8_t type) {
     uint64_t digest = type;
     for (uint32_t i = 0; i < collection->tree_count; i++)
         if (collection->trees[i].root)
             digest = digest * 31 + digest_of_tree(&collection->trees[i]);
-    return type == VALUE_STRING ? digest ^ digest_of_pages(collection) : digest;
+    return type == VALUE_STRING   ? digest ^ digest_of_pages(collection)
+           : type == VALUE_STREAM ? digest ^ digest_of_fields(collection)
+                                  : digest;
 }
 
 static uint64_t digest_of_value(const struct entry *entry) {
@@ -225,6 +243,27 @@ static void add_elements(struct writer *writer, bool grows) {
     }
 }
 
+/* Entries with names that most share, or that hardly another has; what goes is what was there first, or any. */
+static void add_stream_command(struct writer *writer, bool grows) {
+    uint32_t key = below(writer, KEYS);
+    if (below(writer, grows ? 12 : 2) == 0) {
+        static const char *const lines[] = {"XTRIM x%u MAXLEN %u",    "XTRIM x%u MAXLEN ~ %u",
+                                            "XTRIM x%u MINID 1-%u",   "XTRIM x%u MINID ~ 1-%u",
+                                            "XDEL x%u 1-%u 1-7 1-20", "XSETID x%u 1-9%u"};
+        uint32_t line = below(writer, 12);
+        add(writer, lines[line < 6 ? line : 4], key, below(writer, 1500));
+        return;
+    }
+    add(writer, "XADD x%u", key);
+    if (below(writer, 8) == 0)
+        add(writer, " MAXLEN %c %u", below(writer, 2) ? '~' : '=', 100 + below(writer, 500));
+    add(writer, " 1-* name %u", below(writer, 100000));
+    for (uint32_t i = below(writer, 3); i > 0; i--) {
+        add(writer, " other:%u", below(writer, 40) == 0 ? below(writer, 300) : 1);
+        add_member(writer, 1000);
+    }
+}
+
 /* While values shrink, large parts of them go at once. */
 static void add_part(struct writer *writer, bool grows) {
     static const char *const changes[] = {
@@ -269,7 +308,7 @@ static void add_key_command(struct writer *writer) {
                                         "UNLINK %s"};
     char keys[2][8];
     for (int i = 0; i < 2; i++)
-        (void)snprintf(keys[i], sizeof keys[i], "%c%u", "lshzt"[below(writer, 5)],
+        (void)snprintf(keys[i], sizeof keys[i], "%c%u", "lshztx"[below(writer, 6)],
                        below(writer, 2 * KEYS));
     const char *line = lines[below(writer, sizeof lines / sizeof *lines)];
     const char *second = strstr(strstr(line, "%s") + 2, "%s");
@@ -286,7 +325,9 @@ static void add_key_command(struct writer *writer) {
 static void add_command(struct writer *writer, bool grows) {
     uint32_t dice = below(writer, 1000);
     writer->len = 0;
-    if (dice < 850)
+    if (dice < 200)
+        add_stream_command(writer, grows);
+    else if (dice < 850)
         add_elements(writer, grows);
     else if (dice < 970)
         add_part(writer, grows);
@@ -333,7 +374,7 @@ static void test_read_while_written(void **state) {
     for (uint32_t round = 0; round < ROUNDS; round++) {
         write_some(&writer, round == 0 ? FIRST_COMMANDS : FIRST_COMMANDS / 4, true, false);
         struct cut *cut = cut_begin(world);
-        for (uint32_t type = 0; type < VALUE_STREAM; type++)
+        for (uint32_t type = 0; type <= VALUE_STREAM; type++)
             assert_true(cut->per_type[type] > 0);
         uint32_t half = 0;
         while (half < 2 || atomic_load_relaxed(&cut->walks) < WALKS_MIN) {
@@ -351,16 +392,18 @@ static void test_read_while_written(void **state) {
 /* All that was frozen is deleted, in each of the ways in which whole values go, while it is read. */
 static void test_read_while_deleted(void **state) {
     static const char *const lines[] = {
-        "DEL l0 s0 h0 z0",
+        "DEL l0 s0 h0 z0 x0",
         "FLUSHALL",
         "FLUSHDB",
-        "SET l0 v; SET s0 v; SET h0 v; SET z0 v; SET t0 v",
+        "SET l0 v; SET s0 v; SET h0 v; SET z0 v; SET t0 v; SET x0 v",
         "SWAPDB 0 1; 1> FLUSHDB",
-        "RENAME l1 l0; RENAME s1 s0; RENAME h1 h0; RENAME z1 z0",
-        "SINTERSTORE l0 none; SINTERSTORE s0 none; SINTERSTORE h0 none; SINTERSTORE z0 none",
-        "MOVE l0 1; MOVE s0 1; MOVE h0 1; MOVE z0 1; 1> FLUSHDB",
-        "PEXPIRE l0 1; PEXPIRE s0 1; PEXPIRE h0 1; PEXPIRE z0 1; ~2; EXISTS l0 s0 h0 z0",
-        "LTRIM l0 1 0; ZREMRANGEBYRANK z0 0 -1",
+        "RENAME l1 l0; RENAME s1 s0; RENAME h1 h0; RENAME z1 z0; RENAME x1 x0",
+        "SINTERSTORE l0 none; SINTERSTORE s0 none; SINTERSTORE h0 none; SINTERSTORE z0 none; "
+        "SINTERSTORE x0 none",
+        "MOVE l0 1; MOVE s0 1; MOVE h0 1; MOVE z0 1; MOVE x0 1; 1> FLUSHDB",
+        "PEXPIRE l0 1; PEXPIRE s0 1; PEXPIRE h0 1; PEXPIRE z0 1; PEXPIRE x0 1; ~2; EXISTS l0 s0 h0 "
+        "z0 x0",
+        "LTRIM l0 1 0; ZREMRANGEBYRANK z0 0 -1; XTRIM x0 MAXLEN 0; XADD x0 1-* a b",
     };
     (void)state;
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
@@ -369,7 +412,10 @@ static void test_read_while_deleted(void **state) {
         random_seed(&writer.random, 50 + i);
         for (uint32_t n = 0; n < 400; n++) {
             writer.len = 0;
-            add_elements(&writer, true);
+            if (n % 3 == 0)
+                add_stream_command(&writer, true);
+            else
+                add_elements(&writer, true);
             world_run(world, writer.line);
         }
         world_run_all(world, "SET t0 &1200000; SETRANGE t0 1300000 x; SET l1 v");

@@ -399,11 +399,46 @@ static void test_copies(void **state) {
     }
 }
 
+/* Behind an id that is there comes the next one, also where the leaf ends with it. */
+static void test_behind_ids(void **state) {
+    enum { COUNT = 3000 };
+    (void)state;
+    struct mem_account account = {0};
+    struct node_heap heap;
+    struct tree tree = tree_empty(TREE_BY_ID);
+    struct tree_path path;
+    node_heap_init(&heap, &account, NULL);
+    for (uint64_t i = 0; i < COUNT; i++) {
+        char record[2 * VARINT_BYTES_MAX];
+        size_t len = varint_write(record, i / 7);
+        len += varint_write(record + len, i % 7);
+        assert_true(tree_reserve(&tree, &heap, 1, len));
+        (void)tree_seek(&tree, tree.count, &path);
+        tree_insert(&tree, &heap, &path, &(struct record_key){0}, bytes_of(record, len));
+    }
+    assert_true(tree.height > 0);
+    for (uint64_t i = 0; i < COUNT; i++) {
+        struct tree_probe probe = {.key = {i / 7, i % 7}};
+        assert_true(tree_find(&tree, &probe, &path));
+        assert_int_equal(tree_rank(&path), i);
+        probe.after = true;
+        assert_int_equal(tree_find(&tree, &probe, &path), i + 1 < COUNT);
+        if (i + 1 < COUNT)
+            assert_int_equal(tree_rank(&path), i + 1);
+        assert_true(tree_prev(&path));
+        assert_int_equal(tree_rank(&path), i);
+    }
+    tree_free(&tree, &account);
+    node_heap_deinit(&heap);
+    assert_int_equal(atomic_load_relaxed(&account.used_bytes), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_beside_an_array),        cmocka_unit_test(test_equal_scores),
         cmocka_unit_test(test_order_keeps_height_low), cmocka_unit_test(test_scores),
         cmocka_unit_test(test_frozen_while_written), cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_behind_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
