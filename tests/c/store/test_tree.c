@@ -380,7 +380,8 @@ static void test_copies(void **state) {
     for (uint32_t i = 0; i < ORDERS; i++) {
         struct tree copy;
         struct model *model = model_new(orders[i], 90 + i);
-        for (uint32_t step = 0; step < 9000; step++) change(model, 3000);
+        for (uint32_t step = 0; step < 9000; step++)
+            change(model, 3000);
         for (int failing = 1; failing < 11; failing += 3) {
             mem_fail_after(failing);
             bool copied = tree_copy(&model->tree, &model->heap, &copy);
@@ -390,7 +391,8 @@ static void test_copies(void **state) {
         uint32_t count = model->count;
         struct model_record *records = copy_of(model);
         assert_true(tree_copy(&model->tree, &model->heap, &copy));
-        for (uint32_t step = 0; step < 500; step++) change(model, 0);
+        for (uint32_t step = 0; step < 500; step++)
+            change(model, 0);
         tree_check(&copy);
         assert_tree_equals(&copy, records, count);
         tree_free(&copy, &model->account);
@@ -435,9 +437,12 @@ static void test_behind_ids(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_beside_an_array),        cmocka_unit_test(test_equal_scores),
-        cmocka_unit_test(test_order_keeps_height_low), cmocka_unit_test(test_scores),
-        cmocka_unit_test(test_frozen_while_written), cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_beside_an_array),
+        cmocka_unit_test(test_equal_scores),
+        cmocka_unit_test(test_order_keeps_height_low),
+        cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_frozen_while_written),
+        cmocka_unit_test(test_copies),
         cmocka_unit_test(test_behind_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
