@@ -58,7 +58,8 @@ struct stream_reading {
 
 /* All options of XREAD, or of XREADGROUP. False after the error reply. */
 bool stream_parse_reading(struct call *call, bool of_group, struct stream_reading *reading);
-/* Nothing is there for whoever reads: what it is told, or what it waits for. */
+/* Nothing is there for whoever reads. Nobody waits yet: with BLOCK the answer is the one that Redis gives where a
+ * client may not wait, as in a transaction. */
 void stream_reply_nothing(struct call *call, const struct stream_reading *reading);
 
 /* ---- Trimming ----------------------------------------------------------------------------------- */
