@@ -9,6 +9,7 @@ static const struct error_class {
     const char *doc;
 } error_classes[] = {
     {"WRONGTYPE", "WrongTypeError", "The key holds another type of value (WRONGTYPE)."},
+    {"INVALIDOBJ", "InvalidObjectError", "The value is damaged (INVALIDOBJ)."},
     {"NOAUTH", "NoAuthError", "Authentication is required (NOAUTH)."},
     {"WRONGPASS", "WrongPassError", "User name or password are wrong (WRONGPASS)."},
     {"NOPERM", "NoPermError", "The user may not do this (NOPERM)."},
