@@ -149,6 +149,7 @@ PyObject *errors_raise(struct module_state *state, enum kevyrt_status status,
         return NULL;
     case KEVYRT_STOPPED:
     case KEVYRT_WOULD_WAIT:
+    case KEVYRT_GATED:
     case KEVYRT_OK:
         break;
     }
