@@ -17,11 +17,13 @@ static void free_more(struct collection_more *more, struct mem_account *account)
         blob_put(stream->shapes[i]);
     }
     mem_free(account, stream->shapes);
+    stream_groups_free(&stream->groups, account);
     mem_free(account, stream);
 }
 
 static uint64_t bytes_of_more(const struct collection_more *more) {
-    return from_more(more)->held_bytes;
+    const struct stream *stream = from_more(more);
+    return stream->held_bytes + stream_groups_bytes(&stream->groups);
 }
 
 static void recharge_more(struct collection_more *more, struct mem_account *from,
@@ -34,9 +36,10 @@ static void recharge_more(struct collection_more *more, struct mem_account *from
     for (uint32_t i = 0; i < stream->shape_count; i++) {
         blob_recharge(stream->shapes[i], to);
     }
+    stream_groups_recharge(&stream->groups, from, to);
 }
 
-/* Shapes are shared: nobody changes them. */
+/* Without its groups. Shapes are shared: nobody changes them. */
 static struct stream *copy_to(struct mem_account *account, const struct stream *stream) {
     struct stream *copy = mem_alloc(account, sizeof *copy);
     if (copy == NULL) {
@@ -45,6 +48,7 @@ static struct stream *copy_to(struct mem_account *account, const struct stream *
     *copy = *stream;
     copy->held_bytes -= malloc_usable_size((void *)(uintptr_t)stream);
     copy->held_bytes += malloc_usable_size(copy);
+    stream_groups_init(&copy->groups);
     if (stream->shapes == NULL) {
         return copy;
     }
@@ -63,16 +67,33 @@ static struct stream *copy_to(struct mem_account *account, const struct stream *
 
 static struct collection_more *copy_more(const struct collection_more *more,
                                          struct node_heap *heap) {
-    struct stream *copy = copy_to(heap->account, from_more(more));
-    return copy != NULL ? &copy->more : NULL;
+    const struct stream *stream = from_more(more);
+    struct stream *copy = copy_to(heap->account, stream);
+    if (copy == NULL) {
+        return NULL;
+    }
+    if (!stream_groups_copy(&stream->groups, heap, &copy->groups)) {
+        free_more(&copy->more, heap->account);
+        return NULL;
+    }
+    return &copy->more;
 }
 
 static struct collection_more *freeze_more(const struct collection_more *more) {
-    struct stream *frozen = copy_to(NULL, from_more(more));
-    return frozen != NULL ? &frozen->more : NULL;
+    const struct stream *stream = from_more(more);
+    struct stream *frozen = copy_to(NULL, stream);
+    if (frozen == NULL) {
+        return NULL;
+    }
+    if (!stream_groups_freeze(&stream->groups, &frozen->groups)) {
+        free_more(&frozen->more, NULL);
+        return NULL;
+    }
+    return &frozen->more;
 }
 
 static void unfreeze_more(struct collection_more *frozen) {
+    stream_groups_unfreeze(&from_more(frozen)->groups);
     free_more(frozen, NULL);
 }
 
@@ -210,6 +231,7 @@ static void check_all(const struct collection *collection) {
     struct stream_walk walk;
     struct tree_path path;
     check_shapes(stream);
+    stream_groups_check(&stream->groups);
     bool found = stream_seek_first(&walk, &view);
     for (bool more = tree_seek(&collection->trees[1], 0, &path); more; more = tree_next(&path)) {
         struct stream_node node = stream_node_read(tree_record(&path));
@@ -246,6 +268,7 @@ struct collection *stream_new(struct node_heap *heap) {
         return NULL;
     }
     *stream = (struct stream){.more = functions, .held_bytes = malloc_usable_size(stream)};
+    stream_groups_init(&stream->groups);
     collection->more = &stream->more;
     return collection;
 }

@@ -35,6 +35,7 @@
 #include "base/varint.h"
 #include "store/collection.h"
 #include "store/edit.h"
+#include "store/stream_groups.h"
 #include "store/stream_node.h"
 
 enum {
@@ -54,7 +55,7 @@ struct stream {
     uint16_t last_shape;  /* that was added to */
     uint32_t shape_bytes; /* of their names */
     uint64_t held_bytes;  /* of this, the table and the shapes, by usable size */
-    /* What consumer groups there are comes here. */
+    struct stream_groups groups;
 };
 
 static inline struct stream *stream_of(const struct collection *collection) {
