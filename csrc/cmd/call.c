@@ -200,13 +200,25 @@ void call_error(struct call *call, const char *text) {
     reply_error(call->reply, text);
 }
 
+/* A name may be longer than what is kept ready; without memory for it the end is cut off. */
+static void error_long(struct call *call, const char *format, va_list arguments, char *text,
+                       size_t len) {
+    char *whole = mem_alloc(NULL, len + 1);
+    if (whole) (void)vsnprintf(whole, len + 1, format, arguments);
+    call_error(call, whole ? whole : text);
+    mem_free(NULL, whole);
+}
+
 void call_error_format(struct call *call, const char *format, ...) {
     char text[ERROR_TEXT_MAX];
-    va_list arguments;
+    va_list arguments, again;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    va_copy(again, arguments);
+    int len = vsnprintf(text, sizeof text, format, arguments);
+    if (KRT_LIKELY(len < (int)sizeof text)) call_error(call, text);
+    else error_long(call, format, again, text, (size_t)len);
+    va_end(again);
     va_end(arguments);
-    call_error(call, text);
 }
 
 void call_error_syntax(struct call *call) {

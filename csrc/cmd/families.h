@@ -42,3 +42,8 @@ void sort_bind(void);
 void streams_bind(void);
 void stream_ranges_bind(void);
 void stream_info_bind(void);
+void stream_groups_bind(void);
+void stream_reading_bind(void);
+void stream_claims_bind(void);
+void stream_pending_bind(void);
+void stream_group_info_bind(void);

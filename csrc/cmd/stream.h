@@ -19,6 +19,8 @@ bool stream_parse_id(struct call *call, uint32_t index, uint64_t missing_seq, st
 /* Both ends of a range, in argv[first] and argv[last]: also - and +, and ( before what is left out. */
 bool stream_parse_interval(struct call *call, uint32_t first, uint32_t last,
                            struct stream_id *start, struct stream_id *end);
+/* The beginning of one. */
+bool stream_parse_start(struct call *call, uint32_t index, struct stream_id *start);
 /* So many ids from argv[first] on, into `few` or memory that stream_ids_free frees; NULL after the error reply. */
 struct stream_id *stream_parse_ids(struct call *call, uint32_t first,
                                    struct stream_id few[STREAM_IDS_FEW]);

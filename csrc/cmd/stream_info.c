@@ -1,6 +1,6 @@
 /* What streams are like beside their entries: XINFO, XSETID. */
 #include "cmd/families.h"
-#include "cmd/stream.h"
+#include "cmd/stream_group.h"
 
 enum { FULL_COUNT = 10 };
 
@@ -47,14 +47,15 @@ static void reply_summary(struct reply *reply, const struct collection *collecti
     struct stream_view view = stream_view_of(collection);
     reply_map(reply, 10);
     reply_counts(reply, collection);
-    reply_named_integer(reply, "groups", 0);
+    reply_named_integer(reply, "groups", stream_of(collection)->groups.names.count);
     bool found = stream_seek_first(&walk, &view);
     reply_edge(reply, "first-entry", &walk, found);
     found = stream_seek_last(&walk, &view);
     reply_edge(reply, "last-entry", &walk, found);
 }
 
-static void reply_full(struct reply *reply, const struct collection *collection, uint64_t count) {
+static void reply_full(struct call *call, const struct collection *collection, uint64_t count) {
+    struct reply *reply = call->reply;
     struct stream_view view = stream_view_of(collection);
     struct stream_range range = {.end = STREAM_ID_MAX, .count = count};
     reply_map(reply, 9);
@@ -62,7 +63,7 @@ static void reply_full(struct reply *reply, const struct collection *collection,
     reply_bulk_text(reply, "entries");
     (void)stream_reply_range(reply, &view, &range);
     reply_bulk_text(reply, "groups");
-    reply_array(reply, 0);
+    stream_reply_groups(call, collection, count);
 }
 
 /* [FULL [COUNT count]], from argv[3] on. */
@@ -95,7 +96,7 @@ static void stream_command(struct call *call) {
     else if (!parse_full(call, &full, &count))
         return;
     else if (full)
-        reply_full(call->reply, collection, (uint64_t)count);
+        reply_full(call, collection, (uint64_t)count);
     else
         reply_summary(call->reply, collection);
 }

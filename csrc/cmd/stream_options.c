@@ -92,22 +92,29 @@ static bool parse_bound(struct call *call, uint32_t index, uint64_t missing_seq,
     return stream_id_read(text, missing_seq, id, NULL) || refuse_id(call);
 }
 
+bool stream_parse_start(struct call *call, uint32_t index, struct stream_id *start) {
+    bool exclusive;
+    if (!parse_bound(call, index, 0, start, &exclusive))
+        return false;
+    if (!exclusive || stream_id_increase(start))
+        return true;
+    call_error(call, "ERR invalid start ID for the interval");
+    return false;
+}
+
+static bool parse_end(struct call *call, uint32_t index, struct stream_id *end) {
+    bool exclusive;
+    if (!parse_bound(call, index, UINT64_MAX, end, &exclusive))
+        return false;
+    if (!exclusive || stream_id_decrease(end))
+        return true;
+    call_error(call, "ERR invalid end ID for the interval");
+    return false;
+}
+
 bool stream_parse_interval(struct call *call, uint32_t first, uint32_t last,
                            struct stream_id *start, struct stream_id *end) {
-    bool exclusive;
-    if (!parse_bound(call, first, 0, start, &exclusive))
-        return false;
-    if (exclusive && !stream_id_increase(start)) {
-        call_error(call, "ERR invalid start ID for the interval");
-        return false;
-    }
-    if (!parse_bound(call, last, UINT64_MAX, end, &exclusive))
-        return false;
-    if (exclusive && !stream_id_decrease(end)) {
-        call_error(call, "ERR invalid end ID for the interval");
-        return false;
-    }
-    return true;
+    return stream_parse_start(call, first, start) && parse_end(call, last, end);
 }
 
 struct stream_id *stream_parse_ids(struct call *call, uint32_t first,

@@ -65,6 +65,11 @@ static void bind_once(void) {
     streams_bind();
     stream_ranges_bind();
     stream_info_bind();
+    stream_groups_bind();
+    stream_reading_bind();
+    stream_claims_bind();
+    stream_pending_bind();
+    stream_group_info_bind();
     client_commands_bind();
     client_list_bind();
     client_kill_bind();

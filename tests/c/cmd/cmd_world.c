@@ -11,6 +11,7 @@
 #include "store/hash_field.h"
 #include "store/paged.h"
 #include "store/stream.h"
+#include "store/stream_pending.h"
 
 enum { LINE_MAX = 4096, WORDS_MAX = 512, SHOWN_BYTES_MAX = 40, LONG_BUDGET_NS = 1000000000 };
 
@@ -431,6 +432,36 @@ static void dump_id(const struct dump *dump, struct stream_id id) {
     text_add(dump->out, " %llu-%llu", (unsigned long long)id.ms, (unsigned long long)id.seq);
 }
 
+/* Not when consumers asked and were given something: that is in no log. */
+static void dump_group(const struct dump *dump, const struct stream_group *group) {
+    struct stream_pending_walk walk;
+    bool found = stream_pending_seek(&walk, &group->pending, (struct stream_id){0});
+    text_add_bytes(dump->out, group->named.name);
+    dump_id(dump, group->last_id);
+    text_add(dump->out, " %lld", (long long)group->entries_read);
+    for (uint32_t i = 0; i < group->consumers.count; i++) {
+        const struct stream_consumer *consumer = stream_consumer_at(group, i);
+        text_add(dump->out, " %llu ", (unsigned long long)consumer->pending.count);
+        text_add_bytes(dump->out, consumer->named.name);
+    }
+    for (; found; found = stream_pending_next(&walk)) {
+        dump_id(dump, walk.pending.id);
+        text_add(dump->out, "@%lld*%llu ", (long long)walk.pending.delivered_ms,
+                 (unsigned long long)walk.pending.deliveries);
+        text_add_bytes(dump->out, group->numbered[walk.pending.consumer]->named.name);
+    }
+    text_add(dump->out, "\n");
+}
+
+static void dump_groups(const struct dump *dump, const struct entry *entry) {
+    const struct stream_groups *groups = &stream_of(entry_collection(entry))->groups;
+    for (uint32_t i = 0; i < groups->names.count; i++) {
+        dump_head(dump, entry);
+        text_add(dump->out, ":");
+        dump_group(dump, stream_group_at(groups, i));
+    }
+}
+
 static void dump_stream(const struct dump *dump, const struct entry *entry) {
     const struct collection *collection = entry_collection(entry);
     const struct stream *stream = stream_of(collection);
@@ -454,6 +485,7 @@ static void dump_stream(const struct dump *dump, const struct entry *entry) {
         }
     }
     text_add(dump->out, "\n");
+    dump_groups(dump, entry);
 }
 
 static void dump_entry(void *context, struct entry *entry) {
