@@ -17,7 +17,8 @@ enum {
     ROUNDS = 3,
     FIRST_COMMANDS = 1500,
     FROZEN_COMMANDS = 800,
-    WALKS_MIN = 3, /* of all values, while they are written */
+    WALKS_MIN = 3,     /* of all values, while they are written */
+    PENDING_MIN = 250, /* entries: of more than one leaf */
 };
 
 /* ---- What was there -------------------------------------------------------------------------- */
@@ -44,6 +45,8 @@ static uint64_t mix_record(uint64_t digest, const struct tree_path *path) {
 static uint64_t digest_of_tree(const struct tree *tree) {
     struct tree_path path;
     uint64_t digest = tree->count, count = 0;
+    if (!tree->root)
+        return 0;
     for (bool more = tree_seek(tree, 0, &path); more; more = tree_next(&path), count++)
         digest = mix_record(digest, &path);
     digest ^= count;
@@ -80,13 +83,34 @@ static uint64_t digest_of_fields(const struct collection *collection) {
     return digest;
 }
 
+static uint64_t digest_of_group(const struct stream_group *group) {
+    uint64_t digest = mix(digest_of_tree(&group->pending), &group->last_id, sizeof group->last_id);
+    digest = mix(digest, group->named.name.at, group->named.name.len);
+    for (uint32_t i = 0; i < group->consumers.count; i++) {
+        const struct stream_consumer *consumer = stream_consumer_at(group, i);
+        digest = mix(digest, consumer->named.name.at, consumer->named.name.len);
+        digest = digest * 31 + digest_of_tree(&consumer->pending) + consumer->number;
+    }
+    return digest ^ (uint64_t)group->entries_read;
+}
+
+static uint64_t digest_of_groups(const struct stream_groups *groups) {
+    uint64_t digest = groups->names.count;
+    for (uint32_t i = 0; i < groups->names.count; i++)
+        digest = digest * 31 + digest_of_group(stream_group_at(groups, i));
+    return digest;
+}
+
+static uint64_t digest_of_stream(const struct collection *collection) {
+    return digest_of_fields(collection) * 31 + digest_of_groups(&stream_of(collection)->groups);
+}
+
 static uint64_t digest_of(const struct collection *collection, uint8_t type) {
     uint64_t digest = type;
     for (uint32_t i = 0; i < collection->tree_count; i++)
-        if (collection->trees[i].root)
-            digest = digest * 31 + digest_of_tree(&collection->trees[i]);
+        digest = digest * 31 + digest_of_tree(&collection->trees[i]);
     return type == VALUE_STRING   ? digest ^ digest_of_pages(collection)
-           : type == VALUE_STREAM ? digest ^ digest_of_fields(collection)
+           : type == VALUE_STREAM ? digest ^ digest_of_stream(collection)
                                   : digest;
 }
 
@@ -124,10 +148,19 @@ struct cut {
     struct watched watched[WATCHED_MAX];
     uint32_t count;
     uint32_t per_type[VALUE_STREAM + 1];
+    uint64_t pending; /* in all groups */
     struct crew_member reader;
     atomic_u32 stop; /* writer: the test; reader: the thread; relaxed */
     atomic_u32 wrong, walks;
 };
+
+static uint64_t count_pending(const struct collection *collection) {
+    uint64_t count = 0;
+    const struct stream_groups *groups = &stream_of(collection)->groups;
+    for (uint32_t i = 0; i < groups->names.count; i++)
+        count += stream_group_at(groups, i)->pending.count;
+    return count;
+}
 
 static void watch(void *context, struct entry *entry) {
     struct cut *cut = context;
@@ -138,6 +171,8 @@ static void watch(void *context, struct entry *entry) {
     assert_non_null(frozen);
     cut->watched[cut->count++] = (struct watched){frozen, type, digest_of(frozen, type)};
     cut->per_type[type]++;
+    if (type == VALUE_STREAM)
+        cut->pending += count_pending(frozen);
 }
 
 static void read_all(struct cut *cut) {
@@ -186,6 +221,7 @@ static void cut_end(struct cut *cut) {
 struct writer {
     struct world *world, *twin;
     struct random_state random;
+    uint32_t added; /* entries to the stream of the groups */
     char line[4096];
     size_t len;
 };
@@ -265,6 +301,73 @@ static void add_stream_command(struct writer *writer, bool grows) {
 }
 
 /* While values shrink, large parts of them go at once. */
+/* Of an entry that came to the stream of the groups not long ago. */
+static uint32_t recent(struct writer *writer) {
+    uint32_t back = below(writer, 1000);
+    return back < writer->added ? writer->added - back : 0;
+}
+
+static void add_acknowledgement(struct writer *writer, uint32_t key) {
+    add(writer, "XACK x%u g", key);
+    for (uint32_t i = 1 + below(writer, 6); i > 0; i--)
+        add(writer, " 1-%u", recent(writer));
+}
+
+static void add_group_change(struct writer *writer, uint32_t key, bool grows) {
+    static const char *const reads[] = {"XREADGROUP GROUP g c%u COUNT 30 STREAMS x%u >",
+                                        "XREADGROUP GROUP g c%u COUNT 9 STREAMS x%u 0"};
+    static const char *const claims[] = {"XCLAIM x%u g c%u 0 1-%u FORCE JUSTID",
+                                         "XAUTOCLAIM x%u g c%u 0 1-%u COUNT 12 JUSTID",
+                                         "XREADGROUP GROUP g c%2$u NOACK COUNT 2 STREAMS x%1$u >"};
+    static const char *const others[] = {"XGROUP DELCONSUMER x%u g c1", "XGROUP SETID x%u g 1-9",
+                                         "XGROUP DESTROY x%u g", "XGROUP CREATE x%u %%70 0",
+                                         "XGROUP CREATECONSUMER x%u g %%99"};
+    uint32_t dice = below(writer, 100), consumer = below(writer, 6);
+    if (dice < 3)
+        add(writer, others[below(writer, 5)], key);
+    else if (dice < 12)
+        add(writer, "XGROUP CREATE x%u g 0 MKSTREAM", key);
+    else if (dice < 30)
+        add(writer, claims[below(writer, 3)], key, consumer, recent(writer));
+    else if (dice < (grows ? 80u : 50u))
+        add(writer, reads[below(writer, 4) == 0], consumer, key);
+    else
+        add_acknowledgement(writer, key);
+}
+
+enum { GROUPED = 20, GROUPED_ENTRIES = 600 };
+
+/* Mostly about one stream, which stays, so that much of it is pending. */
+static void add_group_command(struct writer *writer, bool grows) {
+    uint32_t key = below(writer, 4) ? GROUPED : below(writer, KEYS);
+    if (below(writer, 3))
+        add_group_change(writer, key, grows);
+    else if (below(writer, grows ? 20 : 3) == 0)
+        add(writer, "XDEL x%u 1-%u 1-%u", GROUPED, recent(writer), recent(writer));
+    else
+        add(writer, "XADD x%u 1-%u name value", GROUPED, ++writer->added);
+}
+
+static void run_both(struct writer *writer) {
+    world_run(writer->world, writer->line);
+    if (writer->twin)
+        world_run(writer->twin, writer->line);
+    writer->len = 0;
+}
+
+static void deliver(struct writer *writer) {
+    while (writer->added < GROUPED_ENTRIES) {
+        add(writer, "XADD x%u 1-%u name value", GROUPED, ++writer->added);
+        run_both(writer);
+    }
+    add(writer, "XGROUP CREATE x%u g 0", GROUPED);
+    run_both(writer);
+    for (uint32_t consumer = 0; consumer < 6; consumer++) {
+        add(writer, "XREADGROUP GROUP g c%u COUNT 100 STREAMS x%u >", consumer, GROUPED);
+        run_both(writer);
+    }
+}
+
 static void add_part(struct writer *writer, bool grows) {
     static const char *const changes[] = {
         "LSET l%u 7 %%1%03u",
@@ -327,6 +430,8 @@ static void add_command(struct writer *writer, bool grows) {
     writer->len = 0;
     if (dice < 200)
         add_stream_command(writer, grows);
+    else if (dice < 300)
+        add_group_command(writer, grows);
     else if (dice < 850)
         add_elements(writer, grows);
     else if (dice < 970)
@@ -371,11 +476,13 @@ static void test_read_while_written(void **state) {
     struct world *world = world_new(SHARDS);
     struct writer writer = {.world = world, .twin = world_new(SHARDS)};
     random_seed(&writer.random, 5);
+    deliver(&writer);
     for (uint32_t round = 0; round < ROUNDS; round++) {
         write_some(&writer, round == 0 ? FIRST_COMMANDS : FIRST_COMMANDS / 4, true, false);
         struct cut *cut = cut_begin(world);
         for (uint32_t type = 0; type <= VALUE_STREAM; type++)
             assert_true(cut->per_type[type] > 0);
+        assert_in_range(cut->pending, PENDING_MIN, UINT32_MAX);
         uint32_t half = 0;
         while (half < 2 || atomic_load_relaxed(&cut->walks) < WALKS_MIN) {
             write_some(&writer, FROZEN_COMMANDS / 2, (round + half) % 2 == 0, true);
@@ -404,12 +511,14 @@ static void test_read_while_deleted(void **state) {
         "PEXPIRE l0 1; PEXPIRE s0 1; PEXPIRE h0 1; PEXPIRE z0 1; PEXPIRE x0 1; ~2; EXISTS l0 s0 h0 "
         "z0 x0",
         "LTRIM l0 1 0; ZREMRANGEBYRANK z0 0 -1; XTRIM x0 MAXLEN 0; XADD x0 1-* a b",
+        "XGROUP DELCONSUMER x20 g c0; XGROUP DESTROY x20 g; RENAME x20 x1; UNLINK x1",
     };
     (void)state;
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         struct world *world = world_new(SHARDS);
         struct writer writer = {.world = world};
         random_seed(&writer.random, 50 + i);
+        deliver(&writer);
         for (uint32_t n = 0; n < 400; n++) {
             writer.len = 0;
             if (n % 3 == 0)
