@@ -38,7 +38,17 @@ from harness import (
 )
 from report import Figure, Options, Section, Table, main, number
 from resp import ReplyError, Wire, encode
-from workloads import KEYS, ONE_THIRD, SETUPS, Command, Workload, key, unplayed, workloads
+from workloads import (
+    AFTERWARDS,
+    KEYS,
+    ONE_THIRD,
+    SETUPS,
+    Command,
+    Workload,
+    key,
+    unplayed,
+    workloads,
+)
 
 CONNECTIONS = 50
 PIPELINE = 64
@@ -106,7 +116,9 @@ def _prepare_setups(folder: Path) -> dict[str, Path]:
         if line:
             files[name] = folder / name
             own = [range(connection, KEYS, CONNECTIONS) for connection in range(CONNECTIONS)]
-            files[name].write_bytes(_batches([[line(n) for n in numbers] for numbers in own]))
+            steps = [line, *AFTERWARDS.get(name, ())]
+            lines = [[step(n) for n in numbers for step in steps] for numbers in own]
+            files[name].write_bytes(_batches(lines))
     return files
 
 
@@ -172,7 +184,8 @@ class Player:
             return
         wire.call("FLUSHALL")
         if setup in self._setups:
-            _replay(server, self._setups[setup], KEYS, self._cores)
+            count = KEYS * (1 + len(AFTERWARDS.get(setup, ())))
+            _replay(server, self._setups[setup], count, self._cores)
             require_key_count(server, wire, KEYS)
         self._holds[server.subject] = setup
 

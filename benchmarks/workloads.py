@@ -57,6 +57,15 @@ SETUPS: dict[str, Callable[[int], Command] | None] = {
     "deadlines": lambda number: ("SET", key(number), VALUE, "EX", SECONDS),
     "hyperloglogs": lambda number: ("PFADD", key(number), *range(number, number + 20)),
     "streams": lambda number: ("XADD", key(number), "1-1", "first", VALUE, "second", number),
+    "groups": lambda number: ("XADD", key(number), "1-1", "first", VALUE, "second", number),
+}
+# What follows of each key: one group has read its entry, another has not.
+AFTERWARDS: dict[str, tuple[Callable[[int], Command], ...]] = {
+    "groups": (
+        lambda number: ("XGROUP", "CREATE", key(number), "g", 0),
+        lambda number: ("XGROUP", "CREATE", key(number), "new", 0),
+        lambda number: ("XREADGROUP", "GROUP", "g", "c", "STREAMS", key(number), ">"),
+    ),
 }
 
 
@@ -205,6 +214,47 @@ def _streams() -> Iterator[Workload]:
     yield Workload("XINFO STREAM", ONE_HALF, info, "streams", count=MANY // 4, look=entries)
 
 
+# Consumer groups: the words before the key and those behind it
+
+_GROUP_READS: dict[str, tuple[Command, Command, bool]] = {
+    "XPENDING": (("XPENDING",), ("g",), True),
+    "XPENDING of a range": (("XPENDING",), ("g", "-", "+", 10), False),
+    "XREADGROUP of history": (("XREADGROUP", "GROUP", "g", "c", "STREAMS"), (0,), True),
+    "XINFO GROUPS": (("XINFO", "GROUPS"), (), True),
+    "XINFO CONSUMERS": (("XINFO", "CONSUMERS"), ("g",), False),
+    "XINFO STREAM FULL": (("XINFO", "STREAM"), ("FULL",), False),
+}
+_GROUP_WRITES: dict[str, tuple[Command, Command]] = {
+    "XCLAIM": (("XCLAIM",), ("g", "d", 0, "1-1")),
+    "XAUTOCLAIM": (("XAUTOCLAIM",), ("g", "d", 0, 0)),
+    "XGROUP SETID": (("XGROUP", "SETID"), ("g", "1-0")),
+    "XGROUP CREATECONSUMER": (("XGROUP", "CREATECONSUMER"), ("g", "d")),
+}
+_GROUP_WRITES_ONCE: dict[str, tuple[Command, Command]] = {
+    "XREADGROUP": (("XREADGROUP", "GROUP", "new", "c", "STREAMS"), (">",)),
+    "XACK": (("XACK",), ("g", "1-1")),
+    "XGROUP CREATE": (("XGROUP", "CREATE"), ("h", 0)),
+    "XGROUP DELCONSUMER": (("XGROUP", "DELCONSUMER"), ("g", "c")),
+    "XGROUP DESTROY": (("XGROUP", "DESTROY"), ("g",)),
+}
+
+
+def _around_a_key(before: Command, behind: Command) -> Callable[[int], Command]:
+    return lambda number: (*before, key(number), *behind)
+
+
+def _groups() -> Iterator[Workload]:
+    held = _around_a_key(("XINFO", "GROUPS"), ())
+    for name, (before, behind, exact) in _GROUP_READS.items():
+        line = _around_a_key(before, behind)
+        yield Workload(name, ONE_HALF, line, "groups", count=MANY // 2, exact=exact, look=held)
+    for name, words in _GROUP_WRITES.items():
+        yield Workload(name, ONE_HALF, _around_a_key(*words), "groups", True, look=held)
+    for name, words in _GROUP_WRITES_ONCE.items():
+        line = _around_a_key(*words)
+        yield Workload(name, ONE_HALF, line, "groups", True, KEYS, once=True, look=held)
+
+
 # No keys: the line, how many of them, and whether both answer with as many bytes
 
 _LINES: list[tuple[str, int, bool]] = [
@@ -255,6 +305,7 @@ _LINES: list[tuple[str, int, bool]] = [
     ("MEMORY HELP", MANY // 4, False),
     ("MEMORY STATS", MANY // 50, False),
     ("OBJECT HELP", MANY // 4, False),
+    ("XGROUP HELP", MANY // 4, False),
     ("XINFO HELP", MANY // 4, False),
 ]
 _WITHOUT_KEYS = {"SWAPDB 2 3", "FLUSHDB", "FLUSHALL"}
@@ -305,7 +356,14 @@ def _plays(workload: Workload, name: str) -> bool:
 def workloads() -> list[Workload]:
     """Those of commands that work."""
     working = _working()
-    known = [*_single_keys(), *_several_keys(), *_hyperloglogs(), *_streams(), *_without_keys()]
+    known = [
+        *_single_keys(),
+        *_several_keys(),
+        *_hyperloglogs(),
+        *_streams(),
+        *_groups(),
+        *_without_keys(),
+    ]
     return [workload for workload in known if any(_plays(workload, name) for name in working)]
 
 
