@@ -12,8 +12,6 @@ import contextlib
 import random
 import resource
 import socket
-import struct
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -31,11 +29,10 @@ from harness import (
     fill,
     median,
     paired_ratio,
-    pinned,
     require_key_count,
     running,
-    tool,
 )
+from replay import PIPELINE, batches, replay
 from report import Figure, Options, Section, Table, main, number
 from resp import ReplyError, Wire, encode
 from workloads import (
@@ -51,26 +48,12 @@ from workloads import (
 )
 
 CONNECTIONS = 50
-PIPELINE = 64
 SAMPLE = 200
 QUICK_PART = 20  # of the commands of a turn
 OURS = Subject("kevyrt")
 
 
 # Prepared bytes
-
-
-def _batches(commands: Sequence[Sequence[Command]]) -> bytes:
-    """The file of tools/replay.c: the commands of each connection in pipelines."""
-    queues = [
-        [lines[at : at + PIPELINE] for at in range(0, len(lines), PIPELINE)] for lines in commands
-    ]
-    longest = max(map(len, queues))
-    turns = [queue[at] if at < len(queue) else [] for at in range(longest) for queue in queues]
-    payloads = [b"".join(encode(*words) for words in lines) for lines in turns]
-    head = struct.pack("=II", len(commands), len(turns))
-    sizes = [struct.pack("=II", len(p), len(t)) for p, t in zip(payloads, turns, strict=True)]
-    return b"".join([head, *sizes, *payloads])
 
 
 def _numbers(workload: Workload, connection: int, count: int) -> Iterator[int]:
@@ -103,9 +86,9 @@ def _prepare(workload: Workload, part: int, folder: Path) -> Play:
         drawn = list(_numbers(workload, connection, each * workload.takes))
         named.update(drawn)
         groups = zip(*[iter(drawn)] * workload.takes, strict=True)
-        lines.append([workload.line(*group) for group in groups])
+        lines.append([encode(*workload.line(*group)) for group in groups])
     file = folder / "play"
-    file.write_bytes(_batches(lines))
+    file.write_bytes(batches(lines))
     sample = random.Random(1).sample(sorted(named), min(SAMPLE, len(named)))
     return Play(workload, sum(map(len, lines)), file, sample)
 
@@ -117,32 +100,9 @@ def _prepare_setups(folder: Path) -> dict[str, Path]:
             files[name] = folder / name
             own = [range(connection, KEYS, CONNECTIONS) for connection in range(CONNECTIONS)]
             steps = [line, *AFTERWARDS.get(name, ())]
-            lines = [[step(n) for n in numbers for step in steps] for numbers in own]
-            files[name].write_bytes(_batches(lines))
+            commands = [[encode(*step(n)) for n in numbers for step in steps] for numbers in own]
+            files[name].write_bytes(batches(commands))
     return files
-
-
-@dataclass
-class Replay:
-    reply_bytes: int
-    cpu_ns: int  # the server's, without what connecting takes
-
-
-def _replay(server: ServerProcess, file: Path, count: int, cores: Sequence[int]) -> Replay:
-    """Plays a file. Each reply is there, and none is an error."""
-    command = pinned([str(tool("replay")), str(server.port), str(file)], cores)
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
-        process.stdout.readline()
-        before_ns = server.cpu_ns()
-        said, complaint = process.communicate("\n", timeout=120)
-        spent_ns = server.cpu_ns() - before_ns
-    if process.returncode != 0:
-        raise WrongData(f"{server.subject.name}: {complaint.strip()}")
-    replies, errors, size = map(int, said.split())
-    if replies != count or errors:
-        raise WrongData(f"{server.subject.name}: {replies} replies, {errors} errors, of {count}")
-    return Replay(size, spent_ns)
 
 
 # One turn
@@ -185,7 +145,7 @@ class Player:
         wire.call("FLUSHALL")
         if setup in self._setups:
             count = KEYS * (1 + len(AFTERWARDS.get(setup, ())))
-            _replay(server, self._setups[setup], count, self._cores)
+            replay(server, self._setups[setup], count, self._cores)
             require_key_count(server, wire, KEYS)
         self._holds[server.subject] = setup
 
@@ -195,7 +155,7 @@ class Player:
             self._set_up(server, wire, workload.setup)
             before = _state(wire, play)
             try:
-                done = _replay(server, play.file, play.count, self._cores)
+                done = replay(server, play.file, play.count, self._cores)
             except WrongData as error:
                 raise WrongData(f"{workload.name}: {error}") from None
             after = _state(wire, play)

@@ -9,14 +9,18 @@ import commands
 import eviction
 import gaps
 import inprocess
+import large_values
 import lifecycle
 import memory
 import report
+import values
 import wire
 
 BENCHMARKS = {
     "wire": (wire.one_thread, wire.many_keys, wire.two_threads),
     "commands": (commands.commands, commands.scan, commands.crowd),
+    "values": (values.values,),
+    "large_values": (large_values.memory, large_values.ranks, large_values.deletions),
     "memory": (memory.memory,),
     "gaps": (gaps.gaps,),
     "inprocess": (inprocess.calls, inprocess.under_load),
