@@ -11,11 +11,6 @@ static char *key_at(const struct leaf *leaf, uint32_t index) {
     return (char *)(uintptr_t)leaf_key_at(leaf, index);
 }
 
-/* Where record `index` ends, as a distance from the leaf's end: where the one before begins. */
-static uint32_t record_end(const struct leaf *leaf, uint32_t index) {
-    return index == 0 ? 0 : leaf_offset(leaf, index - 1);
-}
-
 static bool is_outside(const struct leaf *leaf, uint32_t index) {
     return leaf->offsets[index] & LEAF_OUTSIDE;
 }
@@ -36,7 +31,7 @@ struct leaf *leaf_new(struct node_heap *heap, uint32_t key_bytes, uint32_t bytes
     struct leaf *leaf = (struct leaf *)node_new(heap, round_up(bytes));
     if (leaf != NULL) {
         leaf->node.key_bytes = (uint8_t)key_bytes;
-        leaf->count = leaf->used = 0;
+        leaf->count = leaf->used = leaf->spare = 0;
     }
     return leaf;
 }
@@ -48,7 +43,7 @@ struct bytes leaf_record(const struct leaf *leaf, uint32_t index) {
         return blob_bytes(blob_at(leaf, index));
     }
     uint32_t offset = leaf_offset(leaf, index);
-    return bytes_of(leaf_end(leaf) - offset, offset - record_end(leaf, index));
+    return bytes_of(leaf_end(leaf) - offset, offset - leaf_record_end(leaf, index));
 }
 
 struct record_key leaf_key(const struct leaf *leaf, uint32_t index) {
@@ -75,15 +70,56 @@ static void write_key(struct leaf *leaf, uint32_t index, const struct record_key
     }
 }
 
+/* Four at a time: no sum carries into the next one, since offsets stay what they can be. */
+static void shift_offsets(struct leaf *leaf, uint32_t index, int change) {
+    uint64_t four, step = (uint64_t)(int64_t)change * UINT64_C(0x0001000100010001);
+    for (; index + 4 <= leaf->count; index += 4) {
+        memcpy(&four, &leaf->offsets[index], sizeof four);
+        four += step;
+        memcpy(&leaf->offsets[index], &four, sizeof four);
+    }
+    for (; index < leaf->count; index++) {
+        leaf->offsets[index] = (uint16_t)(leaf->offsets[index] + change);
+    }
+}
+
 /* Makes what lies beyond a distance from the leaf's end, which is record `index` and those behind it or
  * these alone, lie `change` bytes further. */
 static void shift_records(struct leaf *leaf, uint32_t index, uint32_t beyond, int change) {
-    char *low = leaf_end(leaf) - leaf->used;
-    memmove(low - change, low, leaf->used - beyond);
-    for (uint32_t i = index; i < leaf->count; i++) {
-        leaf->offsets[i] = (uint16_t)(leaf->offsets[i] + change);
-    }
+    uint32_t all = leaf->spare + leaf->used;
+    char *low = leaf_end(leaf) - all;
+    memmove(low - change, low, all - beyond);
+    shift_offsets(leaf, index, change);
     leaf->used = (uint16_t)(leaf->used + change);
+}
+
+/* Moves all records to where so much is spare behind them. */
+static void set_spare(struct leaf *leaf, uint32_t spare) {
+    int change = (int)spare - (int)leaf->spare;
+    char *low = leaf_end(leaf) - leaf->spare - leaf->used;
+    memmove(low - change, low, leaf->used);
+    shift_offsets(leaf, 0, change);
+    leaf->spare = (uint16_t)spare;
+}
+
+/* Free room is on both sides of the records. A side that lacks it gets three quarters of what is left, so
+ * that each move pays for many records at either end. */
+static void make_gap(struct leaf *leaf, uint32_t bytes) {
+    uint32_t room = leaf->node.bytes - leaf_bytes(leaf);
+    if (KRT_UNLIKELY(room - leaf->spare < bytes)) {
+        set_spare(leaf, (room - bytes) / 4);
+    }
+}
+
+static void make_spare(struct leaf *leaf, uint32_t bytes, uint32_t slot) {
+    uint32_t room = leaf->node.bytes - leaf_bytes(leaf);
+    if (KRT_UNLIKELY(leaf->spare < bytes || room - leaf->spare < slot)) {
+        set_spare(leaf, bytes + (room - bytes - slot) / 4 * 3);
+    }
+}
+
+static uint32_t slot_bytes(const struct leaf *leaf) {
+    return (uint32_t)sizeof(uint16_t) + leaf->node.key_bytes;
 }
 
 /* Makes room for one offset and one key; the keys lie behind the offsets. */
@@ -125,11 +161,17 @@ static void write_record(struct leaf *leaf, uint32_t index, struct bytes record)
 
 void leaf_insert(struct leaf *leaf, uint32_t index, const struct record_key *key,
                  struct bytes record) {
-    uint32_t bytes = inside_bytes(record);
-    KRT_DCHECK(index <= leaf->count);
-    KRT_DCHECK(leaf_has_room(leaf, leaf_record_bytes(leaf->node.key_bytes, record)));
-    uint32_t end = record_end(leaf, index);
-    shift_records(leaf, index, end, (int)bytes);
+    uint32_t bytes = inside_bytes(record), slot = slot_bytes(leaf);
+    KRT_DCHECK(index <= leaf->count && leaf_has_room(leaf, slot + bytes));
+    if (index == 0 && leaf->count > 0) {
+        make_spare(leaf, bytes, slot);
+        leaf->spare = (uint16_t)(leaf->spare - bytes);
+        leaf->used = (uint16_t)(leaf->used + bytes);
+    } else {
+        make_gap(leaf, slot + bytes);
+        shift_records(leaf, index, leaf_record_end(leaf, index), (int)bytes);
+    }
+    uint32_t end = leaf_record_end(leaf, index);
     open_slot(leaf, index);
     leaf->offsets[index] = (uint16_t)(end + bytes);
     write_key(leaf, index, key);
@@ -147,9 +189,13 @@ static void put_outside(struct leaf *leaf, uint32_t from, uint32_t to) {
 /* The record may be the blob that is there, so the old count is put last. */
 void leaf_replace(struct leaf *leaf, uint32_t index, const struct record_key *key,
                   struct bytes record) {
-    uint32_t end = record_end(leaf, index), before = leaf_offset(leaf, index) - end;
+    uint32_t end = leaf_record_end(leaf, index), before = leaf_offset(leaf, index) - end;
     struct blob *old = is_outside(leaf, index) ? blob_at(leaf, index) : NULL;
     int change = (int)inside_bytes(record) - (int)before;
+    if (change > 0) {
+        make_gap(leaf, (uint32_t)change);
+        end = leaf_record_end(leaf, index);
+    }
     if (change != 0) {
         shift_records(leaf, index, end + before, change);
     }
@@ -163,20 +209,26 @@ void leaf_replace(struct leaf *leaf, uint32_t index, const struct record_key *ke
 
 void leaf_erase(struct leaf *leaf, uint32_t index, uint32_t count) {
     KRT_DCHECK(count > 0 && index + count <= leaf->count);
-    uint32_t gone = leaf_offset(leaf, index + count - 1) - record_end(leaf, index);
+    uint32_t end = leaf_record_end(leaf, index + count);
+    uint32_t gone = end - leaf_record_end(leaf, index);
     put_outside(leaf, index, index + count);
-    if (index + count < leaf->count) {
-        shift_records(leaf, index + count, record_end(leaf, index + count), -(int)gone);
-    } else {
+    if (index + count == leaf->count) {
         leaf->used = (uint16_t)(leaf->used - gone);
+    } else if (index == 0) {
+        leaf->used = (uint16_t)(leaf->used - gone);
+        leaf->spare = (uint16_t)(leaf->spare + gone);
+    } else {
+        shift_records(leaf, index + count, end, -(int)gone);
     }
     close_slots(leaf, index, count);
 }
 
 void leaf_append(struct leaf *leaf, const struct leaf *source, uint32_t from, uint32_t to) {
     uint32_t width = leaf->node.key_bytes, count = leaf->count, more = to - from;
-    uint32_t skipped = record_end(source, from), bytes = record_end(source, to) - skipped;
+    uint32_t skipped = leaf_record_end(source, from);
+    uint32_t bytes = leaf_record_end(source, to) - skipped;
     char *keys = key_at(leaf, 0);
+    KRT_DCHECK(leaf->spare == 0);
     KRT_DCHECK(leaf_has_room(leaf, bytes + more * (width + (uint32_t)sizeof(uint16_t))));
     memcpy(leaf_end(leaf) - leaf->used - bytes, leaf_end(source) - skipped - bytes, bytes);
     memmove(keys + sizeof(uint16_t) * more, keys, (size_t)count * width);
@@ -213,13 +265,14 @@ uint64_t leaf_outside_bytes(const struct leaf *leaf, uint32_t from, uint32_t to)
 }
 
 void leaf_check(const struct leaf *leaf) {
-    uint32_t before = 0;
-    KRT_ASSERT(leaf->node.level == 0 && leaf_bytes(leaf) <= leaf->node.bytes); /* L2 */
+    uint32_t before = leaf->spare;
+    KRT_ASSERT(leaf->node.level == 0);
+    KRT_ASSERT(leaf_bytes(leaf) + leaf->spare <= leaf->node.bytes); /* L2 */
     for (uint32_t i = 0; i < leaf->count; i++) {
         uint32_t offset = leaf_offset(leaf, i), len = offset - before;
         KRT_ASSERT(offset >= before && len <= LEAF_RECORD_MAX); /* L1 */
         KRT_ASSERT(!is_outside(leaf, i) || len == sizeof(struct blob *));
         before = offset;
     }
-    KRT_ASSERT(before == leaf->used);
+    KRT_ASSERT(before == leaf->spare + leaf->used);
 }

@@ -1,14 +1,15 @@
 /* A leaf: a node of records in order.
  *
- * Layout: header | an offset per record | a key per record | free | records. Records lie at the end of
- * the node, without gaps, the first one last: offset i is the distance from the node's end to where
- * record i begins, so record i ends where record i - 1 begins and needs no length of its own. A record
+ * Layout: header | an offset per record | a key per record | free | records | spare. Records lie at the
+ * end of the node, without gaps, the first one last: offset i is the distance from the node's end to where
+ * record i begins, so record i ends where record i - 1 begins and needs no length of its own. Behind the
+ * first one is some of the free room too, so that records come and go there without moving others. A record
  * too long for a leaf is a pointer to a blob, marked by LEAF_OUTSIDE in its offset. Keys are what the
  * tree's order compares first: none, a hash (4 bytes), a score (8), or a hash and a score (12).
  * Threads, ownership: store/node.h; a leaf owns a count of each blob that it points to.
  * Invariants
- *   L1  Offsets grow by the length of the record; the last one is `used`.
- *   L2  header, offsets, keys and records fit `bytes` of the node.
+ *   L1  From `spare` on offsets grow by the length of the record; the last one is `spare + used`.
+ *   L2  header, offsets, keys, records and what is spare fit `bytes` of the node.
  */
 #pragma once
 
@@ -25,7 +26,8 @@ enum {
 struct leaf {
     struct node node;
     uint16_t count;
-    uint16_t used; /* bytes of records */
+    uint16_t used;  /* bytes of records */
+    uint16_t spare; /* free bytes behind the first record */
     uint16_t offsets[];
 };
 
@@ -53,6 +55,11 @@ static inline bool leaf_has_room(const struct leaf *leaf, uint32_t bytes) {
 
 static inline uint32_t leaf_offset(const struct leaf *leaf, uint32_t index) {
     return leaf->offsets[index] & LEAF_OFFSET_MASK;
+}
+
+/* Where record `index` ends, as a distance from the node's end: where the one before begins. */
+static inline uint32_t leaf_record_end(const struct leaf *leaf, uint32_t index) {
+    return index == 0 ? leaf->spare : leaf_offset(leaf, index - 1);
 }
 
 static inline const char *leaf_key_at(const struct leaf *leaf, uint32_t index) {

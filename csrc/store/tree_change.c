@@ -293,11 +293,9 @@ static struct leaf *resize_leaf(struct tree *tree, struct node_heap *heap, struc
 
 static struct leaf *copy_part(struct tree *tree, struct node_heap *heap, const struct leaf *leaf,
                               uint32_t from, uint32_t to, uint32_t room) {
-    uint32_t end = to > 0 ? leaf_offset(leaf, to - 1) : 0;
-    uint32_t begin = from > 0 ? leaf_offset(leaf, from - 1) : 0;
+    uint32_t bytes = leaf_record_end(leaf, to) - leaf_record_end(leaf, from);
     uint32_t slot = (uint32_t)sizeof(uint16_t) + leaf->node.key_bytes;
-    struct leaf *part =
-        new_leaf(tree, heap, LEAF_HEADER_BYTES + (to - from) * slot + end - begin + room);
+    struct leaf *part = new_leaf(tree, heap, LEAF_HEADER_BYTES + (to - from) * slot + bytes + room);
     leaf_append(part, leaf, from, to);
     return part;
 }
@@ -305,7 +303,8 @@ static struct leaf *copy_part(struct tree *tree, struct node_heap *heap, const s
 /* The record in whose middle half of the leaf lies; there are records on both sides. */
 static uint32_t middle(const struct leaf *leaf) {
     uint32_t slot = (uint32_t)sizeof(uint16_t) + leaf->node.key_bytes, at = 1;
-    while (at + 1u < leaf->count && leaf_offset(leaf, at) + at * slot < leaf_bytes(leaf) / 2) {
+    uint32_t half = leaf->spare + leaf_bytes(leaf) / 2;
+    while (at + 1u < leaf->count && leaf_offset(leaf, at) + at * slot < half) {
         at++;
     }
     return at;
