@@ -24,6 +24,15 @@ static void open_draft(struct edit *edit, struct bytes pack) {
     }
 }
 
+/* What changes of the collection's bytes. */
+static uint64_t bytes_inside(const struct collection *collection) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < collection->tree_count; i++) {
+        bytes += collection->trees[i].bytes;
+    }
+    return bytes + (collection->more != NULL ? collection->more->bytes(collection->more) : 0);
+}
+
 void edit_open_anew(struct edit *edit, const struct edit_place *place, struct entry *entry,
                     enum value_type type) {
     edit->place = *place;
@@ -46,7 +55,7 @@ void edit_open(struct edit *edit, const struct edit_place *place, struct entry *
     edit->view = view_of(entry);
     if (entry_is_tree(entry)) {
         edit->collection = entry_collection(entry);
-        edit->bytes_before = collection_bytes(edit->collection);
+        edit->bytes_before = bytes_inside(edit->collection);
     } else {
         open_draft(edit, edit->view.pack);
     }
@@ -322,7 +331,7 @@ static void end_in_place(struct edit *edit) {
     edit->marked = false;
     edit->entry->type = edit->view.type;
     keyspace_count_outside(edit->place.keyspace, edit->place.db,
-                           (int64_t)(collection_bytes(edit->collection) - edit->bytes_before));
+                           (int64_t)(bytes_inside(edit->collection) - edit->bytes_before));
 }
 
 bool edit_commit_with(struct edit *edit, int64_t deadline_ms) {

@@ -30,7 +30,7 @@ struct edit {
     bool created;                  /* the commit made the key, which was not there */
     bool is_new;                   /* the collection is not the entry's yet */
     bool marked;                   /* the entry is an expiring hash for the sake of this edit */
-    uint64_t bytes_before;         /* of the entry's collection */
+    uint64_t bytes_before;         /* of what is in the entry's collection */
     struct blob **kept;
     uint32_t kept_count, kept_next;
     char draft[PACK_BYTES_MAX];

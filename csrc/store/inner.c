@@ -47,36 +47,71 @@ void inner_append(struct inner *inner, const struct inner *source, uint32_t from
     inner->count += rows;
 }
 
-static bool is_below(const struct inner *inner, uint32_t row, struct record_key key) {
-    uint64_t order = inner->order[row];
-    return order < key.order || (order == key.order && inner->extra[row] < key.extra);
+/* The first of [low, high) that is not below the word. Both ways of a step are data: which it is cannot be
+ * foretold. */
+static uint32_t lower_bound(const uint64_t *words, uint32_t low, uint32_t high, uint64_t word) {
+    for (uint32_t count = high - low; count > 0;) {
+        uint32_t half = count / 2;
+        bool below = words[low + half] < word;
+        low = below ? low + half + 1 : low;
+        count = below ? count - half - 1 : half;
+    }
+    return low;
 }
 
 uint32_t inner_rows_below(const struct inner *inner, struct record_key key) {
-    uint32_t low = 1, count = inner->count - 1;
-    while (count > 0) {
-        uint32_t half = count / 2;
-        if (is_below(inner, low + half, key)) {
-            low += half + 1;
-            count -= half + 1;
-        } else {
-            count = half;
-        }
+    uint32_t count = inner->count, low = lower_bound(inner->order, 1, count, key.order);
+    if (low == count || inner->order[low] != key.order || key.extra == 0) {
+        return low - 1;
     }
-    return low - 1;
+    uint32_t equal =
+        key.order == UINT64_MAX ? count : lower_bound(inner->order, low, count, key.order + 1);
+    return lower_bound(inner->extra, low, equal, key.extra) - 1;
 }
 
-uint32_t inner_row_of_rank(const struct inner *inner, uint64_t *rank) {
+static uint64_t sum_of_four(const uint32_t *counts) {
+    return ((uint64_t)counts[0] + counts[1]) + ((uint64_t)counts[2] + counts[3]);
+}
+
+static uint32_t row_from_start(const struct inner *inner, uint64_t *rank) {
+    uint64_t left = *rank, four;
     uint32_t row = 0;
-    for (; row + 1 < inner->count && *rank >= inner->counts[row]; row++) {
-        *rank -= inner->counts[row];
+    while (row + 4 < inner->count && left >= (four = sum_of_four(&inner->counts[row]))) {
+        left -= four;
+        row += 4;
     }
+    for (; row + 1 < inner->count && left >= inner->counts[row]; row++) {
+        left -= inner->counts[row];
+    }
+    *rank = left;
     return row;
+}
+
+static uint32_t row_from_end(const struct inner *inner, uint64_t records, uint64_t *rank) {
+    uint64_t before = records, four;
+    uint32_t row = inner->count;
+    while (row > 4 && before - (four = sum_of_four(&inner->counts[row - 4])) > *rank) {
+        before -= four;
+        row -= 4;
+    }
+    do {
+        before -= inner->counts[--row];
+    } while (before > *rank);
+    *rank -= before;
+    return row;
+}
+
+uint32_t inner_row_of_rank(const struct inner *inner, uint64_t records, uint64_t *rank) {
+    return *rank < records / 2 ? row_from_start(inner, rank) : row_from_end(inner, records, rank);
 }
 
 uint64_t inner_records_before(const struct inner *inner, uint32_t row) {
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < row; i++) {
+    uint32_t i = 0;
+    for (; i + 4 <= row; i += 4) {
+        sum += sum_of_four(&inner->counts[i]);
+    }
+    for (; i < row; i++) {
         sum += inner->counts[i];
     }
     return sum;

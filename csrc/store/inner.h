@@ -28,8 +28,8 @@ void inner_append(struct inner *inner, const struct inner *source, uint32_t from
 /* How many rows from the second on have a separator below the key. */
 uint32_t inner_rows_below(const struct inner *inner, struct record_key key);
 /* The row that has the record of this rank, which becomes its rank below that child. A rank behind
- * all of them is in the last row. */
-uint32_t inner_row_of_rank(const struct inner *inner, uint64_t *rank);
+ * all of them is in the last row. `records` are below the node: counts are summed from the nearer end. */
+uint32_t inner_row_of_rank(const struct inner *inner, uint64_t records, uint64_t *rank);
 uint64_t inner_records_before(const struct inner *inner, uint32_t row);
 /* Of a leaf too: its records. */
 uint32_t node_records(const struct node *node);

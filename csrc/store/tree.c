@@ -83,12 +83,32 @@ static uint32_t leaf_lower_bound_hash(const struct leaf *leaf, uint32_t hash) {
     return low;
 }
 
+/* The first with this place or above: records are looked at among equal scores only. */
+static uint32_t leaf_lower_bound_place(const struct leaf *leaf, uint32_t low, uint64_t place) {
+    uint32_t count = leaf->count - low;
+    const char *keys = leaf_key_at(leaf, 0);
+    while (count > 0) {
+        uint64_t key;
+        uint32_t half = count / 2;
+        memcpy(&key, keys + (size_t)(low + half) * sizeof key, sizeof key);
+        bool below = tree_score_place(key) < place;
+        low = below ? low + half + 1 : low;
+        count = below ? count - half - 1 : half;
+    }
+    return low;
+}
+
 static uint32_t leaf_lower_bound(const struct tree *tree, const struct leaf *leaf,
                                  const struct tree_probe *probe) {
+    uint32_t low = 0, count = leaf->count;
     if (tree->order == TREE_BY_HASH || tree->order == TREE_BY_HASH_WITH) {
         return leaf_lower_bound_hash(leaf, (uint32_t)probe->key.order);
     }
-    uint32_t low = 0, count = leaf->count;
+    if (tree->order == TREE_BY_SCORE) {
+        uint64_t place = tree_score_place(probe->key.order);
+        low = leaf_lower_bound_place(leaf, 0, place);
+        count = leaf_lower_bound_place(leaf, low, place + 1) - low;
+    }
     while (count > 0) {
         uint32_t half = count / 2;
         if (tree_order_is_before(tree->order, leaf, low + half, probe)) {
@@ -137,6 +157,14 @@ static uint32_t inner_child_for(const struct tree *tree, const struct inner *inn
         return among_equals(tree, inner, row, separator, probe);
     }
     return row;
+}
+
+/* What a search in a leaf looks at lies in front: the lines come at once and not one after the other. */
+static void fetch_front(const struct node *leaf) {
+    enum { LINE_BYTES = 64, FRONT_BYTES = 512 };
+    for (uint32_t at = 0; at < FRONT_BYTES; at += LINE_BYTES) {
+        __builtin_prefetch((const char *)leaf + at);
+    }
 }
 
 static void go_to_start(struct tree_path *path, uint32_t depth, struct node *node) {
@@ -195,6 +223,7 @@ bool tree_find(const struct tree *tree, const struct tree_probe *probe, struct t
         path->index[depth] = (uint16_t)row;
         node = inner->child[row];
     }
+    fetch_front(node);
     path->node[tree->height] = node;
     path->index[tree->height] = (uint16_t)leaf_lower_bound(tree, (const struct leaf *)node, probe);
     return settle(path) && (!path->stepped || !probe->after || step_behind(tree, probe, path));
@@ -204,6 +233,7 @@ bool tree_find(const struct tree *tree, const struct tree_probe *probe, struct t
 
 bool tree_seek(const struct tree *tree, uint64_t rank, struct tree_path *path) {
     struct node *node = tree->root;
+    uint64_t records = tree->count;
     bool found = rank < tree->count;
     path->height = tree->height;
     path->stepped = false;
@@ -212,9 +242,11 @@ bool tree_seek(const struct tree *tree, uint64_t rank, struct tree_path *path) {
     }
     for (uint32_t depth = 0; depth < tree->height; depth++) {
         const struct inner *inner = (const struct inner *)node;
+        uint32_t row = inner_row_of_rank(inner, records, &rank);
         path->node[depth] = node;
-        path->index[depth] = (uint16_t)inner_row_of_rank(inner, &rank);
-        node = inner->child[path->index[depth]];
+        path->index[depth] = (uint16_t)row;
+        node = inner->child[row];
+        records = inner->counts[row];
     }
     path->node[tree->height] = node;
     path->index[tree->height] = (uint16_t)rank;

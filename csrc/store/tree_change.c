@@ -15,9 +15,9 @@ enum {
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
-/* One insertion: a copy of each node on the path, a split on each level, a root. */
+/* One insertion: a leaf for one half and the other, a split on each level above, a root; and some more. */
 static uint64_t nodes_for_one(const struct tree *tree) {
-    return 2u * (tree->height + 2u) + 2u;
+    return tree->height + 5u;
 }
 
 uint64_t tree_nodes_needed(const struct tree *tree, const struct node_heap *heap, uint64_t changes,
@@ -25,8 +25,8 @@ uint64_t tree_nodes_needed(const struct tree *tree, const struct node_heap *heap
     uint64_t leaves = tree->bytes / NODE_STEP_BYTES + bytes / (NODE_BYTES_MAX / 4) + 1;
     uint64_t more = changes == 0 ? 0 : changes - 1 < leaves ? changes - 1 : leaves;
     uint64_t need = nodes_for_one(tree) + more + more / INNER_POOR_ROWS;
-    if (heap->frozen != 0) {
-        need += more * (tree->height + 1u);
+    if (heap->frozen != 0) { /* a copy of each node on the path */
+        need += (more + 1) * (tree->height + 1u);
     }
     return need;
 }
@@ -346,7 +346,8 @@ static void split_leaf(struct tree *tree, struct node_heap *heap, struct tree_pa
 }
 
 static void make_room(struct tree *tree, struct node_heap *heap, struct tree_path *path,
-                      uint32_t room, struct record_key separator) {
+                      const struct record_key *key, struct bytes record) {
+    uint32_t room = leaf_record_bytes(leaf_at(path)->node.key_bytes, record);
     struct leaf *leaf = leaf_at(path);
     uint32_t index = path->index[path->height];
     if (leaf_has_room(leaf, room)) {
@@ -355,7 +356,7 @@ static void make_room(struct tree *tree, struct node_heap *heap, struct tree_pat
     if (leaf_bytes(leaf) + room <= NODE_BYTES_MAX) {
         (void)resize_leaf(tree, heap, path, room);
     } else if (index == 0 || index == leaf->count) {
-        open_leaf(tree, heap, path, room, separator);
+        open_leaf(tree, heap, path, room, tree_order_separator(tree->order, key, record));
     } else {
         split_leaf(tree, heap, path, room, false);
     }
@@ -390,8 +391,7 @@ void tree_insert(struct tree *tree, struct node_heap *heap, struct tree_path *pa
         step_back(path);
     }
     own_path(tree, heap, path);
-    make_room(tree, heap, path, leaf_record_bytes(leaf_at(path)->node.key_bytes, record),
-              tree_order_separator(tree->order, key, record));
+    make_room(tree, heap, path, key, record);
     leaf_insert(leaf_at(path), path->index[path->height], key, record);
     count_path(path, 1);
     tree->count++;

@@ -49,7 +49,15 @@ static bool next_packed(struct walk *walk) {
     return load_packed(walk);
 }
 
+/* Behind the last element there is nothing to go along for. */
 static bool seek_packed(struct walk *walk, uint64_t rank) {
+    struct bytes pack = walk->view->pack;
+    if (rank >= pack_count(pack)) {
+        walk->index = pack_count(pack);
+        walk->offset = pack.len > 0 ? pack.len : PACK_HEADER_BYTES;
+        walk->bytes = 0;
+        return false;
+    }
     walk->index = 0;
     walk->offset = PACK_HEADER_BYTES;
     bool found = load_packed(walk);

@@ -165,9 +165,15 @@ static struct bytes as_bytes(const struct model_record *record, struct blob **bl
     return *blob ? blob_bytes(*blob) : bytes;
 }
 
+/* Often one of the ends. */
+static uint32_t random_rank(struct model *model) {
+    uint32_t dice = below(model, 4);
+    return dice == 0 ? 0 : dice == 1 ? model->count : below(model, model->count + 1);
+}
+
 static bool go_to(struct model *model, const struct model_record *record, struct tree_path *path) {
     if (model->tree.order == TREE_BY_POSITION)
-        return tree_seek(&model->tree, below(model, model->count + 1), path);
+        return tree_seek(&model->tree, random_rank(model), path);
     struct tree_probe probe = {.key = record->key, .member = bytes_of(record->at, record->len)};
     if (model->tree.order != TREE_BY_ID)
         probe.key.extra = 0;
@@ -246,7 +252,7 @@ static void change(struct model *model, uint32_t size) {
     else if (dice < grow + 10 && model->count > 60)
         erase_some(model, below(model, model->count - 50), 1 + below(model, 50));
     else
-        erase_some(model, below(model, model->count), 1);
+        erase_some(model, random_rank(model) % model->count, 1);
 }
 
 static const enum tree_order orders[] = {TREE_BY_POSITION, TREE_BY_HASH, TREE_BY_HASH_WITH,
