@@ -19,9 +19,11 @@
  */
 #include "plat/clock.h"
 #include "shard/shard.h"
+#include "store/collection.h"
 
 /* Two dependent cache misses are longer than a command: the buckets of a whole run are fetched, then
- * group by group the entries they point to, while the commands of the group before run. */
+ * group by group the entries they point to, while the commands of the group before run. What entries of values
+ * with many elements lead to is fetched when the group begins, for all of its keys at once. */
 enum { GROUP_COMMANDS = 16 };
 
 enum run_outcome {
@@ -53,6 +55,24 @@ static void prefetch_entries(struct run *run, uint32_t from, uint32_t to) {
     for (const struct plan *plan = run->plans + from; plan < run->plans + to; plan++)
         if (is_fetchable(run, plan))
             keyspace_prefetch_entry(place_of(run->shard, plan->hash), db, plan->hash);
+}
+
+static bool has_elements(const struct command *command) {
+    return command && command->group >= GROUP_LIST && command->group <= GROUP_STREAM;
+}
+
+/* A key that comes again and again is in the cache. */
+static void prefetch_values(struct run *run, uint32_t from, uint32_t to) {
+    const struct collection *found[GROUP_COMMANDS];
+    uint32_t db = run->connection->client.db, count = 0;
+    uint64_t last = 0;
+    for (const struct plan *plan = run->plans + from; plan < run->plans + to; plan++) {
+        if (plan->hash == last || !has_elements(plan->command) || !is_fetchable(run, plan)) continue;
+        last = plan->hash;
+        found[count] = keyspace_prefetch_value(place_of(run->shard, last), db, last);
+        count += found[count] != NULL;
+    }
+    for (uint32_t i = 0; i < count; i++) collection_prefetch(found[i]);
 }
 
 static uint32_t group_end(uint32_t from, uint32_t to) {
@@ -125,6 +145,7 @@ static uint32_t run_in_place(struct run *run, uint32_t from, uint32_t to) {
     }
     for (uint32_t i = from; i < to;) {
         uint32_t end = group_end(i, to);
+        prefetch_values(run, i, end);
         prefetch_entries(run, end, group_end(end, to));
         while (i < end) {
             if (KRT_UNLIKELY(!run_one(run, i))) return i;

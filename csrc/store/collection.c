@@ -57,6 +57,12 @@ void collection_free(struct collection *collection) {
     mem_free(account, collection);
 }
 
+void collection_prefetch(const struct collection *collection) {
+    for (uint32_t i = 0; i < collection->tree_count; i++) {
+        tree_prefetch(&collection->trees[i]);
+    }
+}
+
 /* ---- Letting go ------------------------------------------------------------------------------ */
 
 static void free_garbage(struct garbage *garbage) {

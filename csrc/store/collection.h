@@ -69,6 +69,9 @@ void collection_check(const struct collection *collection);
 struct collection *collection_freeze(const struct collection *collection);
 void collection_unfreeze(struct collection *frozen);
 
+/* Fetches the memory where a search begins. */
+void collection_prefetch(const struct collection *collection);
+
 /* ---- Reading --------------------------------------------------------------------------------- */
 
 struct collection_view {

@@ -6,6 +6,7 @@
 #include "store/keyspace.h"
 
 #include "base/assert.h"
+#include "store/collection.h"
 #include "store/database.h"
 #include "store/paged.h"
 
@@ -105,6 +106,31 @@ void keyspace_prefetch_entry(const struct keyspace *keyspace, uint32_t db, uint6
     if (KRT_LIKELY(database != NULL)) {
         table_prefetch_entries(&database->keys, hash);
     }
+}
+
+static const struct collection *prefetch_value(const struct entry *entry) {
+    if (entry_is_tree(entry)) {
+        const struct collection *collection = entry_collection(entry);
+        prefetch_line(collection->trees);
+        prefetch_line(collection->trees + 1);
+        return collection;
+    }
+    const char *end = (const char *)entry + ENTRY_HEADER_BYTES + entry->value_len;
+    for (const char *at = (const char *)entry + 128; at < end; at += 64) { /* behind the two */
+        prefetch_line(at);
+    }
+    return NULL;
+}
+
+const struct collection *keyspace_prefetch_value(const struct keyspace *keyspace, uint32_t db,
+                                                 uint64_t hash) {
+    const struct database *database = database_at(keyspace, db);
+    if (database == NULL) {
+        return NULL;
+    }
+    const struct bucket *bucket = table_bucket(&database->keys, hash);
+    uint64_t match = bucket_match(bucket, hash_fingerprint(hash));
+    return match != 0 ? prefetch_value(bucket_slot(bucket, bucket_match_slot(match))) : NULL;
 }
 
 struct entry *keyspace_find(const struct keyspace *keyspace, uint32_t db, uint64_t hash,

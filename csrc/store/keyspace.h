@@ -95,6 +95,11 @@ void keyspace_prefetch_bucket(const struct keyspace *keyspace, uint32_t db, uint
  * point to. */
 void keyspace_prefetch_entry(const struct keyspace *keyspace, uint32_t db, uint64_t hash);
 
+/* Third stage, of values of many elements: prefetches what the (by now loaded) entry leads to, if that is a
+ * collection, and returns it; else the rest of what is packed in the entry. The fourth is collection_prefetch. */
+const struct collection *keyspace_prefetch_value(const struct keyspace *keyspace, uint32_t db,
+                                                 uint64_t hash);
+
 struct entry *keyspace_find(const struct keyspace *keyspace, uint32_t db, uint64_t hash,
                             struct bytes key);
 

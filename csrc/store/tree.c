@@ -167,6 +167,20 @@ static void fetch_front(const struct node *leaf) {
     }
 }
 
+void tree_prefetch(const struct tree *tree) {
+    const struct inner *root = (const struct inner *)tree->root;
+    if (tree->root == NULL) {
+        return;
+    }
+    if (tree->height == 0) {
+        fetch_front(tree->root);
+        return;
+    }
+    __builtin_prefetch(&root->count);
+    __builtin_prefetch(tree->order == TREE_BY_POSITION ? (const void *)root->counts : root->order);
+    __builtin_prefetch(root->child);
+}
+
 static void go_to_start(struct tree_path *path, uint32_t depth, struct node *node) {
     for (;;) {
         path->node[++depth] = node;

@@ -80,6 +80,9 @@ void tree_free(struct tree *tree, struct mem_account *account);
  * copy is empty. */
 bool tree_copy(const struct tree *tree, struct node_heap *heap, struct tree *copy);
 
+/* Fetches what a search looks at first. */
+void tree_prefetch(const struct tree *tree);
+
 /* ---- Finding: false if there is no such record; the path is then where it would be ------------ */
 /* The first record that is not before the probe. */
 bool tree_find(const struct tree *tree, const struct tree_probe *probe, struct tree_path *path);
