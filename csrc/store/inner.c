@@ -47,8 +47,7 @@ void inner_append(struct inner *inner, const struct inner *source, uint32_t from
     inner->count += rows;
 }
 
-/* The first of [low, high) that is not below the word. Both ways of a step are data: which it is cannot be
- * foretold. */
+/* The first of [low, high) that is not below the word. */
 static uint32_t lower_bound(const uint64_t *words, uint32_t low, uint32_t high, uint64_t word) {
     for (uint32_t count = high - low; count > 0;) {
         uint32_t half = count / 2;
