@@ -31,7 +31,7 @@ struct leaf *leaf_new(struct node_heap *heap, uint32_t key_bytes, uint32_t bytes
     struct leaf *leaf = (struct leaf *)node_new(heap, round_up(bytes));
     if (leaf != NULL) {
         leaf->node.key_bytes = (uint8_t)key_bytes;
-        leaf->count = leaf->used = leaf->spare = 0;
+        leaf->count = leaf->spare = 0;
     }
     return leaf;
 }
@@ -86,18 +86,18 @@ static void shift_offsets(struct leaf *leaf, uint32_t index, int change) {
 /* Makes what lies beyond a distance from the leaf's end, which is record `index` and those behind it or
  * these alone, lie `change` bytes further. */
 static void shift_records(struct leaf *leaf, uint32_t index, uint32_t beyond, int change) {
-    uint32_t all = leaf->spare + leaf->used;
+    uint32_t all = leaf_record_end(leaf, leaf->count);
     char *low = leaf_end(leaf) - all;
     memmove(low - change, low, all - beyond);
     shift_offsets(leaf, index, change);
-    leaf->used = (uint16_t)(leaf->used + change);
 }
 
 /* Moves all records to where so much is spare behind them. */
 static void set_spare(struct leaf *leaf, uint32_t spare) {
     int change = (int)spare - (int)leaf->spare;
-    char *low = leaf_end(leaf) - leaf->spare - leaf->used;
-    memmove(low - change, low, leaf->used);
+    uint32_t all = leaf_record_end(leaf, leaf->count);
+    char *low = leaf_end(leaf) - all;
+    memmove(low - change, low, all - leaf->spare);
     shift_offsets(leaf, 0, change);
     leaf->spare = (uint16_t)spare;
 }
@@ -166,7 +166,6 @@ void leaf_insert(struct leaf *leaf, uint32_t index, const struct record_key *key
     if (index == 0 && leaf->count > 0) {
         make_spare(leaf, bytes, slot);
         leaf->spare = (uint16_t)(leaf->spare - bytes);
-        leaf->used = (uint16_t)(leaf->used + bytes);
     } else {
         make_gap(leaf, slot + bytes);
         shift_records(leaf, index, leaf_record_end(leaf, index), (int)bytes);
@@ -212,12 +211,9 @@ void leaf_erase(struct leaf *leaf, uint32_t index, uint32_t count) {
     uint32_t end = leaf_record_end(leaf, index + count);
     uint32_t gone = end - leaf_record_end(leaf, index);
     put_outside(leaf, index, index + count);
-    if (index + count == leaf->count) {
-        leaf->used = (uint16_t)(leaf->used - gone);
-    } else if (index == 0) {
-        leaf->used = (uint16_t)(leaf->used - gone);
-        leaf->spare = (uint16_t)(leaf->spare + gone);
-    } else {
+    if (index == 0) {
+        leaf->spare = (uint16_t)end;
+    } else if (index + count < leaf->count) {
         shift_records(leaf, index + count, end, -(int)gone);
     }
     close_slots(leaf, index, count);
@@ -225,19 +221,18 @@ void leaf_erase(struct leaf *leaf, uint32_t index, uint32_t count) {
 
 void leaf_append(struct leaf *leaf, const struct leaf *source, uint32_t from, uint32_t to) {
     uint32_t width = leaf->node.key_bytes, count = leaf->count, more = to - from;
-    uint32_t skipped = leaf_record_end(source, from);
+    uint32_t skipped = leaf_record_end(source, from), used = leaf_record_end(leaf, count);
     uint32_t bytes = leaf_record_end(source, to) - skipped;
     char *keys = key_at(leaf, 0);
     KRT_DCHECK(leaf->spare == 0);
     KRT_DCHECK(leaf_has_room(leaf, bytes + more * (width + (uint32_t)sizeof(uint16_t))));
-    memcpy(leaf_end(leaf) - leaf->used - bytes, leaf_end(source) - skipped - bytes, bytes);
+    memcpy(leaf_end(leaf) - used - bytes, leaf_end(source) - skipped - bytes, bytes);
     memmove(keys + sizeof(uint16_t) * more, keys, (size_t)count * width);
     leaf->count = (uint16_t)(count + more);
     memcpy(key_at(leaf, count), key_at(source, from), (size_t)more * width);
     for (uint32_t i = 0; i < more; i++) {
-        leaf->offsets[count + i] = (uint16_t)(source->offsets[from + i] - skipped + leaf->used);
+        leaf->offsets[count + i] = (uint16_t)(source->offsets[from + i] - skipped + used);
     }
-    leaf->used = (uint16_t)(leaf->used + bytes);
 }
 
 /* ---- What lies outside ----------------------------------------------------------------------- */
@@ -274,5 +269,4 @@ void leaf_check(const struct leaf *leaf) {
         KRT_ASSERT(!is_outside(leaf, i) || len == sizeof(struct blob *));
         before = offset;
     }
-    KRT_ASSERT(before == leaf->spare + leaf->used);
 }

@@ -8,7 +8,7 @@
  * tree's order compares first: none, a hash (4 bytes), a score (8), or a hash and a score (12).
  * Threads, ownership: store/node.h; a leaf owns a count of each blob that it points to.
  * Invariants
- *   L1  From `spare` on offsets grow by the length of the record; the last one is `spare + used`.
+ *   L1  From `spare` on offsets grow by the length of the record.
  *   L2  header, offsets, keys, records and what is spare fit `bytes` of the node.
  */
 #pragma once
@@ -26,7 +26,6 @@ enum {
 struct leaf {
     struct node node;
     uint16_t count;
-    uint16_t used;  /* bytes of records */
     uint16_t spare; /* free bytes behind the first record */
     uint16_t offsets[];
 };
@@ -44,15 +43,6 @@ static inline uint32_t leaf_record_bytes(uint32_t key_bytes, struct bytes record
     return sizeof(uint16_t) + key_bytes + len;
 }
 
-static inline uint32_t leaf_bytes(const struct leaf *leaf) {
-    return LEAF_HEADER_BYTES + leaf->count * (uint32_t)(sizeof(uint16_t) + leaf->node.key_bytes) +
-           leaf->used;
-}
-
-static inline bool leaf_has_room(const struct leaf *leaf, uint32_t bytes) {
-    return leaf_bytes(leaf) + bytes <= leaf->node.bytes;
-}
-
 static inline uint32_t leaf_offset(const struct leaf *leaf, uint32_t index) {
     return leaf->offsets[index] & LEAF_OFFSET_MASK;
 }
@@ -60,6 +50,15 @@ static inline uint32_t leaf_offset(const struct leaf *leaf, uint32_t index) {
 /* Where record `index` ends, as a distance from the node's end: where the one before begins. */
 static inline uint32_t leaf_record_end(const struct leaf *leaf, uint32_t index) {
     return index == 0 ? leaf->spare : leaf_offset(leaf, index - 1);
+}
+
+static inline uint32_t leaf_bytes(const struct leaf *leaf) {
+    uint32_t slots = leaf->count * (uint32_t)(sizeof(uint16_t) + leaf->node.key_bytes);
+    return LEAF_HEADER_BYTES + slots + leaf_record_end(leaf, leaf->count) - leaf->spare;
+}
+
+static inline bool leaf_has_room(const struct leaf *leaf, uint32_t bytes) {
+    return leaf_bytes(leaf) + bytes <= leaf->node.bytes;
 }
 
 static inline const char *leaf_key_at(const struct leaf *leaf, uint32_t index) {

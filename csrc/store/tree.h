@@ -105,7 +105,8 @@ static inline struct record_key tree_key(const struct tree_path *path) {
 }
 
 /* ---- Changing. The path is used up ------------------------------------------------------------ */
-/* For so many changes (at least one), of which insertions and longer replacements bring so many bytes. */
+/* For so many changes (at least one), of which insertions and longer replacements bring so many bytes. By
+ * position each insertion is where the one before was. */
 uint64_t tree_nodes_needed(const struct tree *tree, const struct node_heap *heap, uint64_t changes,
                            uint64_t bytes);
 bool tree_reserve(const struct tree *tree, struct node_heap *heap, uint64_t changes,

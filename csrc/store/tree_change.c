@@ -20,9 +20,19 @@ static uint64_t nodes_for_one(const struct tree *tree) {
     return tree->height + 5u;
 }
 
+/* What may have to grow, and what may come. By position what is inserted is so in one leaf after the other; what
+ * is erased needs something only while there is something frozen. */
+static uint64_t leaves_touched(const struct tree *tree, const struct node_heap *heap,
+                               uint64_t changes, uint64_t bytes) {
+    if (tree->order == TREE_BY_POSITION && heap->frozen == 0) {
+        return (bytes + changes * sizeof(uint16_t)) / (NODE_BYTES_MAX / 4) + 1;
+    }
+    return tree->bytes / NODE_STEP_BYTES + bytes / (NODE_BYTES_MAX / 4) + 1;
+}
+
 uint64_t tree_nodes_needed(const struct tree *tree, const struct node_heap *heap, uint64_t changes,
                            uint64_t bytes) {
-    uint64_t leaves = tree->bytes / NODE_STEP_BYTES + bytes / (NODE_BYTES_MAX / 4) + 1;
+    uint64_t leaves = leaves_touched(tree, heap, changes, bytes);
     uint64_t more = changes == 0 ? 0 : changes - 1 < leaves ? changes - 1 : leaves;
     uint64_t need = nodes_for_one(tree) + more + more / INNER_POOR_ROWS;
     if (heap->frozen != 0) { /* a copy of each node on the path */
