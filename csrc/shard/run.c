@@ -24,7 +24,7 @@
 /* Two dependent cache misses are longer than a command: the buckets of a whole run are fetched, then
  * group by group the entries they point to, while the commands of the group before run. What entries of values
  * with many elements lead to is fetched when the group begins, for all of its keys at once. */
-enum { GROUP_COMMANDS = 16 };
+enum { GROUP_COMMANDS = 16, CACHE_BYTES = 4 << 20 };
 
 enum run_outcome {
     RUN_DONE,
@@ -61,18 +61,54 @@ static bool has_elements(const struct command *command) {
     return command && command->group >= GROUP_LIST && command->group <= GROUP_STREAM;
 }
 
-/* A key that comes again and again is in the cache. */
-static void prefetch_values(struct run *run, uint32_t from, uint32_t to) {
-    const struct collection *found[GROUP_COMMANDS];
-    uint32_t db = run->connection->client.db, count = 0;
-    uint64_t last = 0;
-    for (const struct plan *plan = run->plans + from; plan < run->plans + to; plan++) {
-        if (plan->hash == last || !has_elements(plan->command) || !is_fetchable(run, plan)) continue;
-        last = plan->hash;
-        found[count] = keyspace_prefetch_value(place_of(run->shard, last), db, last);
-        count += found[count] != NULL;
+/* The hash of the member or field that a command is likely to be about. */
+static uint32_t likely_hash(const struct run *run, uint32_t i) {
+    const struct request *request = &run->input.requests[i];
+    enum command_group group = (enum command_group)run->plans[i].command->group;
+    bool is_last = group == GROUP_SORTED_SET || group == GROUP_GEO || request->argc < 3;
+    return element_hash(&run->shard->fabric->domain.hash_seed,
+                        request->argv[is_last ? request->argc - 1 : 2]);
+}
+
+/* Is the value likely to be out of the cache? Not if it is small and the request before was about it too. */
+static bool is_cold(const struct collection *const *values, uint32_t i, const struct tree *tree) {
+    return i == 0 || values[i] != values[i - 1] || tree->bytes > CACHE_BYTES;
+}
+
+/* The leaves that members are in, then, once these are there, their records. */
+static void prefetch_members(const struct run *run, uint32_t from,
+                             const struct collection *const *values, uint32_t count) {
+    struct {
+        const struct leaf *leaf;
+        uint32_t hash;
+    } fetched[GROUP_COMMANDS];
+    uint32_t leaves = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct tree *tree = values[i] ? collection_tree_by_hash(values[i]) : NULL;
+        if (!tree || !is_cold(values, i, tree)) continue;
+        fetched[leaves].hash = likely_hash(run, from + i);
+        fetched[leaves].leaf = tree_prefetch_leaf(tree, fetched[leaves].hash);
+        leaves++;
     }
-    for (uint32_t i = 0; i < count; i++) collection_prefetch(found[i]);
+    for (uint32_t i = 0; i < leaves; i++) tree_prefetch_record(fetched[i].leaf, fetched[i].hash);
+}
+
+static void prefetch_values(struct run *run, uint32_t from, uint32_t to) {
+    const struct collection *found[GROUP_COMMANDS], *value = NULL;
+    uint32_t db = run->connection->client.db, count = to - from;
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct plan *plan = &run->plans[from + i];
+        found[i] = NULL;
+        if (!has_elements(plan->command) || !is_fetchable(run, plan)) continue;
+        if (plan->hash != last)
+            value = keyspace_prefetch_value(place_of(run->shard, plan->hash), db, plan->hash);
+        last = plan->hash;
+        found[i] = value;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (found[i] && (i == 0 || found[i] != found[i - 1])) collection_prefetch(found[i]);
+    prefetch_members(run, from, found, count);
 }
 
 static uint32_t group_end(uint32_t from, uint32_t to) {

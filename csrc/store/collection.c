@@ -63,6 +63,12 @@ void collection_prefetch(const struct collection *collection) {
     }
 }
 
+const struct tree *collection_tree_by_hash(const struct collection *collection) {
+    const struct tree *tree = &collection->trees[collection->trees[0].order == TREE_BY_SCORE];
+    bool by_hash = tree->order == TREE_BY_HASH || tree->order == TREE_BY_HASH_WITH;
+    return by_hash && tree->root != NULL ? tree : NULL;
+}
+
 /* ---- Letting go ------------------------------------------------------------------------------ */
 
 static void free_garbage(struct garbage *garbage) {

@@ -71,6 +71,8 @@ void collection_unfreeze(struct collection *frozen);
 
 /* Fetches the memory where a search begins. */
 void collection_prefetch(const struct collection *collection);
+/* That of members or fields; NULL if there is none. */
+const struct tree *collection_tree_by_hash(const struct collection *collection);
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 

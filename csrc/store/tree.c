@@ -71,29 +71,32 @@ bool tree_order_is_before(uint8_t order, const struct leaf *leaf, uint32_t index
 
 /* ---- Down by key ----------------------------------------------------------------------------- */
 
+/* A step is arithmetic and no branch, which would be foretold wrong every other time. */
 static uint32_t leaf_lower_bound_hash(const struct leaf *leaf, uint32_t hash) {
-    uint32_t low = 0, count = leaf->count, width = leaf->node.key_bytes;
+    uint32_t low = 0, width = leaf->node.key_bytes;
     const char *keys = leaf_key_at(leaf, 0);
-    while (count > 0) {
-        uint32_t half = count / 2, key;
-        memcpy(&key, keys + (size_t)(low + half) * width, sizeof key);
-        low = key < hash ? low + half + 1 : low;
-        count = key < hash ? count - half - 1 : half;
+    for (uint32_t count = leaf->count; count > 0;) {
+        uint32_t half = (count + 1) / 2, key;
+        memcpy(&key, keys + (size_t)(low + half - 1) * width, sizeof key);
+        low += half * (key < hash);
+        count -= half;
     }
     return low;
 }
 
-/* The first with this place or above: records are looked at among equal scores only. */
+/* The first from `low` on with this place or above: records are looked at among equal scores only. */
 static uint32_t leaf_lower_bound_place(const struct leaf *leaf, uint32_t low, uint64_t place) {
-    uint32_t count = leaf->count - low;
     const char *keys = leaf_key_at(leaf, 0);
-    while (count > 0) {
-        uint64_t key;
+    for (uint32_t count = leaf->count - low; count > 0;) {
         uint32_t half = count / 2;
+        uint64_t key;
         memcpy(&key, keys + (size_t)(low + half) * sizeof key, sizeof key);
-        bool below = tree_score_place(key) < place;
-        low = below ? low + half + 1 : low;
-        count = below ? count - half - 1 : half;
+        if (tree_score_place(key) < place) {
+            low += half + 1;
+            count -= half + 1;
+        } else {
+            count = half;
+        }
     }
     return low;
 }
@@ -179,6 +182,23 @@ void tree_prefetch(const struct tree *tree) {
     __builtin_prefetch(&root->count);
     __builtin_prefetch(tree->order == TREE_BY_POSITION ? (const void *)root->counts : root->order);
     __builtin_prefetch(root->child);
+}
+
+const struct leaf *tree_prefetch_leaf(const struct tree *tree, uint32_t hash) {
+    const struct node *node = tree->root;
+    for (uint32_t depth = 0; depth < tree->height; depth++) {
+        const struct inner *inner = (const struct inner *)node;
+        node = inner->child[inner_rows_below(inner, (struct record_key){hash, 0})];
+    }
+    fetch_front(node);
+    return (const struct leaf *)node;
+}
+
+void tree_prefetch_record(const struct leaf *leaf, uint32_t hash) {
+    uint32_t index = leaf_lower_bound_hash(leaf, hash);
+    if (index < leaf->count) {
+        __builtin_prefetch((const char *)leaf + leaf->node.bytes - leaf_offset(leaf, index));
+    }
 }
 
 static void go_to_start(struct tree_path *path, uint32_t depth, struct node *node) {

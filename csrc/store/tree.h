@@ -82,6 +82,9 @@ bool tree_copy(const struct tree *tree, struct node_heap *heap, struct tree *cop
 
 /* Fetches what a search looks at first. */
 void tree_prefetch(const struct tree *tree);
+/* By hash: fetches what a search in the leaf of the hash looks at, and, once that is there, the record. */
+const struct leaf *tree_prefetch_leaf(const struct tree *tree, uint32_t hash);
+void tree_prefetch_record(const struct leaf *leaf, uint32_t hash);
 
 /* ---- Finding: false if there is no such record; the path is then where it would be ------------ */
 /* The first record that is not before the probe. */
