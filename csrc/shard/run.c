@@ -19,12 +19,6 @@
  */
 #include "plat/clock.h"
 #include "shard/shard.h"
-#include "store/collection.h"
-
-/* Two dependent cache misses are longer than a command: the buckets of a whole run are fetched, then
- * group by group the entries they point to, while the commands of the group before run. What entries of values
- * with many elements lead to is fetched when the group begins, for all of its keys at once. */
-enum { GROUP_COMMANDS = 16, CACHE_BYTES = 4 << 20 };
 
 enum run_outcome {
     RUN_DONE,
@@ -34,85 +28,8 @@ enum run_outcome {
     RUN_LOST,  /* the place, and nothing is held */
 };
 
-static struct keyspace *place_of(struct shard *shard, uint64_t hash) {
-    return shard->fabric->keyspaces[hash_shard(hash, shard->fabric->settings.shard_count)];
-}
-
-/* Only what is held may be looked at, the pointers to it included. */
-static bool is_fetchable(const struct run *run, const struct plan *plan) {
-    return plan->hash_index && (plan->mask & ~run->shard->held) == 0;
-}
-
-static void prefetch_buckets(struct run *run, uint32_t from, uint32_t to) {
-    uint32_t db = run->connection->client.db;
-    for (const struct plan *plan = run->plans + from; plan < run->plans + to; plan++)
-        if (is_fetchable(run, plan))
-            keyspace_prefetch_bucket(place_of(run->shard, plan->hash), db, plan->hash);
-}
-
-static void prefetch_entries(struct run *run, uint32_t from, uint32_t to) {
-    uint32_t db = run->connection->client.db;
-    for (const struct plan *plan = run->plans + from; plan < run->plans + to; plan++)
-        if (is_fetchable(run, plan))
-            keyspace_prefetch_entry(place_of(run->shard, plan->hash), db, plan->hash);
-}
-
-static bool has_elements(const struct command *command) {
-    return command && command->group >= GROUP_LIST && command->group <= GROUP_STREAM;
-}
-
-/* The hash of the member or field that a command is likely to be about. */
-static uint32_t likely_hash(const struct run *run, uint32_t i) {
-    const struct request *request = &run->input.requests[i];
-    enum command_group group = (enum command_group)run->plans[i].command->group;
-    bool is_last = group == GROUP_SORTED_SET || group == GROUP_GEO || request->argc < 3;
-    return element_hash(&run->shard->fabric->domain.hash_seed,
-                        request->argv[is_last ? request->argc - 1 : 2]);
-}
-
-/* Is the value likely to be out of the cache? Not if it is small and the request before was about it too. */
-static bool is_cold(const struct collection *const *values, uint32_t i, const struct tree *tree) {
-    return i == 0 || values[i] != values[i - 1] || tree->bytes > CACHE_BYTES;
-}
-
-/* The leaves that members are in, then, once these are there, their records. */
-static void prefetch_members(const struct run *run, uint32_t from,
-                             const struct collection *const *values, uint32_t count) {
-    struct {
-        const struct leaf *leaf;
-        uint32_t hash;
-    } fetched[GROUP_COMMANDS];
-    uint32_t leaves = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct tree *tree = values[i] ? collection_tree_by_hash(values[i]) : NULL;
-        if (!tree || !is_cold(values, i, tree)) continue;
-        fetched[leaves].hash = likely_hash(run, from + i);
-        fetched[leaves].leaf = tree_prefetch_leaf(tree, fetched[leaves].hash);
-        leaves++;
-    }
-    for (uint32_t i = 0; i < leaves; i++) tree_prefetch_record(fetched[i].leaf, fetched[i].hash);
-}
-
-static void prefetch_values(struct run *run, uint32_t from, uint32_t to) {
-    const struct collection *found[GROUP_COMMANDS], *value = NULL;
-    uint32_t db = run->connection->client.db, count = to - from;
-    uint64_t last = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct plan *plan = &run->plans[from + i];
-        found[i] = NULL;
-        if (!has_elements(plan->command) || !is_fetchable(run, plan)) continue;
-        if (plan->hash != last)
-            value = keyspace_prefetch_value(place_of(run->shard, plan->hash), db, plan->hash);
-        last = plan->hash;
-        found[i] = value;
-    }
-    for (uint32_t i = 0; i < count; i++)
-        if (found[i] && (i == 0 || found[i] != found[i - 1])) collection_prefetch(found[i]);
-    prefetch_members(run, from, found, count);
-}
-
 static uint32_t group_end(uint32_t from, uint32_t to) {
-    return to - from > GROUP_COMMANDS ? from + GROUP_COMMANDS : to;
+    return to - from > RUN_GROUP ? from + RUN_GROUP : to;
 }
 
 static enum execute_result run_aloud(struct run *run, uint32_t i, struct reply *reply,
@@ -176,13 +93,13 @@ static uint32_t run_in_place(struct run *run, uint32_t from, uint32_t to) {
     if (KRT_UNLIKELY(is_doomed(run))) return to;
     connection->output.proto = connection->client.proto;
     if (!run->fetched && to - from > 1) {
-        prefetch_buckets(run, from, to);
-        prefetch_entries(run, from, group_end(from, to));
+        run_fetch_buckets(run, from, to);
+        run_fetch_entries(run, from, group_end(from, to));
     }
     for (uint32_t i = from; i < to;) {
         uint32_t end = group_end(i, to);
-        prefetch_values(run, i, end);
-        prefetch_entries(run, end, group_end(end, to));
+        run_fetch_values(run, i, end);
+        run_fetch_entries(run, end, group_end(end, to));
         while (i < end) {
             if (KRT_UNLIKELY(!run_one(run, i))) return i;
             i++;
@@ -433,8 +350,8 @@ static void run_parse(struct shard *shard, struct run *run, struct connection *c
         plan_request(shard->fabric, &run->input.requests[i], &hint, &run->plans[i]);
     run->mask = run_mask(run, 0);
     run->fetched = shard->held == shard->own && (run->mask & ~shard->own) == 0 &&
-                   run->input.count <= GROUP_COMMANDS;
-    if (run->fetched) prefetch_buckets(run, 0, run->input.count);
+                   run->input.count <= RUN_GROUP;
+    if (run->fetched) run_fetch_buckets(run, 0, run->input.count);
 }
 
 uint32_t run_gather(struct shard *shard) {
@@ -447,7 +364,7 @@ uint32_t run_gather(struct shard *shard) {
         commands += io->runs[count++].input.count;
     }
     for (uint32_t i = 0; i < count; i++)
-        if (io->runs[i].fetched) prefetch_entries(&io->runs[i], 0, io->runs[i].input.count);
+        if (io->runs[i].fetched) run_fetch_entries(&io->runs[i], 0, io->runs[i].input.count);
     return count;
 }
 

@@ -8,6 +8,7 @@
  *     turn.c        taking, lending and dropping batons; what must happen before a drop (B6)
  *     plan.c        a run of requests: which command, which keys, which shards
  *     run.c         in place, or forwarded, or waiting: program order
+ *     run_fetch.c   the memory of what a run is about, ahead
  *     forward.c     batches to other shards and home again
  *     execute.c     one command: checks, handler, statistics
  *     pause.c       CLIENT PAUSE: what may not run yet
@@ -213,6 +214,8 @@ struct run {
     struct plan plans[RUN_REQUESTS];
 };
 
+enum { RUN_GROUP = 16 }; /* commands whose memory is fetched together */
+
 /* Takes connections off the input list and parses a run of each into io.runs: up to RUNS_AHEAD and about a
  * slice of commands. Returns how many. */
 uint32_t run_gather(struct shard *shard);
@@ -223,6 +226,13 @@ void run_execute(struct run *run);
 void run_undo(struct run *run);
 /* Answers a gathered run without the place. */
 void run_busy(struct run *run);
+
+/* ---- run_fetch.c: of requests [from, to), as far as their shards are held ------------------------- */
+void run_fetch_buckets(const struct run *run, uint32_t from, uint32_t to);
+/* Once the buckets are there. */
+void run_fetch_entries(const struct run *run, uint32_t from, uint32_t to);
+/* Once the entries are there; at most RUN_GROUP requests. */
+void run_fetch_values(const struct run *run, uint32_t from, uint32_t to);
 
 /* ---- forward.c ---------------------------------------------------------------------------------- */
 /* Copies a request into the batch for shard `target`. False: no memory, or no slot to be had now. */
