@@ -52,7 +52,7 @@ void inner_append(struct inner *inner, const struct inner *source, uint32_t from
 static uint32_t lower_bound(const uint64_t *words, uint32_t low, uint32_t high, uint64_t word) {
     for (uint32_t count = high - low; count > 0;) {
         uint32_t half = (count + 1) / 2;
-        low += half * (words[low + half - 1] < word);
+        low += half & (0u - (words[low + half - 1] < word));
         count -= half;
     }
     return low;

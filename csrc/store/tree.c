@@ -78,7 +78,7 @@ static uint32_t leaf_lower_bound_hash(const struct leaf *leaf, uint32_t hash) {
     for (uint32_t count = leaf->count; count > 0;) {
         uint32_t half = (count + 1) / 2, key;
         memcpy(&key, keys + (size_t)(low + half - 1) * width, sizeof key);
-        low += half * (key < hash);
+        low += half & (0u - (key < hash));
         count -= half;
     }
     return low;

@@ -32,6 +32,9 @@ static uint64_t leaves_touched(const struct tree *tree, const struct node_heap *
 
 uint64_t tree_nodes_needed(const struct tree *tree, const struct node_heap *heap, uint64_t changes,
                            uint64_t bytes) {
+    if (changes <= 1 && heap->frozen == 0) {
+        return nodes_for_one(tree);
+    }
     uint64_t leaves = leaves_touched(tree, heap, changes, bytes);
     uint64_t more = changes == 0 ? 0 : changes - 1 < leaves ? changes - 1 : leaves;
     uint64_t need = nodes_for_one(tree) + more + more / INNER_POOR_ROWS;
