@@ -46,9 +46,12 @@ static bool too_many(int64_t size, uint64_t count) {
     return size >= 0 && count > (uint64_t)(size ? size : 1);
 }
 
-/* No element takes more than twice in a listpack what it takes here. */
+/* An element takes at most two bytes more in a listpack than in a tree, and at most twice what it takes in a
+ * pack. */
 static uint64_t listpack_bytes_at_most(const struct edit *edit) {
-    return edit->collection ? 2 * edit->collection->trees[0].bytes : 2 * PACK_BYTES_MAX;
+    if (!edit->collection)
+        return LISTPACK_HEADER + 2 * PACK_BYTES_MAX;
+    return LISTPACK_HEADER + edit->collection->trees[0].bytes + 2 * view_count(&edit->view);
 }
 
 void list_grows(const struct call *call, struct edit *edit, uint64_t elements, uint64_t bytes) {
