@@ -270,15 +270,19 @@ def ranks(options: Options) -> Section:
 # Deleting
 
 SETTLE_S = 0.5
-FREED_PART = 0.1  # of what the value took may be left, and what buffers took
-BUFFER_BYTES = 16 << 20
+FREED_PART = 0.1  # of what is held with the value may be left
 
 
-def _watch_deletion(server: ServerProcess, control: Control, before: int) -> list[Slice]:
-    """Slices of 50 ms from DEL on, until the memory has gone back, and some more."""
-    full = memory_bytes(server.pid, "VmRSS")
+def _held(wire: Wire) -> int:
+    """What the server has from its allocator, values that wait to be freed included."""
+    return int(wire.info("memory")["allocator_active"])
+
+
+def _watch_deletion(server: ServerProcess, control: Control) -> list[Slice]:
+    """Slices of 50 ms from DEL on, until the value has been freed, and some more."""
     slices: list[Slice] = []
     with server.connect() as wire:
+        full = _held(wire)
         longest_us(wire)
         control.longest_us()
         if wire.call("DEL", KEY) != 1:
@@ -288,8 +292,8 @@ def _watch_deletion(server: ServerProcess, control: Control, before: int) -> lis
         while time.monotonic() < (settled or end):
             time.sleep(SLICE_S)
             slices.append(Slice(longest_us(wire), control.longest_us()))
-            held = memory_bytes(server.pid, "VmRSS") - before
-            if settled is None and held < FREED_PART * (full - before) + BUFFER_BYTES:
+            held = _held(wire)
+            if settled is None and held < FREED_PART * full:
                 settled = time.monotonic() + SETTLE_S
         if settled is None:
             raise WrongData(f"{server.subject.name}: {held:,} bytes are not freed")
@@ -319,9 +323,8 @@ def deletions(options: Options) -> Section:
             section.figures.append(Figure(what, None, ""))
             continue
         with ServerProcess(OURS, at.server) as server, Control(at.client) as control:
-            before = memory_bytes(server.pid, "VmRSS")
             _build(server, kind, count, at.client)
-            slices = _watch_deletion(server, control, before)
+            slices = _watch_deletion(server, control)
         section.figures.append(_deletion_figure(kind, count, slices))
         section.raw += [{"kind": kind.name, **asdict(s)} for s in slices]
     section.notes.append(f"{at}; a slice is 50 ms; its limit is {LIMIT_US:,} µs.")
