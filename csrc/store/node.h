@@ -23,7 +23,8 @@
 enum {
     NODE_BYTES_MAX = 4096 - 8, /* what the allocator keeps for itself */
     NODE_STEP_BYTES = 512,     /* leaves are as large as they need to be, in these steps */
-    NODE_SPARES = 24,          /* what a change of a sorted set needs, however large it is */
+    NODE_BYTES_MIN = NODE_STEP_BYTES - 8, /* of a leaf, by usable size */
+    NODE_SPARES = 24, /* what a change of a sorted set needs, however large it is */
 };
 
 struct node {

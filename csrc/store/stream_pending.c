@@ -7,7 +7,6 @@
 enum {
     ID_BYTES_MAX = 2 * VARINT_BYTES_MAX,
     RECORD_BYTES_MAX = ID_BYTES_MAX + 3 * VARINT_BYTES_MAX,
-    LEAF_BYTES_MIN = NODE_STEP_BYTES - 8, /* of usable size */
 };
 
 /* ---- Records --------------------------------------------------------------------------------- */
@@ -86,7 +85,7 @@ bool stream_pending_find(const struct tree *tree, struct stream_id id,
  * most. */
 static uint64_t needed_by_owners(const struct stream_group *group, const struct node_heap *heap,
                                  uint64_t changes) {
-    uint64_t nodes = group->groups->bytes / LEAF_BYTES_MIN + 1;
+    uint64_t nodes = group->groups->bytes / NODE_BYTES_MIN + 1;
     if (heap->frozen == 0) {
         return 0;
     }

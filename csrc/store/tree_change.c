@@ -27,7 +27,7 @@ static uint64_t leaves_touched(const struct tree *tree, const struct node_heap *
     if (tree->order == TREE_BY_POSITION && heap->frozen == 0) {
         return (bytes + changes * sizeof(uint16_t)) / (NODE_BYTES_MAX / 4) + 1;
     }
-    return tree->bytes / NODE_STEP_BYTES + bytes / (NODE_BYTES_MAX / 4) + 1;
+    return tree->bytes / NODE_BYTES_MIN + bytes / (NODE_BYTES_MAX / 4) + 1;
 }
 
 uint64_t tree_nodes_needed(const struct tree *tree, const struct node_heap *heap, uint64_t changes,
