@@ -85,15 +85,42 @@ void node_heap_freeze(struct node_heap *heap) {
     heap->frozen = heap->epoch++;
 }
 
+/* Retired nodes on their way to who frees them, in the memory of the first of them. */
+struct retired {
+    struct garbage garbage;
+    struct mem_account *account;
+    struct node *rest;
+};
+
+static void free_retired(struct garbage *garbage) {
+    struct retired *retired = (struct retired *)garbage;
+    for (struct node *node = retired->rest, *next; node != NULL; node = next) {
+        next = node->next;
+        node_free(retired->account, node);
+    }
+    mem_free(retired->account, retired);
+}
+
+static void give_retired(struct node_heap *heap) {
+    struct node *first = heap->retired;
+    if (first == NULL) {
+        return;
+    }
+    heap->retired = NULL;
+    if (first->level == 0) {
+        leaf_put_outside((struct leaf *)first);
+    }
+    struct node *rest = first->next;
+    struct retired *retired = (struct retired *)(void *)first;
+    *retired = (struct retired){{.free = free_retired}, heap->account, rest};
+    garbage_give(heap->account->taker, &retired->garbage);
+}
+
 void node_heap_thaw(struct node_heap *heap) {
     struct garbage *value = heap->retired_values;
     heap->frozen = 0;
     heap->retired_values = NULL;
-    for (struct node *node = heap->retired, *next; node != NULL; node = next) {
-        next = node->next;
-        node_free(heap->account, node);
-    }
-    heap->retired = NULL;
+    give_retired(heap);
     for (struct garbage *next; value != NULL; value = next) {
         next = value->next;
         garbage_give(heap->account->taker, value);

@@ -71,7 +71,7 @@ static inline bool node_is_frozen(const struct node_heap *heap, const struct nod
 
 /* O(1): what is there now will not be written. One at a time. */
 void node_heap_freeze(struct node_heap *heap);
-/* Nobody reads frozen nodes any more: frees what was retired, whole values through the taker. */
+/* Nobody reads frozen nodes any more: what was retired goes to the account's taker. */
 void node_heap_thaw(struct node_heap *heap);
 /* A whole value is let go of: to the account's taker now, or at the thaw. */
 void node_heap_let_go(struct node_heap *heap, struct garbage *value);

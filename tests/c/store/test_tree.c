@@ -380,6 +380,42 @@ static void test_frozen_while_written(void **state) {
     }
 }
 
+struct waiting {
+    struct garbage_taker taker;
+    struct garbage *first;
+    int count;
+};
+
+static void let_wait(struct garbage_taker *taker, struct garbage *garbage) {
+    struct waiting *waiting = (struct waiting *)taker;
+    garbage->next = waiting->first;
+    waiting->first = garbage;
+    waiting->count++;
+}
+
+/* However much was written since the freeze, the thaw hands over one thing, and whoever takes it frees it. */
+static void test_thaw_frees_nothing_itself(void **state) {
+    (void)state;
+    for (uint32_t i = 0; i < ORDERS; i++) {
+        struct waiting waiting = {.taker = {let_wait}};
+        struct model *model = model_new(orders[i], 110 + i);
+        for (uint32_t step = 0; step < 4000; step++)
+            change(model, 3000);
+        node_heap_freeze(&model->heap);
+        for (uint32_t step = 0; step < 2000; step++)
+            change(model, 3000);
+        model->account.taker = &waiting.taker;
+        uint64_t before = model->account.used_bytes;
+        node_heap_thaw(&model->heap);
+        assert_int_equal(model->account.used_bytes, before);
+        assert_int_equal(waiting.count, 1);
+        waiting.first->free(waiting.first);
+        assert_true(model->account.used_bytes < before);
+        model->account.taker = NULL;
+        model_free(model);
+    }
+}
+
 /* A copy shares what lies outside and nothing else; without memory there is none. */
 static void test_copies(void **state) {
     (void)state;
@@ -448,6 +484,7 @@ int main(void) {
         cmocka_unit_test(test_order_keeps_height_low),
         cmocka_unit_test(test_scores),
         cmocka_unit_test(test_frozen_while_written),
+        cmocka_unit_test(test_thaw_frees_nothing_itself),
         cmocka_unit_test(test_copies),
         cmocka_unit_test(test_behind_ids),
     };
