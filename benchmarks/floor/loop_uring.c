@@ -33,8 +33,7 @@ static int ready_count;
 
 static struct io_uring_sqe *take_sqe(enum operation operation, int fd) {
     struct io_uring_sqe *sqe;
-    while ((sqe = io_uring_get_sqe(&ring)) == NULL)
-        io_uring_submit(&ring);
+    while ((sqe = io_uring_get_sqe(&ring)) == NULL) io_uring_submit(&ring);
     io_uring_sqe_set_data64(sqe, (uint64_t)operation << 32 | (uint32_t)fd);
     return sqe;
 }
@@ -69,17 +68,14 @@ static void give_back(unsigned id) {
 }
 
 static void enrol(struct session *s) {
-    if (s->enrolled)
-        return;
+    if (s->enrolled) return;
     s->enrolled = true;
     ready[ready_count++] = s->fd;
 }
 
 static void on_accept(int listener, const struct io_uring_cqe *cqe) {
-    if (cqe->res >= 0 && session_open(cqe->res) != NULL)
-        arm_receive(cqe->res);
-    if (!(cqe->flags & IORING_CQE_F_MORE))
-        arm_accept(listener);
+    if (cqe->res >= 0 && session_open(cqe->res) != NULL) arm_receive(cqe->res);
+    if (!(cqe->flags & IORING_CQE_F_MORE)) arm_accept(listener);
 }
 
 static void on_receive(struct session *s, const struct io_uring_cqe *cqe) {
@@ -91,8 +87,7 @@ static void on_receive(struct session *s, const struct io_uring_cqe *cqe) {
         give_back(id);
     }
     s->ended |= !more && cqe->res <= 0 && cqe->res != -ENOBUFS;
-    if (!more && !s->ended)
-        arm_receive(s->fd);
+    if (!more && !s->ended) arm_receive(s->fd);
     enrol(s);
 }
 
@@ -132,17 +127,13 @@ static void reap(int listener) {
 
 static void send_or_close(struct session *s) {
     s->enrolled = false;
-    if (s->sending)
-        return;
-    if (s->ended)
-        session_close(s);
-    else if (session_pending(s) > 0)
-        arm_send(s);
+    if (s->sending) return;
+    if (s->ended) session_close(s);
+    else if (session_pending(s) > 0) arm_send(s);
 }
 
 static void serve_ready(void) {
-    for (int i = 0; i < ready_count; i++)
-        send_or_close(session_of(ready[i]));
+    for (int i = 0; i < ready_count; i++) send_or_close(session_of(ready[i]));
     ready_count = 0;
 }
 
@@ -154,16 +145,13 @@ static void *map_pages(size_t bytes) {
 static int open_buffers(void) {
     buffers = map_pages((size_t)BUFFERS * SESSION_READ_BYTES);
     buffer_ring = map_pages(BUFFERS * sizeof(struct io_uring_buf));
-    if (buffers == NULL || buffer_ring == NULL)
-        return -ENOMEM;
+    if (buffers == NULL || buffer_ring == NULL) return -ENOMEM;
     struct io_uring_buf_reg registration = {
         .ring_addr = (uintptr_t)buffer_ring, .ring_entries = BUFFERS, .bgid = BUFFER_GROUP};
     int rc = io_uring_register_buf_ring(&ring, &registration, 0);
-    if (rc < 0)
-        return rc;
+    if (rc < 0) return rc;
     io_uring_buf_ring_init(buffer_ring);
-    for (unsigned id = 0; id < BUFFERS; id++)
-        give_back(id);
+    for (unsigned id = 0; id < BUFFERS; id++) give_back(id);
     return 0;
 }
 
@@ -172,16 +160,14 @@ static int open_ring(void) {
                                               IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE,
                                      .cq_entries = CQ_ENTRIES};
     int rc = io_uring_queue_init_params(RING_ENTRIES, &ring, &params);
-    if (rc < 0)
-        return rc;
+    if (rc < 0) return rc;
     io_uring_register_ring_fd(&ring);
     return open_buffers();
 }
 
 int loop_uring_run(int listener) {
     int rc = open_ring();
-    if (rc == 0)
-        arm_accept(listener);
+    if (rc == 0) arm_accept(listener);
     while (rc >= 0 || rc == -EINTR) {
         reap(listener);
         serve_ready();

@@ -46,8 +46,7 @@ void session_sent(struct session *s, size_t n) {
 static bool queue_reply(struct session *s) {
     const char *reply = s->bulk ? bulk_reply : ok_reply;
     size_t size = s->bulk ? sizeof bulk_reply - 1 : sizeof ok_reply - 1;
-    if (size > SESSION_OUT_BYTES - s->filled)
-        return false;
+    if (size > SESSION_OUT_BYTES - s->filled) return false;
     memcpy(s->out + s->filled, reply, size);
     s->filled += size;
     return true;
@@ -62,8 +61,7 @@ static bool end_of_header(struct session *s) {
         s->state = IN_BODY;
         return true;
     }
-    if (number == 0 || number > UINT32_MAX)
-        return false;
+    if (number == 0 || number > UINT32_MAX) return false;
     s->args = (uint32_t)number;
     s->named = false;
     s->state = AT_BULK;
@@ -74,12 +72,9 @@ static bool feed_header(struct session *s, const char **at, const char *end) {
     char expected = s->state == AT_ARRAY ? '*' : '$';
     while (*at < end) {
         char c = *(*at)++;
-        if (c >= '0' && c <= '9')
-            s->number = s->number * 10 + (uint64_t)(c - '0');
-        else if (c == '\n')
-            return end_of_header(s);
-        else if (c != expected && c != '\r')
-            return false;
+        if (c >= '0' && c <= '9') s->number = s->number * 10 + (uint64_t)(c - '0');
+        else if (c == '\n') return end_of_header(s);
+        else if (c != expected && c != '\r') return false;
     }
     return true;
 }
@@ -93,8 +88,7 @@ static bool feed_body(struct session *s, const char **at, const char *end) {
     }
     *at += n;
     s->need -= n;
-    if (s->need > 0)
-        return true;
+    if (s->need > 0) return true;
     s->args--;
     s->state = s->args == 0 ? AT_ARRAY : AT_BULK;
     return s->args > 0 || queue_reply(s);

@@ -31,8 +31,7 @@ static long elapsed_ns(const struct timespec *from, const struct timespec *to) {
 static void note(struct gaps *gaps, long gap_ns) {
     gaps->turns++;
     gaps->over_limit += gap_ns > LIMIT_NS;
-    if (gap_ns > gaps->longest_ns)
-        gaps->longest_ns = gap_ns;
+    if (gap_ns > gaps->longest_ns) gaps->longest_ns = gap_ns;
 }
 
 /* Answers what stands on stdin; false at its end. */

@@ -52,19 +52,16 @@ static void prepare(struct filler *f, char letter) {
 }
 
 static void write_digits(char *at, unsigned long number) {
-    for (int i = DIGITS - 1; i >= 0; i--, number /= 10)
-        at[i] = (char)('0' + number % 10);
+    for (int i = DIGITS - 1; i >= 0; i--, number /= 10) at[i] = (char)('0' + number % 10);
 }
 
 static bool send_batch(struct filler *f, unsigned long first, unsigned long commands) {
     const char *at = f->batch[0];
     size_t left = commands * COMMAND;
-    for (unsigned long i = 0; i < commands; i++)
-        write_digits(f->batch[i] + DIGITS_AT, first + i);
+    for (unsigned long i = 0; i < commands; i++) write_digits(f->batch[i] + DIGITS_AT, first + i);
     while (left > 0) {
         ssize_t n = send(f->fd, at, left, MSG_NOSIGNAL);
-        if (n <= 0)
-            return false;
+        if (n <= 0) return false;
         at += n;
         left -= (size_t)n;
     }
@@ -87,8 +84,7 @@ static bool await(struct filler *f, unsigned long commands) {
     char data[16 * 1024];
     while (f->acknowledged < commands * REPLY) {
         ssize_t n = recv(f->fd, data, sizeof data, 0);
-        if (n <= 0 || !check(f, data, (size_t)n))
-            return false;
+        if (n <= 0 || !check(f, data, (size_t)n)) return false;
     }
     return true;
 }
@@ -97,11 +93,9 @@ static bool fill(struct filler *f, unsigned long first, unsigned long count) {
     const unsigned long window = (unsigned long)BATCH * BATCHES_IN_FLIGHT;
     for (unsigned long sent = 0; sent < count;) {
         unsigned long commands = count - sent < BATCH ? count - sent : BATCH;
-        if (!send_batch(f, first + sent, commands))
-            return false;
+        if (!send_batch(f, first + sent, commands)) return false;
         sent += commands;
-        if (sent > window && !await(f, sent - window))
-            return false;
+        if (sent > window && !await(f, sent - window)) return false;
     }
     return await(f, count);
 }
@@ -119,8 +113,7 @@ int main(int argc, char **argv) {
     }
     prepare(&filler, argv[4][0]);
     bool done = fill(&filler, strtoul(argv[2], NULL, 10), strtoul(argv[3], NULL, 10));
-    if (!done)
-        fprintf(stderr, "fill: stopped after %lu replies\n", filler.acknowledged / REPLY);
+    if (!done) fprintf(stderr, "fill: stopped after %lu replies\n", filler.acknowledged / REPLY);
     close(filler.fd);
     return done ? 0 : 1;
 }

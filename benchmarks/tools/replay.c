@@ -29,12 +29,12 @@ struct batch {
 
 struct connection {
     int fd;
-    uint32_t next;       /* batch to play when this one is answered */
+    uint32_t next; /* batch to play when this one is answered */
     const char *unsent;
     size_t unsent_bytes;
-    uint32_t awaited;    /* replies */
-    int64_t elements;    /* of the reply that is being read, still to come */
-    uint64_t skip;       /* bytes of a bulk string, still to come */
+    uint32_t awaited; /* replies */
+    int64_t elements; /* of the reply that is being read, still to come */
+    uint64_t skip;    /* bytes of a bulk string, still to come */
     char line[LINE_BYTES];
     uint32_t line_bytes;
 };
@@ -55,10 +55,8 @@ static void fail(const char *what) {
 static void send_rest(struct connection *connection) {
     while (connection->unsent_bytes > 0) {
         ssize_t sent = send(connection->fd, connection->unsent, connection->unsent_bytes, 0);
-        if (sent < 0 && errno == EAGAIN)
-            return;
-        if (sent < 0)
-            fail("send");
+        if (sent < 0 && errno == EAGAIN) return;
+        if (sent < 0) fail("send");
         connection->unsent += sent;
         connection->unsent_bytes -= (size_t)sent;
     }
@@ -66,8 +64,7 @@ static void send_rest(struct connection *connection) {
 
 /* False: it has played all of its batches. */
 static int play_next(struct connection *connection) {
-    if (connection->next >= batch_count)
-        return 0;
+    if (connection->next >= batch_count) return 0;
     connection->unsent = payloads[connection->next];
     connection->unsent_bytes = batches[connection->next].bytes;
     connection->awaited = batches[connection->next].commands;
@@ -84,17 +81,13 @@ static void take_line(struct connection *connection) {
     char type = connection->line[0];
     connection->line_bytes = 0;
     connection->elements--;
-    if (type == '*' && number > 0)
-        connection->elements += number;
-    else if (type == '$' && number >= 0)
-        connection->skip = (uint64_t)number + 2;
-    else if (type == '-')
-        errors++;
+    if (type == '*' && number > 0) connection->elements += number;
+    else if (type == '$' && number >= 0) connection->skip = (uint64_t)number + 2;
+    else if (type == '-') errors++;
 }
 
 static void take_reply_end(struct connection *connection) {
-    if (connection->elements > 0 || connection->skip > 0)
-        return;
+    if (connection->elements > 0 || connection->skip > 0) return;
     connection->elements = 1;
     connection->awaited--;
     replies++;
@@ -103,8 +96,9 @@ static void take_reply_end(struct connection *connection) {
 /* Lines longer than the buffer keep their beginning, which is all that is looked at. */
 static void take_byte(struct connection *connection, char byte) {
     if (byte == '\n') {
-        connection->line[connection->line_bytes < LINE_BYTES ? connection->line_bytes
-                                                             : LINE_BYTES - 1] = 0;
+        connection
+            ->line[connection->line_bytes < LINE_BYTES ? connection->line_bytes : LINE_BYTES - 1] =
+            0;
         take_line(connection);
         take_reply_end(connection);
     } else if (connection->line_bytes < LINE_BYTES - 1) {
@@ -130,10 +124,8 @@ static void take(struct connection *connection, const char *at, size_t count) {
 /* False: it has nothing more to play. */
 static int receive(struct connection *connection, char *buffer) {
     ssize_t count = recv(connection->fd, buffer, BUFFER_BYTES, 0);
-    if (count < 0 && errno == EAGAIN)
-        return 1;
-    if (count <= 0)
-        fail("recv");
+    if (count < 0 && errno == EAGAIN) return 1;
+    if (count <= 0) fail("recv");
     bytes_read += (uint64_t)count;
     take(connection, buffer, (size_t)count);
     return connection->awaited > 0 || play_next(connection);
@@ -144,18 +136,16 @@ static int receive(struct connection *connection, char *buffer) {
 static void load(const char *path) {
     struct stat status;
     int fd = open(path, O_RDONLY);
-    if (fd < 0 || fstat(fd, &status) < 0)
-        fail(path);
-    const char *at = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
-    if (at == MAP_FAILED)
-        fail("mmap");
+    if (fd < 0 || fstat(fd, &status) < 0) fail(path);
+    const char *at =
+        mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+    if (at == MAP_FAILED) fail("mmap");
     memcpy(&connection_count, at, 4);
     memcpy(&batch_count, at + 4, 4);
     batches = (const struct batch *)(at + 8);
     payloads = calloc(batch_count, sizeof *payloads);
     connections = calloc(connection_count, sizeof *connections);
-    if (!payloads || !connections)
-        fail("calloc");
+    if (!payloads || !connections) fail("calloc");
     const char *payload = at + 8 + (size_t)batch_count * sizeof *batches;
     for (uint32_t i = 0; i < batch_count; i++) {
         payloads[i] = payload;
@@ -167,8 +157,7 @@ static int open_connection(int port) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
-        fail("connect");
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0) fail("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return fd;
 }
@@ -192,14 +181,12 @@ static uint32_t start(int poller, int port) {
         await_answer(connection->fd);
         connection->next = i;
         connection->elements = 1;
-        if (epoll_ctl(poller, EPOLL_CTL_ADD, connection->fd, &event) < 0)
-            fail("epoll_ctl");
+        if (epoll_ctl(poller, EPOLL_CTL_ADD, connection->fd, &event) < 0) fail("epoll_ctl");
     }
     puts("ready");
     fflush(stdout);
     (void)getchar();
-    for (uint32_t i = 0; i < connection_count; i++)
-        playing += (uint32_t)play_next(&connections[i]);
+    for (uint32_t i = 0; i < connection_count; i++) playing += (uint32_t)play_next(&connections[i]);
     return playing;
 }
 
@@ -209,8 +196,7 @@ static int serve(struct connection *connection, char *buffer) {
     send_rest(connection);
     do {
         before = bytes_read;
-        if (connection->awaited > 0 && !receive(connection, buffer))
-            return 0;
+        if (connection->awaited > 0 && !receive(connection, buffer)) return 0;
     } while (bytes_read != before);
     return 1;
 }
@@ -229,8 +215,7 @@ int main(int argc, char **argv) {
         int count = epoll_wait(poller, events, EVENTS, -1);
         for (int i = 0; i < count; i++) {
             struct connection *connection = &connections[events[i].data.u32];
-            if (connection->awaited > 0)
-                playing -= (uint32_t)!serve(connection, buffer);
+            if (connection->awaited > 0) playing -= (uint32_t)!serve(connection, buffer);
         }
     }
     printf("%llu %llu %llu\n", (unsigned long long)replies, (unsigned long long)errors,

@@ -36,17 +36,17 @@ typedef _Atomic(void *) atomic_ptr;
 #define atomic_swap_acq_rel(p, v) atomic_exchange_explicit((p), (v), memory_order_acq_rel)
 
 /* On failure *expected holds what was found. */
-#define atomic_cas_acquire(p, expected, desired)                                                   \
-    atomic_compare_exchange_strong_explicit((p), (expected), (desired), memory_order_acquire,      \
+#define atomic_cas_acquire(p, expected, desired)                                              \
+    atomic_compare_exchange_strong_explicit((p), (expected), (desired), memory_order_acquire, \
                                             memory_order_relaxed)
-#define atomic_cas_acq_rel(p, expected, desired)                                                   \
-    atomic_compare_exchange_strong_explicit((p), (expected), (desired), memory_order_acq_rel,      \
+#define atomic_cas_acq_rel(p, expected, desired)                                              \
+    atomic_compare_exchange_strong_explicit((p), (expected), (desired), memory_order_acq_rel, \
                                             memory_order_acquire)
-#define atomic_cas_seq_cst(p, expected, desired)                                                   \
-    atomic_compare_exchange_strong_explicit((p), (expected), (desired), memory_order_seq_cst,      \
+#define atomic_cas_seq_cst(p, expected, desired)                                              \
+    atomic_compare_exchange_strong_explicit((p), (expected), (desired), memory_order_seq_cst, \
                                             memory_order_seq_cst)
-#define atomic_cas_weak_acquire(p, expected, desired)                                              \
-    atomic_compare_exchange_weak_explicit((p), (expected), (desired), memory_order_acquire,        \
+#define atomic_cas_weak_acquire(p, expected, desired)                                       \
+    atomic_compare_exchange_weak_explicit((p), (expected), (desired), memory_order_acquire, \
                                           memory_order_relaxed)
 
 /* Full barrier of the park protocol: announce, fence, re-check. */

@@ -49,8 +49,7 @@ static inline uint64_t add_sixteen(struct columns *columns, const char *at) {
 static uint64_t count_rounds(const char *at, size_t rounds) {
     struct columns columns = {0};
     uint64_t sixteens = 0;
-    for (; rounds > 0; rounds--, at += ROUND)
-        sixteens += count_word(add_sixteen(&columns, at));
+    for (; rounds > 0; rounds--, at += ROUND) sixteens += count_word(add_sixteen(&columns, at));
     return 16 * sixteens + 8 * count_word(columns.eights) + 4 * count_word(columns.fours) +
            2 * count_word(columns.twos) + count_word(columns.ones);
 }
@@ -58,10 +57,8 @@ static uint64_t count_rounds(const char *at, size_t rounds) {
 static uint64_t count_bytes(const char *at, size_t len) {
     uint64_t last = 0, count = len < ROUND ? 0 : count_rounds(at, len / ROUND);
     size_t i = len - len % ROUND;
-    for (; i + WORD <= len; i += WORD)
-        count += count_word(bytes_load8(at + i));
-    if (i < len)
-        memcpy(&last, at + i, len - i);
+    for (; i + WORD <= len; i += WORD) count += count_word(bytes_load8(at + i));
+    if (i < len) memcpy(&last, at + i, len - i);
     return count + count_word(last);
 }
 
@@ -71,14 +68,11 @@ static inline uint8_t byte_at(const char *at, uint64_t index) {
 
 /* What bytes at both ends have beside the bits in question is taken off again. */
 uint64_t bits_count(const char *at, uint64_t first, uint64_t end) {
-    if (first >= end)
-        return 0;
+    if (first >= end) return 0;
     uint64_t from = first / 8, to = (end + 7) / 8;
     uint64_t count = count_bytes(at + from, to - from);
-    if (first % 8)
-        count -= count_word(byte_at(at, from) >> (8 - first % 8));
-    if (end % 8)
-        count -= count_word(byte_at(at, to - 1) & 0xff >> end % 8);
+    if (first % 8) count -= count_word(byte_at(at, from) >> (8 - first % 8));
+    if (end % 8) count -= count_word(byte_at(at, to - 1) & 0xff >> end % 8);
     return count;
 }
 
@@ -97,10 +91,8 @@ static size_t skip_bytes(const char *at, size_t len, uint64_t word) {
             differs(group + 3 * WORD, word))
             break;
     }
-    while (i + WORD <= len && !differs(at + i, word))
-        i += WORD;
-    while (i < len && byte_at(at, i) == (uint8_t)word)
-        i++;
+    while (i + WORD <= len && !differs(at + i, word)) i += WORD;
+    while (i < len && byte_at(at, i) == (uint8_t)word) i++;
     return i;
 }
 
@@ -110,15 +102,13 @@ static inline uint64_t first_of(uint8_t byte) {
 }
 
 uint64_t bits_find(const char *at, uint64_t first, uint64_t end, bool bit) {
-    if (first >= end)
-        return end;
+    if (first >= end) return end;
     uint64_t other = bit ? 0 : UINT64_MAX, byte = first / 8, bytes = (end + 7) / 8;
     uint8_t wanted = (uint8_t)((byte_at(at, byte) ^ other) & 0xff >> first % 8);
     if (!wanted) {
         byte++;
         byte += skip_bytes(at + byte, bytes - byte, other);
-        if (byte == bytes)
-            return end;
+        if (byte == bytes) return end;
         wanted = (uint8_t)(byte_at(at, byte) ^ other);
     }
     uint64_t found = byte * 8 + first_of(wanted);
@@ -128,8 +118,7 @@ uint64_t bits_find(const char *at, uint64_t first, uint64_t end, bool bit) {
 /* ---- Combining ----------------------------------------------------------------------------------- */
 
 static inline uint64_t apply(enum bits_operation operation, uint64_t a, uint64_t b) {
-    if (operation == BITS_AND)
-        return a & b;
+    if (operation == BITS_AND) return a & b;
     return operation == BITS_OR ? a | b : a ^ b;
 }
 
@@ -146,30 +135,24 @@ static inline void combine(enum bits_operation operation, char *to, const char *
             words[k] = apply_at(operation, to + i + k * WORD, from + i + k * WORD);
         memcpy(to + i, words, sizeof words);
     }
-    for (; i < len; i++)
-        to[i] = (char)apply(operation, byte_at(to, i), byte_at(from, i));
+    for (; i < len; i++) to[i] = (char)apply(operation, byte_at(to, i), byte_at(from, i));
 }
 
 /* A loop for each operation: none asks which one it is. */
 void bits_combine(enum bits_operation operation, char *to, const char *from, size_t len) {
-    if (operation == BITS_AND)
-        combine(BITS_AND, to, from, len);
-    else if (operation == BITS_OR)
-        combine(BITS_OR, to, from, len);
-    else
-        combine(BITS_XOR, to, from, len);
+    if (operation == BITS_AND) combine(BITS_AND, to, from, len);
+    else if (operation == BITS_OR) combine(BITS_OR, to, from, len);
+    else combine(BITS_XOR, to, from, len);
 }
 
 void bits_invert(char *to, const char *from, size_t len) {
     size_t i = 0;
     uint64_t words[4];
     for (; i + GROUP <= len; i += GROUP) {
-        for (size_t k = 0; k < 4; k++)
-            words[k] = ~bytes_load8(from + i + k * WORD);
+        for (size_t k = 0; k < 4; k++) words[k] = ~bytes_load8(from + i + k * WORD);
         memcpy(to + i, words, sizeof words);
     }
-    for (; i < len; i++)
-        to[i] = (char)~from[i];
+    for (; i < len; i++) to[i] = (char)~from[i];
 }
 
 /* ---- Numbers ------------------------------------------------------------------------------------- */
@@ -179,10 +162,8 @@ uint64_t bits_read(const char *at, uint64_t first, uint32_t width) {
     KRT_DCHECK(width >= 1 && width <= 64);
     uint64_t index = first / 8, value = byte_at(at, index) & 0xff >> first % 8;
     uint32_t has = 8 - first % 8;
-    if (width <= has)
-        return value >> (has - width);
-    for (width -= has; width >= 8; width -= 8)
-        value = value << 8 | byte_at(at, ++index);
+    if (width <= has) return value >> (has - width);
+    for (width -= has; width >= 8; width -= 8) value = value << 8 | byte_at(at, ++index);
     return width ? value << width | byte_at(at, index + 1) >> (8 - width) : value;
 }
 
@@ -205,6 +186,5 @@ void bits_write(char *at, uint64_t first, uint32_t width, uint64_t value) {
         width -= 8;
         *at = (char)(value >> width);
     }
-    if (width)
-        put(at, value << (8 - width), 0xff & 0xff << (8 - width));
+    if (width) put(at, value << (8 - width), 0xff & 0xff << (8 - width));
 }

@@ -12,7 +12,8 @@
 #include <string.h>
 
 enum bytes_flags {
-    BYTES_BLOB = 1, /* `at` is the payload of a struct blob (base/blob.h): may be kept by blob_get */
+    BYTES_BLOB =
+        1, /* `at` is the payload of a struct blob (base/blob.h): may be kept by blob_get */
 };
 
 struct bytes {

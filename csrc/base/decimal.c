@@ -46,8 +46,7 @@ static bool read_plain(struct bytes text, long double *out) {
     uint32_t at = text.len > 0 && text.at[0] == '-', first = at, decimals = 0;
     uint64_t digits = 0;
     bool has_point = false;
-    if (text.len - at > PLAIN_DIGITS_MAX)
-        return false;
+    if (text.len - at > PLAIN_DIGITS_MAX) return false;
     for (; at < text.len; at++) {
         if (text.at[at] == '.' && !has_point && at > first && at + 1 < text.len) {
             has_point = true;
@@ -58,38 +57,31 @@ static bool read_plain(struct bytes text, long double *out) {
             return false;
         }
     }
-    if (at == first)
-        return false;
+    if (at == first) return false;
     long double value = (long double)digits / powers_of_ten[decimals];
     *out = first ? -value : value;
     return true;
 }
 
 bool decimal_to_long_double(struct bytes text, long double *out) {
-    if (read_plain(text, out))
-        return true;
+    if (read_plain(text, out)) return true;
     char copy[DECIMAL_TEXT_MAX], *end;
-    if (text.len == 0 || text.len >= sizeof copy)
-        return false;
+    if (text.len == 0 || text.len >= sizeof copy) return false;
     memcpy(copy, text.at, text.len);
     copy[text.len] = 0;
-    if (isspace((unsigned char)copy[0]))
-        return false;
+    if (isspace((unsigned char)copy[0])) return false;
     locale_t before = enter_locale();
     long double value = strtold(copy, &end);
     bool whole = end == copy + text.len && !isnan(value) && !is_overflow(copy, value) &&
                  !is_underflow(copy, value);
     uselocale(before);
-    if (whole)
-        *out = value;
+    if (whole) *out = value;
     return whole;
 }
 
 static size_t without_zeros(const char *text, size_t len) {
-    if (!memchr(text, '.', len))
-        return len;
-    while (text[len - 1] == '0')
-        len--;
+    if (!memchr(text, '.', len)) return len;
+    while (text[len - 1] == '0') len--;
     return text[len - 1] == '.' ? len - 1 : len;
 }
 
@@ -100,12 +92,10 @@ static size_t without_zeros(const char *text, size_t len) {
  * the point fit 128 bits. 0 where that does not go. Halves go to the even digit, as there. */
 static size_t print_plain(char *out, long double value) {
     int exponent;
-    if (LDBL_MANT_DIG > 64 || !isfinite(value))
-        return 0;
+    if (LDBL_MANT_DIG > 64 || !isfinite(value)) return 0;
     long double part = frexpl(fabsl(value), &exponent);
     int shift = 64 - exponent;
-    if (shift < 1 || shift > 120)
-        return 0;
+    if (shift < 1 || shift > 120) return 0;
     uint64_t significand = (uint64_t)ldexpl(part, 64);
     uint64_t whole = shift < 64 ? significand >> shift : 0;
     uint64_t rest = shift < 64 ? significand & ((UINT64_C(1) << shift) - 1) : significand;
@@ -134,8 +124,7 @@ static size_t print_any(char out[DECIMAL_TEXT_MAX], long double value) {
 
 size_t decimal_from_long_double(char out[DECIMAL_TEXT_MAX], long double value) {
     size_t printed = print_plain(out, value);
-    if (printed == 0)
-        printed = print_any(out, value);
+    if (printed == 0) printed = print_any(out, value);
     size_t len = without_zeros(out, printed);
     if (len == 2 && memcmp(out, "-0", 2) == 0) {
         out[0] = '0';
@@ -152,21 +141,18 @@ enum {
 
 static bool read_plain_double(struct bytes text, double *out) {
     long double value;
-    if (text.len > EXACT_DIGITS_MAX + 2 || !read_plain(text, &value))
-        return false;
+    if (text.len > EXACT_DIGITS_MAX + 2 || !read_plain(text, &value)) return false;
     uint32_t digits = 0, decimals = 0;
     bool behind = false;
     int64_t whole = 0;
     for (uint32_t i = text.at[0] == '-'; i < text.len; i++) {
         behind |= text.at[i] == '.';
-        if (text.at[i] == '.')
-            continue;
+        if (text.at[i] == '.') continue;
         whole = whole * 10 + (text.at[i] - '0');
         digits++;
         decimals += behind;
     }
-    if (digits > EXACT_DIGITS_MAX)
-        return false;
+    if (digits > EXACT_DIGITS_MAX) return false;
     double magnitude = (double)whole / (double)powers_of_ten[decimals];
     *out = text.at[0] == '-' ? -magnitude : magnitude;
     return true;
@@ -174,23 +160,17 @@ static bool read_plain_double(struct bytes text, double *out) {
 
 static bool read_double(struct bytes text, bool freely, double *out) {
     char copy[DECIMAL_TEXT_MAX], *end;
-    if (read_plain_double(text, out))
-        return true;
-    if (text.len >= sizeof copy || (text.len == 0 && !freely))
-        return false;
-    if (text.len > 0)
-        memcpy(copy, text.at, text.len);
+    if (read_plain_double(text, out)) return true;
+    if (text.len >= sizeof copy || (text.len == 0 && !freely)) return false;
+    if (text.len > 0) memcpy(copy, text.at, text.len);
     copy[text.len] = 0;
-    if (!freely && isspace((unsigned char)copy[0]))
-        return false;
+    if (!freely && isspace((unsigned char)copy[0])) return false;
     locale_t before = enter_locale();
     double value = strtod(copy, &end);
     uselocale(before);
     bool good = end == copy + text.len && !isnan(value);
-    if (good && !freely)
-        good = !is_overflow(copy, value) && !is_underflow(copy, value);
-    if (good)
-        *out = value;
+    if (good && !freely) good = !is_overflow(copy, value) && !is_underflow(copy, value);
+    if (good) *out = value;
     return good;
 }
 

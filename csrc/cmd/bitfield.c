@@ -37,8 +37,7 @@ static struct operations operations_of(struct call *call) {
 /* The number of the word among those given, or of the last and one more. */
 static uint32_t word_find(struct bytes word, const char *const *words, uint32_t count) {
     uint32_t i = 0;
-    while (i < count && !bytes_is(word, words[i]))
-        i++;
+    while (i < count && !bytes_is(word, words[i])) i++;
     return i;
 }
 
@@ -46,8 +45,7 @@ static bool parse_overflow(struct call *call, uint32_t index, enum overflow *ove
     static const char *const words[] = {"wrap", "sat", "fail"};
     uint32_t found = word_find(call->argv[index], words, 3);
     *overflow = (enum overflow)found;
-    if (found < 3)
-        return true;
+    if (found < 3) return true;
     call_error(call, "ERR Invalid OVERFLOW type specified");
     return false;
 }
@@ -91,8 +89,7 @@ static bool operations_next(struct operations *operations, struct operation *ope
         uint32_t at = operations->next;
         if (!bytes_is(call->argv[at], "overflow") || at + 1 == call->argc)
             return parse_operation(operations, operation);
-        if (!parse_overflow(call, at + 1, &operations->overflow))
-            return false;
+        if (!parse_overflow(call, at + 1, &operations->overflow)) return false;
         operations->next = at + 2;
     }
     return false;
@@ -108,12 +105,9 @@ static bool summarize(struct call *call, struct summary *summary) {
     struct operations operations = operations_of(call);
     *summary = (struct summary){.first = UINT64_MAX};
     for (; operations_next(&operations, &operation); summary->count++) {
-        if (operation.action == ACTION_GET)
-            continue;
-        if (summary->end < end_of(&operation))
-            summary->end = end_of(&operation);
-        if (summary->first > operation.offset)
-            summary->first = operation.offset;
+        if (operation.action == ACTION_GET) continue;
+        if (summary->end < end_of(&operation)) summary->end = end_of(&operation);
+        if (summary->first > operation.offset) summary->first = operation.offset;
     }
     return !call->failed;
 }
@@ -133,8 +127,7 @@ static int64_t get(const struct operation *operation, const struct entry *entry)
 
 static int64_t saturated(const struct operation *operation, __int128 number, int64_t min,
                          int64_t max) {
-    if (number > max)
-        return max;
+    if (number > max) return max;
     /* Redis has the distance to the maximum in 64 bits: what is set from further below counts as above. */
     bool turned = operation->action == ACTION_SET && max - number > INT64_MAX;
     return turned ? max : min;
@@ -145,19 +138,13 @@ static bool compute(const struct operation *operation, int64_t before, int64_t *
     uint32_t digits = operation->width - operation->is_signed;
     int64_t max = (int64_t)((UINT64_C(1) << digits) - 1), min = operation->is_signed ? -max - 1 : 0;
     __int128 number = operation->number;
-    if (operation->action == ACTION_INCRBY)
-        number += before;
-    else if (!operation->is_signed)
-        number = (uint64_t)operation->number;
+    if (operation->action == ACTION_INCRBY) number += before;
+    else if (!operation->is_signed) number = (uint64_t)operation->number;
     bool fits = number >= min && number <= max;
-    if (!fits && operation->overflow == OVERFLOW_FAIL)
-        return false;
-    if (fits)
-        *after = (int64_t)number;
-    else if (operation->overflow == OVERFLOW_SAT)
-        *after = saturated(operation, number, min, max);
-    else
-        *after = number_of(operation, (uint64_t)number);
+    if (!fits && operation->overflow == OVERFLOW_FAIL) return false;
+    if (fits) *after = (int64_t)number;
+    else if (operation->overflow == OVERFLOW_SAT) *after = saturated(operation, number, min, max);
+    else *after = number_of(operation, (uint64_t)number);
     return true;
 }
 
@@ -179,8 +166,7 @@ static void read_fields(struct call *call, uint64_t count) {
     struct operation operation;
     struct operations operations = operations_of(call);
     struct key_place place = keyspace_for(call, 1);
-    if (!call_read_parts(call, &place, &entry))
-        return;
+    if (!call_read_parts(call, &place, &entry)) return;
     reply_array(call->reply, count);
     while (operations_next(&operations, &operation))
         reply_integer(call->reply, get(&operation, entry));
@@ -195,13 +181,11 @@ static bool open_fields(struct call *call, const struct summary *summary, struct
     if (bitmap->len <= PAGED_BYTES_MIN)
         return bitmap_open(call, bitmap, summary->first, summary->end);
     while (operations_next(&operations, &operation)) {
-        if (operation.action == ACTION_GET)
-            continue;
+        if (operation.action == ACTION_GET) continue;
         bool inside = end_of(&operation) <= len;
         if (inside && !bitmap_open(call, bitmap, operation.offset, end_of(&operation)))
             return false;
-        if (!inside && operation.offset < first)
-            first = operation.offset;
+        if (!inside && operation.offset < first) first = operation.offset;
     }
     return first == summary->end || bitmap_open(call, bitmap, first, summary->end);
 }
@@ -210,35 +194,26 @@ static void change_fields(struct call *call, const struct summary *summary) {
     struct bitmap bitmap;
     struct operation operation;
     struct operations operations = operations_of(call);
-    if (!bitmap_find(call, &bitmap) || !open_fields(call, summary, &bitmap))
-        return;
+    if (!bitmap_find(call, &bitmap) || !open_fields(call, summary, &bitmap)) return;
     reply_array(call->reply, summary->count);
     while (operations_next(&operations, &operation))
-        if (operation.action != ACTION_GET)
-            change(call, &operation, &bitmap);
-        else
-            reply_integer(call->reply, get(&operation, bitmap.entry));
+        if (operation.action != ACTION_GET) change(call, &operation, &bitmap);
+        else reply_integer(call->reply, get(&operation, bitmap.entry));
     bitmap_declare(call, &bitmap);
 }
 
 static void bitfield_command(struct call *call) {
     struct summary summary;
-    if (!summarize(call, &summary))
-        return;
-    if (summary.end)
-        change_fields(call, &summary);
-    else
-        read_fields(call, summary.count);
+    if (!summarize(call, &summary)) return;
+    if (summary.end) change_fields(call, &summary);
+    else read_fields(call, summary.count);
 }
 
 static void bitfield_ro_command(struct call *call) {
     struct summary summary;
-    if (!summarize(call, &summary))
-        return;
-    if (summary.end)
-        call_error(call, "ERR BITFIELD_RO only supports the GET subcommand");
-    else
-        read_fields(call, summary.count);
+    if (!summarize(call, &summary)) return;
+    if (summary.end) call_error(call, "ERR BITFIELD_RO only supports the GET subcommand");
+    else read_fields(call, summary.count);
 }
 
 void bitfield_bind(void) {

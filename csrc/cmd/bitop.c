@@ -20,16 +20,13 @@ struct sources {
 
 static struct source source_of(const struct entry *entry) {
     struct source source = {.value.at = "", .len = entry ? string_len(entry) : 0};
-    if (entry && entry_is_tree(entry))
-        source.paged = entry;
-    else if (entry)
-        source.value = entry_string(entry);
+    if (entry && entry_is_tree(entry)) source.paged = entry;
+    else if (entry) source.value = entry_string(entry);
     return source;
 }
 
 static void sources_close(struct sources *sources) {
-    if (sources->at != sources->few)
-        mem_free(NULL, sources->at);
+    if (sources->at != sources->few) mem_free(NULL, sources->at);
 }
 
 static bool read_group(struct call *call, struct sources *sources, uint32_t first) {
@@ -37,11 +34,9 @@ static bool read_group(struct call *call, struct sources *sources, uint32_t firs
     struct key_place places[KEY_GROUP];
     uint32_t count = keyspace_for_group(call, 3 + first, 1, places);
     for (uint32_t i = 0; i < count; i++) {
-        if (!call_read_parts(call, &places[i], &entry))
-            return false;
+        if (!call_read_parts(call, &places[i], &entry)) return false;
         struct source source = source_of(entry);
-        if (source.len > sources->longest)
-            sources->longest = source.len;
+        if (source.len > sources->longest) sources->longest = source.len;
         sources->at[first + i] = source;
     }
     return true;
@@ -59,8 +54,7 @@ static bool sources_open(struct sources *sources, struct call *call) {
         return false;
     }
     for (uint32_t first = 0; first < sources->count; first += KEY_GROUP) {
-        if (read_group(call, sources, first))
-            continue;
+        if (read_group(call, sources, first)) continue;
         sources_close(sources);
         return false;
     }
@@ -79,11 +73,9 @@ enum operation {
 /* What a source has of a block, from `offset` on; of a paged one it is copied. */
 static struct bytes part_of(const struct source *source, uint32_t offset, uint32_t len,
                             char copy[BLOCK_BYTES]) {
-    if (offset >= source->len)
-        return (struct bytes){.at = ""};
+    if (offset >= source->len) return (struct bytes){.at = ""};
     struct string_part part = {offset, source->len - offset < len ? source->len - offset : len};
-    if (!source->paged)
-        return bytes_of(source->value.at + offset, part.len);
+    if (!source->paged) return bytes_of(source->value.at + offset, part.len);
     string_read(source->paged, part, copy);
     return bytes_of(copy, part.len);
 }
@@ -97,8 +89,7 @@ static void combine_block(const struct sources *sources, enum bits_operation ope
     for (uint32_t i = 1; i < sources->count; i++) {
         part = part_of(&sources->at[i], offset, len, copy);
         bits_combine(operation, block, part.at, part.len);
-        if (operation == BITS_AND)
-            memset(block + part.len, 0, len - part.len);
+        if (operation == BITS_AND) memset(block + part.len, 0, len - part.len);
     }
 }
 
@@ -121,8 +112,7 @@ static void combine(const struct sources *sources, enum operation operation, cha
 
 /* A large string of the same length, which nobody else refers to, takes the result where it lies. */
 static bool can_be_overwritten(const struct entry *entry, uint32_t len) {
-    if (!entry || entry_type(entry) != VALUE_STRING || entry_is_tree(entry))
-        return false;
+    if (!entry || entry_type(entry) != VALUE_STRING || entry_is_tree(entry)) return false;
     struct bytes value = entry_string(entry);
     return value.len == len && value.flags & BYTES_BLOB && blob_is_own(blob_of(value));
 }
@@ -131,8 +121,7 @@ static bool can_be_overwritten(const struct entry *entry, uint32_t len) {
 static struct entry *overwrite(const struct key_place *place, struct entry *entry,
                                const struct sources *sources, enum operation operation) {
     entry = keyspace_set_deadline(place->keyspace, place->db, place->hash, entry, 0);
-    if (entry)
-        combine(sources, operation, blob_of(entry_string(entry))->data);
+    if (entry) combine(sources, operation, blob_of(entry_string(entry))->data);
     return entry;
 }
 
@@ -143,15 +132,13 @@ static struct entry *set(const struct key_place *place, struct entry *entry,
     struct blob *blob = NULL;
     if (sources->longest > sizeof small) {
         blob = blob_new(&place->keyspace->account, sources->longest);
-        if (!blob)
-            return NULL;
+        if (!blob) return NULL;
         value = blob_bytes(blob);
     }
     combine(sources, operation, blob ? blob->data : small);
     entry =
         keyspace_set_string(place->keyspace, place->db, place->hash, place->key, value, 0, entry);
-    if (blob)
-        blob_put(blob);
+    if (blob) blob_put(blob);
     return entry;
 }
 
@@ -167,8 +154,7 @@ static void store(struct call *call, const struct sources *sources, enum operati
     }
     entry_mark_raw(entry);
     effect_log_verbatim(call);
-    if (!found)
-        effect_notify(call, &place, NOTIFY_NEW, "new");
+    if (!found) effect_notify(call, &place, NOTIFY_NEW, "new");
     effect_change(call, &place, NOTIFY_STRING, "set");
     reply_integer(call->reply, sources->longest);
 }
@@ -176,19 +162,16 @@ static void store(struct call *call, const struct sources *sources, enum operati
 static void store_nothing(struct call *call) {
     struct key_place place = keyspace_for(call, 2);
     struct entry *entry = call_find(call, &place);
-    if (entry)
-        call_delete(call, &place, entry, NOTIFY_GENERIC, "del");
+    if (entry) call_delete(call, &place, entry, NOTIFY_GENERIC, "del");
     reply_integer(call->reply, 0);
 }
 
 static bool parse_operation(struct call *call, enum operation *operation) {
     static const char *const names[] = {"and", "or", "xor", "not"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (!bytes_is(call->argv[1], names[i]))
-            continue;
+        if (!bytes_is(call->argv[1], names[i])) continue;
         *operation = (enum operation)i;
-        if (*operation != OPERATION_NOT || call->argc == 4)
-            return true;
+        if (*operation != OPERATION_NOT || call->argc == 4) return true;
         call_error(call, "ERR BITOP NOT must be called with a single source key.");
         return false;
     }
@@ -199,12 +182,9 @@ static bool parse_operation(struct call *call, enum operation *operation) {
 static void bitop_command(struct call *call) {
     struct sources sources;
     enum operation operation;
-    if (!parse_operation(call, &operation) || !sources_open(&sources, call))
-        return;
-    if (sources.longest)
-        store(call, &sources, operation);
-    else
-        store_nothing(call);
+    if (!parse_operation(call, &operation) || !sources_open(&sources, call)) return;
+    if (sources.longest) store(call, &sources, operation);
+    else store_nothing(call);
     sources_close(&sources);
 }
 

@@ -250,15 +250,12 @@ bool call_integer(struct call *call, uint32_t index, int64_t *out) {
 
 bool call_int(struct call *call, uint32_t index, const char *text, int64_t *out) {
     bool is_number = bytes_to_int64(call->argv[index], out);
-    if (is_number && *out >= INT32_MIN && *out <= INT32_MAX)
-        return true;
-    if (text)
-        call_error(call, text);
+    if (is_number && *out >= INT32_MIN && *out <= INT32_MAX) return true;
+    if (text) call_error(call, text);
     else if (is_number)
-        call_error_format(call, "ERR value is out of range, value must between %d and %d", INT32_MIN,
-                          INT32_MAX);
-    else
-        call_error_integer(call);
+        call_error_format(call, "ERR value is out of range, value must between %d and %d",
+                          INT32_MIN, INT32_MAX);
+    else call_error_integer(call);
     return false;
 }
 
@@ -297,9 +294,9 @@ void call_error_subcommand(struct call *call) {
     char name[COMMAND_NAME_MAX + 1];
     struct bytes word = call->argv[1];
     name_to_upper(name, call->argv[0]);
-    call_error_format(call,
-                      "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try %s HELP.",
-                      word.len < UNKNOWN_ECHO_MAX ? (int)word.len : UNKNOWN_ECHO_MAX, word.at, name);
+    call_error_format(
+        call, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try %s HELP.",
+        word.len < UNKNOWN_ECHO_MAX ? (int)word.len : UNKNOWN_ECHO_MAX, word.at, name);
 }
 
 static void reply_unknown_subcommand(struct reply *reply, const struct bytes *argv) {

@@ -41,16 +41,18 @@ struct domain_pause {
 /* Up to where OBJECT ENCODING gives the names of small values, and what a node of a stream holds; Redis's
  * settings. */
 struct small_limits {
-    int64_t hash_entries, hash_value, set_integers, set_entries, set_value, zset_entries, zset_value;
-    int64_t list_size; /* elements, or one of five sizes if negative */
+    int64_t hash_entries, hash_value, set_integers, set_entries, set_value, zset_entries,
+        zset_value;
+    int64_t list_size;                    /* elements, or one of five sizes if negative */
     int64_t stream_bytes, stream_entries; /* 0: any number */
 };
 
 /* What all calls of a server share. Written at start and under all batons; read after a take. */
 struct domain {
-    atomic_u64 last_now_ms; /* any holder, relaxed: the latest time any call has seen (B7) */
+    atomic_u64 last_now_ms;     /* any holder, relaxed: the latest time any call has seen (B7) */
     struct access_clock access; /* for all keyspaces */
-    atomic_u32 checked_seconds; /* any holder, relaxed: when the access clock was last looked after */
+    atomic_u32
+        checked_seconds; /* any holder, relaxed: when the access clock was last looked after */
     struct hash_seed hash_seed;
     struct keyspace **keyspaces; /* one per shard */
     uint32_t shard_count;
@@ -58,13 +60,13 @@ struct domain {
     struct small_limits small;
     uint64_t string_bytes_max; /* proto-max-bulk-len: what a command may make of a string */
     uint64_t hll_sparse_bytes; /* hll-sparse-max-bytes: a longer HyperLogLog is dense */
-    uint32_t gates; /* enum domain_gate; 0 as a rule */
+    uint32_t gates;            /* enum domain_gate; 0 as a rule */
     struct domain_pause pause; /* with GATE_PAUSE */
     int64_t (*clock_ms)(void *context); /* real or virtual wall time */
     void *clock_context;
     const struct command_names *names; /* of commands; NULL: their own */
     struct garbage_taker *taker; /* of what is to be freed off the shard threads; NULL in tests */
-    void *server_context; /* the struct server, for handlers of server/ */
+    void *server_context;        /* the struct server, for handlers of server/ */
 };
 
 struct call {
@@ -76,11 +78,12 @@ struct call {
     struct client *client; /* NULL in a plain in-process call and in a forwarded request */
     struct domain *domain;
     struct effects *effects; /* of the turn this call belongs to */
-    uint64_t first_hash;     /* hash of the key at first_hash_index, computed for routing; see call_hash */
+    uint64_t
+        first_hash; /* hash of the key at first_hash_index, computed for routing; see call_hash */
     uint32_t first_hash_index; /* 0: none (argv[0] is never a key) */
-    int64_t now_ms; /* 0 until call_now reads it */
-    uint32_t flags; /* enum call_flags */
-    bool failed;    /* an error was replied */
+    int64_t now_ms;            /* 0 until call_now reads it */
+    uint32_t flags;            /* enum call_flags */
+    bool failed;               /* an error was replied */
     /* Set by a handler that did a part of its work, if call_may_pause: nothing of the reply is written yet, and
      * it is called again with the same arguments once others had their turn. */
     bool unfinished;

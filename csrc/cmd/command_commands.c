@@ -20,17 +20,14 @@ static void reply_categories(struct reply *reply, uint32_t acl) {
     static const char *const names[] = {COMMAND_ACL(X)};
 #undef X
     reply_set(reply, (uint64_t)__builtin_popcount(acl));
-    for (; acl; acl &= acl - 1)
-        reply_simple(reply, names[__builtin_ctz(acl)]);
+    for (; acl; acl &= acl - 1) reply_simple(reply, names[__builtin_ctz(acl)]);
 }
 
 static void reply_tips(struct reply *reply, const char *const *tips) {
     uint64_t count = 0;
-    while (tips && tips[count])
-        count++;
+    while (tips && tips[count]) count++;
     reply_set(reply, count);
-    for (uint64_t i = 0; i < count; i++)
-        reply_bulk_text(reply, tips[i]);
+    for (uint64_t i = 0; i < count; i++) reply_bulk_text(reply, tips[i]);
 }
 
 /* ---- Key specs ------------------------------------------------------------------------------- */
@@ -119,13 +116,10 @@ static void reply_row(struct reply *reply, const struct command *command) {
     reply_categories(reply, command->acl);
     reply_tips(reply, command->tips);
     reply_set(reply, command->spec_count);
-    for (uint32_t i = 0; i < command->spec_count; i++)
-        reply_spec(reply, &command->specs[i]);
+    for (uint32_t i = 0; i < command->spec_count; i++) reply_spec(reply, &command->specs[i]);
     /* In RESP3 no subcommands are an empty set, and some are an array: so Redis does. */
-    if (command->subcommand_count)
-        reply_array(reply, command->subcommand_count);
-    else
-        reply_set(reply, 0);
+    if (command->subcommand_count) reply_array(reply, command->subcommand_count);
+    else reply_set(reply, 0);
     for (uint32_t i = 0; i < command->subcommand_count; i++)
         reply_row(reply, &command->subcommands[i]);
 }
@@ -133,8 +127,7 @@ static void reply_row(struct reply *reply, const struct command *command) {
 static void all_command(struct call *call) {
     reply_array(call->reply, command_count_top_level());
     for (size_t id = 0; id < command_count(); id++)
-        if (!command_at(id)->container)
-            reply_row(call->reply, command_at(id));
+        if (!command_at(id)->container) reply_row(call->reply, command_at(id));
 }
 
 static void info_command(struct call *call) {
@@ -144,12 +137,9 @@ static void info_command(struct call *call) {
     }
     reply_array(call->reply, call->argc - 2);
     for (uint32_t i = 2; i < call->argc; i++) {
-        const struct command *command =
-            command_names_find_full(call->domain->names, call->argv[i]);
-        if (command)
-            reply_row(call->reply, command);
-        else
-            reply_null(call->reply);
+        const struct command *command = command_names_find_full(call->domain->names, call->argv[i]);
+        if (command) reply_row(call->reply, command);
+        else reply_null(call->reply);
     }
 }
 
@@ -179,22 +169,16 @@ static bool is_of_category(const struct command *command, struct bytes category)
 }
 
 static bool is_like(const struct command *command, struct bytes pattern) {
-    return glob_match_nocase(pattern,
-                             bytes_of(command->full_name, strlen(command->full_name)));
+    return glob_match_nocase(pattern, bytes_of(command->full_name, strlen(command->full_name)));
 }
 
 static bool parse_filter(struct call *call, struct filter *filter) {
-    if (call->argc == 2)
-        return true;
-    if (call->argc != 5 || !bytes_is(call->argv[2], "filterby"))
-        return false;
+    if (call->argc == 2) return true;
+    if (call->argc != 5 || !bytes_is(call->argv[2], "filterby")) return false;
     filter->argument = call->argv[4];
-    if (bytes_is(call->argv[3], "module"))
-        filter->accepts = is_of_module;
-    else if (bytes_is(call->argv[3], "aclcat"))
-        filter->accepts = is_of_category;
-    else if (bytes_is(call->argv[3], "pattern"))
-        filter->accepts = is_like;
+    if (bytes_is(call->argv[3], "module")) filter->accepts = is_of_module;
+    else if (bytes_is(call->argv[3], "aclcat")) filter->accepts = is_of_category;
+    else if (bytes_is(call->argv[3], "pattern")) filter->accepts = is_like;
     return filter->accepts;
 }
 
@@ -209,8 +193,7 @@ static void list_command(struct call *call) {
         call_error_syntax(call);
         return;
     }
-    for (size_t id = 0; id < command_count(); id++)
-        count += is_listed(&filter, command_at(id));
+    for (size_t id = 0; id < command_count(); id++) count += is_listed(&filter, command_at(id));
     reply_array(call->reply, count);
     for (size_t id = 0; id < command_count(); id++)
         if (is_listed(&filter, command_at(id)))
@@ -228,8 +211,7 @@ struct line {
 
 static bool takes_keys(const struct command *command) {
     for (uint32_t i = 0; i < command->spec_count; i++)
-        if (!(command->specs[i].flags & KEY_NOT_KEY))
-            return true;
+        if (!(command->specs[i].flags & KEY_NOT_KEY)) return true;
     return false;
 }
 
@@ -238,29 +220,24 @@ static bool parse_line(struct call *call, struct line *line) {
     line->argv = call->argv + 2;
     line->argc = call->argc - 2;
     line->command = command_names_find(call->domain->names, line->argv, line->argc);
-    if (!line->command)
-        error = "ERR Invalid command specified";
-    else if (!takes_keys(line->command))
-        error = "ERR The command has no key arguments";
+    if (!line->command) error = "ERR Invalid command specified";
+    else if (!takes_keys(line->command)) error = "ERR The command has no key arguments";
     else if (!command_arity_ok(line->command, line->argc))
         error = "ERR Invalid number of arguments specified for command";
-    if (error)
-        call_error(call, error);
+    if (error) call_error(call, error);
     return !error;
 }
 
 static bool has_word(const struct line *line, uint32_t from, const char *word) {
     for (uint32_t i = from; i < line->argc; i++)
-        if (bytes_is(line->argv[i], word))
-            return true;
+        if (bytes_is(line->argv[i], word)) return true;
     return false;
 }
 
 /* What a command line does to its keys, where the table says the most that the command may do. */
 static uint32_t flags_in(const struct line *line, uint32_t flags) {
     uint32_t plain = flags & ~(uint32_t)(KEY_VARIABLE_FLAGS | KEY_INCOMPLETE);
-    if (!(flags & KEY_VARIABLE_FLAGS))
-        return plain;
+    if (!(flags & KEY_VARIABLE_FLAGS)) return plain;
     if (strcmp(line->command->name, "set") == 0)
         return has_word(line, 3, "get") ? KEY_RW | KEY_ACCESS | KEY_UPDATE : KEY_OW | KEY_UPDATE;
     if (strcmp(line->command->name, "bitfield") == 0 && !has_word(line, 2, "set") &&
@@ -279,11 +256,9 @@ static void reply_keys(struct call *call, const struct line *line, bool with_fla
     } else {
         reply_array(call->reply, count > 0 ? (uint64_t)count : 0);
         for (int i = 0; i < count; i++) {
-            if (with_flags)
-                reply_array(call->reply, 2);
+            if (with_flags) reply_array(call->reply, 2);
             reply_bulk(call->reply, line->argv[keys[i].index]);
-            if (with_flags)
-                reply_key_flags(call->reply, flags_in(line, keys[i].flags));
+            if (with_flags) reply_key_flags(call->reply, flags_in(line, keys[i].flags));
         }
     }
     mem_free(NULL, keys);
@@ -291,14 +266,12 @@ static void reply_keys(struct call *call, const struct line *line, bool with_fla
 
 static void getkeys_command(struct call *call) {
     struct line line;
-    if (parse_line(call, &line))
-        reply_keys(call, &line, false);
+    if (parse_line(call, &line)) reply_keys(call, &line, false);
 }
 
 static void getkeysandflags_command(struct call *call) {
     struct line line;
-    if (parse_line(call, &line))
-        reply_keys(call, &line, true);
+    if (parse_line(call, &line)) reply_keys(call, &line, true);
 }
 
 /* ---- HELP ------------------------------------------------------------------------------------ */

@@ -25,8 +25,7 @@ static uint64_t flush_database(struct call *call, uint32_t db) {
 }
 
 static bool flush_parse(struct call *call) {
-    if (call->argc == 1)
-        return true;
+    if (call->argc == 1) return true;
     if (call->argc == 2 && (bytes_is(call->argv[1], "async") || bytes_is(call->argv[1], "sync")))
         return true;
     call_error_syntax(call);
@@ -34,8 +33,7 @@ static bool flush_parse(struct call *call) {
 }
 
 static void flushdb_command(struct call *call) {
-    if (!flush_parse(call))
-        return;
+    if (!flush_parse(call)) return;
     effect_flush(call, call->db, flush_database(call, call->db));
     effect_log_verbatim(call);
     reply_ok(call->reply);
@@ -43,8 +41,7 @@ static void flushdb_command(struct call *call) {
 
 static void flushall_command(struct call *call) {
     uint64_t count = 0;
-    if (!flush_parse(call))
-        return;
+    if (!flush_parse(call)) return;
     for (uint32_t db = 0; db < call->domain->database_count; db++)
         count += flush_database(call, db);
     effect_flush(call, UINT32_MAX, count);
@@ -80,8 +77,7 @@ static void swapdb_command(struct call *call) {
  * NULL: there is none. */
 static struct entry *random_entry(struct call *call) {
     uint64_t count = count_keys(call->domain, call->db);
-    if (count == 0)
-        return NULL;
+    if (count == 0) return NULL;
     struct keyspace **keyspace = call->domain->keyspaces;
     uint64_t chosen = random_below(&(*keyspace)->random, count);
     for (uint64_t own; chosen >= (own = keyspace_count(*keyspace, call->db)); keyspace++)

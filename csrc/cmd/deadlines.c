@@ -11,8 +11,7 @@ static bool expire_parse_flag(struct bytes word, unsigned *flags) {
         unsigned flag;
     } known[] = {{"nx", EXPIRE_NX}, {"xx", EXPIRE_XX}, {"gt", EXPIRE_GT}, {"lt", EXPIRE_LT}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (!bytes_is(word, known[i].name))
-            continue;
+        if (!bytes_is(word, known[i].name)) continue;
         *flags |= known[i].flag;
         return true;
     }
@@ -21,8 +20,7 @@ static bool expire_parse_flag(struct bytes word, unsigned *flags) {
 
 static bool expire_parse(struct call *call, unsigned *flags) {
     for (uint32_t i = 3; i < call->argc; i++) {
-        if (expire_parse_flag(call->argv[i], flags))
-            continue;
+        if (expire_parse_flag(call->argv[i], flags)) continue;
         call_error_format(call, "ERR Unsupported option %.*s", (int)call->argv[i].len,
                           call->argv[i].at);
         return false;
@@ -42,8 +40,7 @@ static bool expire_parse(struct call *call, unsigned *flags) {
 static bool expire_deadline(struct call *call, int64_t unit_ms, int64_t base_ms,
                             int64_t *deadline) {
     int64_t value;
-    if (!call_integer(call, 2, &value))
-        return false;
+    if (!call_integer(call, 2, &value)) return false;
     bool overflow = value < INT64_MIN / unit_ms || value > INT64_MAX / unit_ms ||
                     __builtin_add_overflow(value * unit_ms, base_ms, deadline);
     if (overflow)
@@ -54,14 +51,10 @@ static bool expire_deadline(struct call *call, int64_t unit_ms, int64_t base_ms,
 
 /* No deadline counts as an infinite one. */
 static bool expire_allowed(unsigned flags, int64_t current, int64_t wanted) {
-    if (flags & EXPIRE_NX && current)
-        return false;
-    if (flags & EXPIRE_XX && !current)
-        return false;
-    if (flags & EXPIRE_GT && (!current || wanted <= current))
-        return false;
-    if (flags & EXPIRE_LT && current && wanted >= current)
-        return false;
+    if (flags & EXPIRE_NX && current) return false;
+    if (flags & EXPIRE_XX && !current) return false;
+    if (flags & EXPIRE_GT && (!current || wanted <= current)) return false;
+    if (flags & EXPIRE_LT && current && wanted >= current) return false;
     return true;
 }
 
@@ -82,18 +75,15 @@ static bool expire_set(struct call *call, const struct key_place *place, struct 
 static void expire_generic(struct call *call, int64_t unit_ms, int64_t base_ms) {
     unsigned flags = 0;
     int64_t deadline;
-    if (!expire_parse(call, &flags) || !expire_deadline(call, unit_ms, base_ms, &deadline))
-        return;
+    if (!expire_parse(call, &flags) || !expire_deadline(call, unit_ms, base_ms, &deadline)) return;
     struct key_place place = keyspace_for(call, 1);
     struct entry *entry = call_find(call, &place);
     if (!entry || !expire_allowed(flags, entry_deadline(entry), deadline)) {
         reply_integer(call->reply, 0);
         return;
     }
-    if (deadline <= call_now(call))
-        call_delete(call, &place, entry, NOTIFY_GENERIC, "del");
-    else if (!expire_set(call, &place, entry, deadline))
-        return;
+    if (deadline <= call_now(call)) call_delete(call, &place, entry, NOTIFY_GENERIC, "del");
+    else if (!expire_set(call, &place, entry, deadline)) return;
     reply_integer(call->reply, 1);
 }
 
@@ -119,8 +109,7 @@ static void pexpireat_command(struct call *call) {
 static int64_t deadline_from(struct call *call, int64_t base_ms) {
     struct key_place place = keyspace_for(call, 1);
     struct entry *entry = call_look(call, &place);
-    if (!entry)
-        return -2;
+    if (!entry) return -2;
     int64_t deadline = entry_deadline(entry);
     return deadline ? deadline - base_ms : -1;
 }

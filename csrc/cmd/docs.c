@@ -257,8 +257,7 @@ static void docs_command(struct call *call) {
         count++;
     }
     for (uint32_t i = 2; i < call->argc; i++) {
-        const struct command *command =
-            command_names_find_full(call->domain->names, call->argv[i]);
+        const struct command *command = command_names_find_full(call->domain->names, call->argv[i]);
         if (!command) continue;
         reply_docs(call->reply, command);
         count++;

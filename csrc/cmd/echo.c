@@ -2,12 +2,9 @@
 #include "cmd/families.h"
 
 static void ping_command(struct call *call) {
-    if (call->argc > 2)
-        call_error_arity(call);
-    else if (call->argc == 2)
-        reply_bulk(call->reply, call->argv[1]);
-    else
-        reply_simple(call->reply, "PONG");
+    if (call->argc > 2) call_error_arity(call);
+    else if (call->argc == 2) reply_bulk(call->reply, call->argv[1]);
+    else reply_simple(call->reply, "PONG");
 }
 
 static void echo_command(struct call *call) {

@@ -21,7 +21,8 @@ void effect_touch(struct call *call, const struct key_place *place) {
 void effect_notify(struct call *call, const struct key_place *place, enum notify_class class,
                    const char *event) {
     const struct effect_sink *sink = call->effects->sink;
-    if (KRT_UNLIKELY(sink->wanted & EFFECT_NOTIFY)) sink->notify(sink->context, class, event, place);
+    if (KRT_UNLIKELY(sink->wanted & EFFECT_NOTIFY))
+        sink->notify(sink->context, class, event, place);
 }
 
 void effect_ready(struct call *call, const struct key_place *place, enum value_type type) {

@@ -24,17 +24,17 @@ enum effect_kind {
 
 /* Redis's notification classes, by their letters in notify-keyspace-events. */
 enum notify_class {
-    NOTIFY_GENERIC = 1 << 2, /* g */
-    NOTIFY_STRING = 1 << 3,  /* $ */
-    NOTIFY_LIST = 1 << 4,    /* l */
-    NOTIFY_SET = 1 << 5,     /* s */
-    NOTIFY_HASH = 1 << 6,    /* h */
-    NOTIFY_ZSET = 1 << 7,    /* z */
-    NOTIFY_EXPIRED = 1 << 8, /* x */
-    NOTIFY_EVICTED = 1 << 9, /* e */
-    NOTIFY_STREAM = 1 << 10, /* t */
+    NOTIFY_GENERIC = 1 << 2,   /* g */
+    NOTIFY_STRING = 1 << 3,    /* $ */
+    NOTIFY_LIST = 1 << 4,      /* l */
+    NOTIFY_SET = 1 << 5,       /* s */
+    NOTIFY_HASH = 1 << 6,      /* h */
+    NOTIFY_ZSET = 1 << 7,      /* z */
+    NOTIFY_EXPIRED = 1 << 8,   /* x */
+    NOTIFY_EVICTED = 1 << 9,   /* e */
+    NOTIFY_STREAM = 1 << 10,   /* t */
     NOTIFY_KEY_MISS = 1 << 11, /* m */
-    NOTIFY_NEW = 1 << 14,    /* n */
+    NOTIFY_NEW = 1 << 14,      /* n */
 };
 
 struct effect_sink {

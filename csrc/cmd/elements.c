@@ -7,8 +7,7 @@
 /* ---- Finding ------------------------------------------------------------------------------------ */
 
 bool elements_check(struct call *call, const struct entry *entry, enum value_type type) {
-    if (!entry || KRT_LIKELY(entry_type(entry) == type))
-        return true;
+    if (!entry || KRT_LIKELY(entry_type(entry) == type)) return true;
     call_error_type(call);
     return false;
 }
@@ -16,8 +15,7 @@ bool elements_check(struct call *call, const struct entry *entry, enum value_typ
 bool elements_read(struct call *call, const struct key_place *place, enum value_type type,
                    struct collection_view *view) {
     struct entry *entry = call_read(call, place);
-    if (!elements_check(call, entry, type))
-        return false;
+    if (!elements_check(call, entry, type)) return false;
     *view = view_of(entry);
     return true;
 }
@@ -47,24 +45,21 @@ void elements_open_anew(const struct key_place *place, struct entry *entry, enum
 }
 
 bool elements_reserve(struct call *call, struct edit *edit, uint64_t changes, uint64_t bytes) {
-    if (KRT_LIKELY(edit_reserve(edit, changes, bytes)))
-        return true;
+    if (KRT_LIKELY(edit_reserve(edit, changes, bytes))) return true;
     edit_close(edit);
     call_error_memory(call);
     return false;
 }
 
 bool elements_reserve_erasures(struct call *call, struct edit *edit, uint64_t changes) {
-    if (KRT_LIKELY(edit_reserve_erasures(edit, changes)))
-        return true;
+    if (KRT_LIKELY(edit_reserve_erasures(edit, changes))) return true;
     edit_close(edit);
     call_error_memory(call);
     return false;
 }
 
 bool elements_store(struct call *call, struct edit *edit) {
-    if (KRT_LIKELY(edit_commit(edit)))
-        return true;
+    if (KRT_LIKELY(edit_commit(edit))) return true;
     call_error_memory(call);
     return false;
 }
@@ -81,15 +76,13 @@ void elements_declare(struct call *call, const struct key_place *place, struct e
         effect_ready(call, place, view_type(&edit->view));
     }
     effect_change(call, place, class, event);
-    if (KRT_UNLIKELY(view_count(&edit->view) == 0))
-        delete_empty(call, place, edit->entry);
+    if (KRT_UNLIKELY(view_count(&edit->view) == 0)) delete_empty(call, place, edit->entry);
 }
 
 static void store_nothing(struct call *call, const struct key_place *place, struct edit *edit) {
     struct entry *entry = edit->entry;
     edit_close(edit);
-    if (entry)
-        call_delete(call, place, entry, NOTIFY_GENERIC, "del");
+    if (entry) call_delete(call, place, entry, NOTIFY_GENERIC, "del");
     reply_integer(call->reply, 0);
 }
 
@@ -106,8 +99,7 @@ void elements_store_result(struct call *call, const struct key_place *place, str
     }
     effect_log_verbatim(call);
     effect_ready(call, place, view_type(&edit->view));
-    if (edit->created)
-        effect_notify(call, place, NOTIFY_NEW, "new");
+    if (edit->created) effect_notify(call, place, NOTIFY_NEW, "new");
     effect_change(call, place, class, event);
     reply_integer(call->reply, (int64_t)count);
 }
@@ -116,45 +108,36 @@ void elements_store_result(struct call *call, const struct key_place *place, str
 
 struct element_range elements_range(int64_t start, int64_t stop, uint64_t count) {
     int64_t end = (int64_t)count;
-    if (start < 0)
-        start += end;
-    if (stop < 0)
-        stop += end;
-    if (start < 0)
-        start = 0;
-    if (stop >= end)
-        stop = end - 1;
-    if (start > stop || start >= end)
-        return (struct element_range){count, 0};
+    if (start < 0) start += end;
+    if (stop < 0) stop += end;
+    if (start < 0) start = 0;
+    if (stop >= end) stop = end - 1;
+    if (start > stop || start >= end) return (struct element_range){count, 0};
     return (struct element_range){(uint64_t)start, (uint64_t)(stop - start) + 1};
 }
 
 bool call_count(struct call *call, uint32_t index, int64_t *count) {
-    if (bytes_to_int64(call->argv[index], count) && *count >= 0)
-        return true;
+    if (bytes_to_int64(call->argv[index], count) && *count >= 0) return true;
     call_error(call, "ERR value is out of range, must be positive");
     return false;
 }
 
 bool elements_signed_count(struct call *call, uint32_t index, bool doubled, int64_t *count) {
     const int64_t most = INT64_MAX, half = INT64_MAX / 2;
-    if (!call_integer(call, index, count))
-        return false;
+    if (!call_integer(call, index, count)) return false;
     if (*count < -most) {
         call_error_format(call, "ERR value is out of range, value must between %lld and %lld",
                           -(long long)most, (long long)most);
         return false;
     }
-    if (!doubled || (*count >= -half && *count <= half))
-        return true;
+    if (!doubled || (*count >= -half && *count <= half)) return true;
     call_error(call, "ERR value is out of range");
     return false;
 }
 
 bool call_pop_count(struct call *call, uint32_t first, int64_t *count) {
     *count = 1;
-    if (call->argc == first)
-        return true;
+    if (call->argc == first) return true;
     if (call->argc < first + 2 || !bytes_is(call->argv[first], "count")) {
         call_error_syntax(call);
         return false;
@@ -163,8 +146,7 @@ bool call_pop_count(struct call *call, uint32_t first, int64_t *count) {
         call_error(call, "ERR count should be greater than 0");
         return false;
     }
-    if (call->argc == first + 2)
-        return true;
+    if (call->argc == first + 2) return true;
     call_error_syntax(call);
     return false;
 }
@@ -216,15 +198,13 @@ void elements_scan(struct call *call, enum value_type type, elements_show *visit
     struct collection_view view;
     struct scan_options options = {.of = type};
     struct key_place place = keyspace_for(call, 1);
-    if (!scan_cursor(call, 2, &cursor))
-        return;
+    if (!scan_cursor(call, 2, &cursor)) return;
     struct entry *entry = call_read(call, &place);
     if (!entry) {
         reply_empty(call);
         return;
     }
-    if (!elements_check(call, entry, type) || !scan_options(call, 3, &options))
-        return;
+    if (!elements_check(call, entry, type) || !scan_options(call, 3, &options)) return;
     view = view_of(entry);
     scan(call, &view, cursor, &options, visit);
 }

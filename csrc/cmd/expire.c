@@ -22,8 +22,7 @@ enum { SAMPLE_HASHES = 256, FIELDS_AT_ONCE = 64 };
 
 bool expire_entry(struct call *call, uint32_t db, struct entry *entry) {
     struct keyspace *keyspace = call_delete_entry(call, db, entry, NOTIFY_EXPIRED, "expired");
-    if (keyspace)
-        keyspace->stats.expired++;
+    if (keyspace) keyspace->stats.expired++;
     return keyspace;
 }
 
@@ -55,10 +54,8 @@ static bool expire_database(struct call *call, struct keyspace *keyspace, uint32
     while (keyspace_count_deadlines(keyspace, db)) {
         uint32_t looked;
         uint64_t gone = expire_sample(call, keyspace, db, &looked);
-        if (gone * 100 <= (uint64_t)looked * STALE_PERCENT)
-            return false;
-        if (clock_monotonic_ns() > deadline_ns)
-            return true;
+        if (gone * 100 <= (uint64_t)looked * STALE_PERCENT) return false;
+        if (clock_monotonic_ns() > deadline_ns) return true;
     }
     return false;
 }
@@ -76,8 +73,7 @@ static bool expire_fields(void *context, uint32_t db, struct entry *entry) {
     struct field_cycle *cycle = context;
     uint32_t expired = FIELDS_AT_ONCE;
     struct key_name name;
-    if (!key_name_init(&name, entry))
-        return true;
+    if (!key_name_init(&name, entry)) return true;
     struct key_place place = keyspace_for_bytes(cycle->call, name.key, db);
     while (expired == FIELDS_AT_ONCE && !cycle->cut) {
         expired = hash_expire_some(cycle->call, &place, entry, FIELDS_AT_ONCE);
@@ -110,12 +106,10 @@ static bool expire_database_fields(struct call *call, struct keyspace *keyspace,
         uint32_t looked;
         uint64_t before = keyspace->stats.expired_fields;
         uint32_t expired = expire_hashes(&cycle, keyspace, db, &looked);
-        if (cycle.cut)
-            return true;
+        if (cycle.cut) return true;
         if (expired * 100 <= looked * STALE_PERCENT || keyspace->stats.expired_fields == before)
             return false;
-        if (clock_monotonic_ns() > deadline_ns)
-            return true;
+        if (clock_monotonic_ns() > deadline_ns) return true;
     }
     return false;
 }
@@ -124,10 +118,8 @@ static bool expire_database_fields(struct call *call, struct keyspace *keyspace,
 
 static bool expire_both(struct call *call, struct keyspace *keyspace, uint32_t db,
                         uint64_t deadline_ns, bool fields_first) {
-    if (fields_first && expire_database_fields(call, keyspace, db, deadline_ns))
-        return true;
-    if (expire_database(call, keyspace, db, deadline_ns))
-        return true;
+    if (fields_first && expire_database_fields(call, keyspace, db, deadline_ns)) return true;
+    if (expire_database(call, keyspace, db, deadline_ns)) return true;
     return !fields_first && expire_database_fields(call, keyspace, db, deadline_ns);
 }
 
@@ -139,8 +131,7 @@ static bool expire_all(struct domain *domain, struct keyspace *keyspace, struct 
     for (uint32_t i = 0; i < keyspace->database_count; i++) {
         uint32_t db = keyspace->expire_db;
         keyspace->expire_db = db + 1 < keyspace->database_count ? db + 1 : 0;
-        if (expire_both(&call, keyspace, db, deadline_ns, fields_first))
-            return true;
+        if (expire_both(&call, keyspace, db, deadline_ns, fields_first)) return true;
     }
     return false;
 }

@@ -7,11 +7,11 @@
 #include "cmd/zset_members.h"
 
 enum search_kind {
-    SEARCH_COORDS = 1,  /* GEORADIUS: place and radius come first */
-    SEARCH_MEMBER = 2,  /* GEORADIUSBYMEMBER: member and radius come first */
-    SEARCH_WORDS = 4,   /* GEOSEARCH: all is said by words */
-    SEARCH_STORES = 8,  /* GEOSEARCHSTORE: the target is the first key */
-    SEARCH_READS = 16,  /* the _RO forms: STORE is unknown */
+    SEARCH_COORDS = 1, /* GEORADIUS: place and radius come first */
+    SEARCH_MEMBER = 2, /* GEORADIUSBYMEMBER: member and radius come first */
+    SEARCH_WORDS = 4,  /* GEOSEARCH: all is said by words */
+    SEARCH_STORES = 8, /* GEOSEARCHSTORE: the target is the first key */
+    SEARCH_READS = 16, /* the _RO forms: STORE is unknown */
 };
 
 enum search_order { ORDER_NONE, ORDER_ASC, ORDER_DESC };
@@ -190,8 +190,7 @@ static bool parse(struct search *search) {
     if (search->kind & SEARCH_STORES) search->store = 1;
     for (uint32_t words; i < search->call->argc; i += words)
         if ((words = parse_option(search, i)) == 0) return false;
-    if (search->count > 0 && search->order == ORDER_NONE && !search->any)
-        search->order = ORDER_ASC;
+    if (search->count > 0 && search->order == ORDER_NONE && !search->any) search->order = ORDER_ASC;
     return check_options(search);
 }
 
@@ -200,9 +199,8 @@ static bool parse(struct search *search) {
 static void add(struct results *results, const struct found *found) {
     if (results->count == results->room) {
         uint64_t room = results->room ? 2 * results->room : 16;
-        struct found *at = results->at
-                               ? mem_realloc(NULL, results->at, room * sizeof *results->at)
-                               : mem_alloc(NULL, room * sizeof *results->at);
+        struct found *at = results->at ? mem_realloc(NULL, results->at, room * sizeof *results->at)
+                                       : mem_alloc(NULL, room * sizeof *results->at);
         results->failed = at == NULL;
         if (!at) return;
         results->at = at;
@@ -276,8 +274,7 @@ static void store_results(const struct search *search, const struct results *res
     edit.view.type |= FORM_LARGE;
     for (uint64_t i = 0; i < results->count; i++) {
         const struct found *found = &results->at[i];
-        double score =
-            search->store_distance ? found->distance_m / search->unit_m : found->score;
+        double score = search->store_distance ? found->distance_m / search->unit_m : found->score;
         if (!zset_put_unseen(call, &edit, score, found->member)) {
             edit_close(&edit);
             call_error_memory(call);

@@ -57,8 +57,7 @@ static uint32_t gather(uint64_t bits) {
     static const uint64_t masks[] = {0x3333333333333333, 0x0f0f0f0f0f0f0f0f, 0x00ff00ff00ff00ff,
                                      0x0000ffff0000ffff, 0x00000000ffffffff};
     bits &= 0x5555555555555555;
-    for (int at = 0, shift = 1; at < 5; at++, shift *= 2)
-        bits = (bits | bits >> shift) & masks[at];
+    for (int at = 0, shift = 1; at < 5; at++, shift *= 2) bits = (bits | bits >> shift) & masks[at];
     return (uint32_t)bits;
 }
 
@@ -228,8 +227,7 @@ static bool is_needless(struct cell cell, int columns, int rows, const struct re
 static struct cell center_cell(const struct geohash_area *area, const struct rectangle *bounds) {
     int steps = steps_for(radius_around_m(area), area->center.latitude);
     struct cell cell = cell_of(area->center, LATITUDES, steps);
-    if (steps > 1 && is_too_small(cell, bounds))
-        cell = cell_of(area->center, LATITUDES, steps - 1);
+    if (steps > 1 && is_too_small(cell, bounds)) cell = cell_of(area->center, LATITUDES, steps - 1);
     return cell;
 }
 
@@ -244,7 +242,7 @@ size_t geohash_ranges_of_area(const struct geohash_area *area,
                               struct geohash_range out[GEOHASH_RANGES_MAX]) {
     static const struct {
         int columns, rows;
-    } moves[GEOHASH_RANGES_MAX] = {{0, 0}, {0, 1},  {0, -1}, {1, 0}, {-1, 0},
+    } moves[GEOHASH_RANGES_MAX] = {{0, 0}, {0, 1},  {0, -1}, {1, 0},  {-1, 0},
                                    {1, 1}, {-1, 1}, {1, -1}, {-1, -1}};
     struct rectangle bounds = bounds_of(area);
     struct cell center = center_cell(area, &bounds);

@@ -324,8 +324,8 @@ static void log_sum(struct call *call, const struct key_place *place,
     effect_log(call, place->db, set, 4);
     if (KRT_LIKELY(!field->deadline_ms)) return;
     struct bytes deadline_ms = bytes_of(number, bytes_from_int64(number, field->deadline_ms));
-    struct bytes expire[] = {BYTES_LITERAL("HPEXPIREAT"), place->key, deadline_ms,
-                             BYTES_LITERAL("FIELDS"), BYTES_LITERAL("1"), field->name};
+    struct bytes expire[] = {BYTES_LITERAL("HPEXPIREAT"), place->key,         deadline_ms,
+                             BYTES_LITERAL("FIELDS"),     BYTES_LITERAL("1"), field->name};
     effect_log(call, place->db, expire, 6);
 }
 

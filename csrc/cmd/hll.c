@@ -35,8 +35,7 @@ static uint64_t murmur(struct bytes bytes) {
         hash = (hash ^ murmur_mix(bytes_load8(bytes.at + i * 8))) * MURMUR_FACTOR;
     if (rest) {
         uint64_t last = 0;
-        for (uint32_t i = rest; i > 0; i--)
-            last = last << 8 | (uint8_t)bytes.at[words * 8 + i - 1];
+        for (uint32_t i = rest; i > 0; i--) last = last << 8 | (uint8_t)bytes.at[words * 8 + i - 1];
         hash = (hash ^ last) * MURMUR_FACTOR;
     }
     hash = (hash ^ hash >> MURMUR_SHIFT) * MURMUR_FACTOR;
@@ -53,10 +52,8 @@ struct hll_element hll_element_of(struct bytes element) {
 /* ---- Headers ------------------------------------------------------------------------------------ */
 
 bool hll_is_valid(struct bytes value) {
-    if (value.len < HLL_HEADER_BYTES || memcmp(value.at, "HYLL", ENCODING_AT) != 0)
-        return false;
-    if (value.at[ENCODING_AT] == HLL_DENSE)
-        return value.len == HLL_DENSE_BYTES;
+    if (value.len < HLL_HEADER_BYTES || memcmp(value.at, "HYLL", ENCODING_AT) != 0) return false;
+    if (value.at[ENCODING_AT] == HLL_DENSE) return value.len == HLL_DENSE_BYTES;
     return value.at[ENCODING_AT] == HLL_SPARSE;
 }
 
@@ -77,8 +74,7 @@ void hll_init(struct hll_value *value) {
 }
 
 bool hll_load(struct hll_value *value, struct bytes bytes) {
-    if (bytes.len > sizeof value->at)
-        return false;
+    if (bytes.len > sizeof value->at) return false;
     memcpy(value->at, bytes.at, bytes.len);
     value->len = bytes.len;
     return true;
@@ -107,15 +103,13 @@ void hll_become_dense(struct hll_value *value, const struct hll_registers *regis
 
 bool hll_make_dense(struct hll_value *value) {
     struct hll_registers registers = {0};
-    if (!hll_collect(bytes_of_value(value), &registers))
-        return false;
+    if (!hll_collect(bytes_of_value(value), &registers)) return false;
     hll_become_dense(value, &registers);
     return true;
 }
 
 static enum hll_change add_dense(struct hll_value *value, struct hll_element element) {
-    if (hll_dense_get(value->at, element.index) >= element.rank)
-        return HLL_SAME;
+    if (hll_dense_get(value->at, element.index) >= element.rank) return HLL_SAME;
     hll_dense_set(value->at, element.index, element.rank);
     hll_forget(value->at);
     return HLL_CHANGED;
@@ -124,10 +118,8 @@ static enum hll_change add_dense(struct hll_value *value, struct hll_element ele
 enum hll_change hll_add(struct hll_value *value, struct hll_element element, uint64_t limit_bytes) {
     if (hll_encoding_of(bytes_of_value(value)) == HLL_SPARSE) {
         enum hll_change change = hll_sparse_set(value, element, limit_bytes);
-        if (change != HLL_FULL)
-            return change;
-        if (!hll_make_dense(value))
-            return HLL_DAMAGED;
+        if (change != HLL_FULL) return change;
+        if (!hll_make_dense(value)) return HLL_DAMAGED;
     }
     return add_dense(value, element);
 }
@@ -140,8 +132,7 @@ void hll_raise(struct hll_value *value, const struct hll_registers *registers,
 }
 
 bool hll_collect(struct bytes value, struct hll_registers *registers) {
-    if (hll_encoding_of(value) == HLL_SPARSE)
-        return hll_sparse_collect(value, registers);
+    if (hll_encoding_of(value) == HLL_SPARSE) return hll_sparse_collect(value, registers);
     hll_dense_collect(value.at, registers);
     return true;
 }
@@ -150,8 +141,7 @@ bool hll_collect(struct bytes value, struct hll_registers *registers) {
 
 /* x + sum of x^(2^k) 2^(k-1) over k > 0. */
 static double sigma(double x) {
-    if (x == 1)
-        return INFINITY;
+    if (x == 1) return INFINITY;
     double power = 1, sum = x, before;
     do {
         x *= x;
@@ -164,8 +154,7 @@ static double sigma(double x) {
 
 /* (1 - x - sum of (1 - x^(2^-k))^2 2^-k over k > 0) / 3. */
 static double tau(double x) {
-    if (x == 0 || x == 1)
-        return 0;
+    if (x == 0 || x == 1) return 0;
     double power = 1, sum = 1 - x, before;
     do {
         x = sqrt(x);
@@ -184,18 +173,15 @@ static uint64_t rounded(double estimate) {
 static uint64_t estimate_of(const uint32_t histogram[HLL_RANKS]) {
     const double all = HLL_REGISTERS;
     double sum = all * tau((all - histogram[HASH_RANKS + 1]) / all);
-    for (int rank = HASH_RANKS; rank > 0; rank--)
-        sum = (sum + histogram[rank]) * 0.5;
+    for (int rank = HASH_RANKS; rank > 0; rank--) sum = (sum + histogram[rank]) * 0.5;
     sum += all * sigma(histogram[0] / all);
     return rounded(ALPHA * all * all / sum);
 }
 
 bool hll_estimate(struct bytes value, uint64_t *estimate) {
     uint32_t histogram[HLL_RANKS] = {0};
-    if (hll_encoding_of(value) == HLL_DENSE)
-        hll_dense_histogram(value.at, histogram);
-    else if (!hll_sparse_histogram(value, histogram))
-        return false;
+    if (hll_encoding_of(value) == HLL_DENSE) hll_dense_histogram(value.at, histogram);
+    else if (!hll_sparse_histogram(value, histogram)) return false;
     *estimate = estimate_of(histogram);
     return true;
 }

@@ -114,10 +114,8 @@ struct hll_run {
  * what stands behind a string in Redis. */
 static inline struct hll_run hll_run_at(const char *value, uint32_t len, uint32_t at) {
     uint32_t first = (uint8_t)value[at];
-    if (first & 0x80)
-        return (struct hll_run){(first & 3) + 1, (first >> 2 & 31) + 1, 1};
-    if (!(first & 0x40))
-        return (struct hll_run){first + 1, 0, 1};
+    if (first & 0x80) return (struct hll_run){(first & 3) + 1, (first >> 2 & 31) + 1, 1};
+    if (!(first & 0x40)) return (struct hll_run){first + 1, 0, 1};
     bool cut = at + 1 == len;
     uint32_t low = cut ? 0 : (uint8_t)value[at + 1];
     return (struct hll_run){((first & 0x3f) << 8 | low) + 1, 0, cut ? 1 : 2};

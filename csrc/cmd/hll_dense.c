@@ -16,8 +16,7 @@ uint32_t hll_dense_get(const char *value, uint32_t index) {
     const uint8_t *byte = (const uint8_t *)value + HLL_HEADER_BYTES + index * 6 / 8;
     uint32_t shift = index * 6 % 8;
     uint32_t bits = (uint32_t)byte[0] >> shift;
-    if (shift > 2)
-        bits |= (uint32_t)byte[1] << (8 - shift);
+    if (shift > 2) bits |= (uint32_t)byte[1] << (8 - shift);
     return bits & 63;
 }
 
@@ -26,8 +25,7 @@ void hll_dense_set(char *value, uint32_t index, uint32_t rank) {
     uint32_t shift = index * 6 % 8;
     KRT_DCHECK(index < HLL_REGISTERS && rank < HLL_RANKS);
     byte[0] = (uint8_t)((byte[0] & ~(63u << shift)) | rank << shift);
-    if (shift > 2)
-        byte[1] = (uint8_t)((byte[1] & ~(63u >> (8 - shift))) | rank >> (8 - shift));
+    if (shift > 2) byte[1] = (uint8_t)((byte[1] & ~(63u >> (8 - shift))) | rank >> (8 - shift));
 }
 
 /* ---- Eight at a time ---------------------------------------------------------------------------- */
@@ -93,15 +91,13 @@ struct pairs {
 /* Four pairs, one every `shift` bits. */
 static inline void count(struct pairs *pairs, uint64_t bits, int shift) {
     pairs->seen |= bits;
-    for (int i = 0; i < GROUP / 2; i++)
-        pairs->of[bits >> (shift * i) & (PAIRS - 1)]++;
+    for (int i = 0; i < GROUP / 2; i++) pairs->of[bits >> (shift * i) & (PAIRS - 1)]++;
 }
 
 /* No rank is higher. */
 static int highest(const struct pairs *pairs, int shift) {
     uint64_t seen = 0;
-    for (int i = 0; i < GROUP / 2; i++)
-        seen |= pairs->seen >> (shift * i) & (PAIRS - 1);
+    for (int i = 0; i < GROUP / 2; i++) seen |= pairs->seen >> (shift * i) & (PAIRS - 1);
     return (int)((seen | seen >> 6) & (HLL_RANKS - 1));
 }
 
@@ -111,20 +107,16 @@ static void sum(const struct pairs *pairs, int shift, uint32_t histogram[HLL_RAN
     for (int high = 0; high <= last; high++) {
         const uint16_t *of = pairs->of + high * HLL_RANKS;
         uint16_t total = 0;
-        for (int rank = 0; rank < HLL_RANKS; rank++)
-            low[rank] += of[rank];
-        for (int rank = 0; rank < HLL_RANKS; rank++)
-            total += of[rank];
+        for (int rank = 0; rank < HLL_RANKS; rank++) low[rank] += of[rank];
+        for (int rank = 0; rank < HLL_RANKS; rank++) total += of[rank];
         histogram[high] += total;
     }
-    for (int rank = 0; rank < HLL_RANKS; rank++)
-        histogram[rank] += low[rank];
+    for (int rank = 0; rank < HLL_RANKS; rank++) histogram[rank] += low[rank];
 }
 
 void hll_dense_histogram(const char *value, uint32_t histogram[HLL_RANKS]) {
     struct pairs pairs = {0};
-    for (uint32_t group = 0; group < GROUPS; group++)
-        count(&pairs, load_bits(value, group), 12);
+    for (uint32_t group = 0; group < GROUPS; group++) count(&pairs, load_bits(value, group), 12);
     sum(&pairs, 12, histogram);
 }
 
@@ -140,10 +132,8 @@ void hll_registers_histogram(const struct hll_registers *registers, uint32_t his
             continue;
         }
         for (int k = 0; k < 4; k++) {
-            if (words[k] == 0)
-                zeros += GROUP;
-            else
-                count(&pairs, join_pairs(words[k]), 16);
+            if (words[k] == 0) zeros += GROUP;
+            else count(&pairs, join_pairs(words[k]), 16);
         }
     }
     sum(&pairs, 16, histogram);

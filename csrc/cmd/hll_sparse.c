@@ -49,8 +49,7 @@ struct spot {
 /* Behind the eight runs of a word without an XZERO, or behind one run. */
 static inline struct start skip(const struct hll_value *value, struct start from) {
     uint64_t word = bytes_load8(value->at + from.at);
-    if (!has_xzero(word))
-        return (struct start){from.at + 8, from.first + registers_of(word)};
+    if (!has_xzero(word)) return (struct start){from.at + 8, from.first + registers_of(word)};
     struct hll_run run = hll_run_at(value->at, value->len, from.at);
     return (struct start){from.at + run.bytes, from.first + run.registers};
 }
@@ -60,8 +59,7 @@ static struct start skip_to(const struct hll_value *value, struct start from, ui
     struct start last = from, here = from;
     while (here.at + 8 <= value->len) {
         struct start next = skip(value, here);
-        if (next.first > index)
-            break;
+        if (next.first > index) break;
         last = here;
         here = next;
     }
@@ -89,8 +87,7 @@ static bool find(const struct hll_value *value, struct start from, uint32_t inde
 
 /* Writes a run, of no registers perhaps; returns its bytes. */
 static uint32_t put_run(char *at, uint32_t registers, uint32_t rank) {
-    if (registers == 0)
-        return 0;
+    if (registers == 0) return 0;
     KRT_DCHECK(registers <= (rank ? VAL_MAX : HLL_REGISTERS));
     uint32_t more = registers - 1;
     if (rank) {
@@ -116,11 +113,9 @@ static void replace(struct hll_value *value, uint32_t at, uint32_t old, const ch
 /* Joins the run at an offset with the one behind it, if both are equal and it can hold them. */
 static bool join(struct hll_value *value, uint32_t at, struct hll_run run) {
     char joined;
-    if (at + 1 >= value->len)
-        return false;
+    if (at + 1 >= value->len) return false;
     struct hll_run next = hll_run_at(value->at, value->len, at + 1);
-    if (next.rank != run.rank || run.registers + next.registers > VAL_MAX)
-        return false;
+    if (next.rank != run.rank || run.registers + next.registers > VAL_MAX) return false;
     put_run(&joined, run.registers + next.registers, run.rank);
     replace(value, at, 2, &joined, 1);
     return true;
@@ -129,8 +124,7 @@ static bool join(struct hll_value *value, uint32_t at, struct hll_run run) {
 static void join_around(struct hll_value *value, uint32_t at) {
     for (int scans = JOIN_SCANS; scans > 0 && at < value->len; scans--) {
         struct hll_run run = hll_run_at(value->at, value->len, at);
-        if (!run.rank || !join(value, at, run))
-            at += run.bytes;
+        if (!run.rank || !join(value, at, run)) at += run.bytes;
     }
 }
 
@@ -138,15 +132,13 @@ static enum hll_change set(struct hll_value *value, const struct spot *spot,
                            struct hll_element element, uint64_t limit_bytes) {
     char bytes[SPLIT_BYTES_MAX];
     struct hll_run run = spot->run;
-    if (run.rank >= element.rank)
-        return HLL_SAME;
+    if (run.rank >= element.rank) return HLL_SAME;
     uint32_t left = element.index - spot->here.first;
     uint32_t count = put_run(bytes, left, run.rank);
     count += put_run(bytes + count, 1, element.rank);
     count += put_run(bytes + count, run.registers - left - 1, run.rank);
     uint64_t len = (uint64_t)value->len + count - run.bytes;
-    if (count > run.bytes && (len > limit_bytes || len > sizeof value->at))
-        return HLL_FULL;
+    if (count > run.bytes && (len > limit_bytes || len > sizeof value->at)) return HLL_FULL;
     replace(value, spot->here.at, run.bytes, bytes, count);
     join_around(value, spot->previous.at);
     hll_forget(value->at);
@@ -156,10 +148,8 @@ static enum hll_change set(struct hll_value *value, const struct spot *spot,
 enum hll_change hll_sparse_set(struct hll_value *value, struct hll_element element,
                                uint64_t limit_bytes) {
     struct spot spot;
-    if (element.rank > HLL_SPARSE_RANK_MAX)
-        return HLL_FULL;
-    if (!find(value, begin, element.index, &spot))
-        return HLL_DAMAGED;
+    if (element.rank > HLL_SPARSE_RANK_MAX) return HLL_FULL;
+    if (!find(value, begin, element.index, &spot)) return HLL_DAMAGED;
     return set(value, &spot, element, limit_bytes);
 }
 
@@ -169,8 +159,7 @@ enum hll_change hll_sparse_set(struct hll_value *value, struct hll_element eleme
  * not known. */
 static bool find_next(const struct hll_value *value, struct start from, uint32_t index,
                       struct spot *spot) {
-    if (!find(value, from, index, spot))
-        return false;
+    if (!find(value, from, index, spot)) return false;
     return spot->here.at != from.at || find(value, begin, index, spot);
 }
 
@@ -179,8 +168,7 @@ static uint32_t next_raised(const struct hll_registers *registers, uint32_t inde
     while (index < HLL_REGISTERS) {
         uint32_t past = index % 8;
         uint64_t word = bytes_load8((const char *)registers->at + index - past) >> (8 * past);
-        if (word != 0)
-            return index + (uint32_t)__builtin_ctzll(word) / 8;
+        if (word != 0) return index + (uint32_t)__builtin_ctzll(word) / 8;
         index += 8 - past;
     }
     return index;
@@ -192,10 +180,8 @@ bool hll_sparse_raise(struct hll_value *value, const struct hll_registers *regis
     for (uint32_t i = 0; (i = next_raised(registers, i)) < HLL_REGISTERS; i++) {
         struct spot spot;
         struct hll_element element = {i, registers->at[i]};
-        if (element.rank > HLL_SPARSE_RANK_MAX || !find_next(value, from, i, &spot))
-            return false;
-        if (set(value, &spot, element, limit_bytes) == HLL_FULL)
-            return false;
+        if (element.rank > HLL_SPARSE_RANK_MAX || !find_next(value, from, i, &spot)) return false;
+        if (set(value, &spot, element, limit_bytes) == HLL_FULL) return false;
         from = spot.previous;
     }
     return true;
@@ -205,12 +191,10 @@ bool hll_sparse_collect(struct bytes value, struct hll_registers *registers) {
     uint32_t at = HLL_HEADER_BYTES, index = 0;
     while (at < value.len) {
         struct hll_run run = hll_run_at(value.at, value.len, at);
-        if (run.registers > HLL_REGISTERS - index)
-            return false;
+        if (run.registers > HLL_REGISTERS - index) return false;
         for (uint32_t i = 0; run.rank && i < run.registers; i++) {
             uint8_t *raised = &registers->at[index + i];
-            if (*raised < run.rank)
-                *raised = (uint8_t)run.rank;
+            if (*raised < run.rank) *raised = (uint8_t)run.rank;
         }
         index += run.registers;
         at += run.bytes;
@@ -222,8 +206,7 @@ bool hll_sparse_histogram(struct bytes value, uint32_t histogram[HLL_RANKS]) {
     uint32_t at = HLL_HEADER_BYTES, index = 0, raised = 0;
     while (at < value.len) {
         struct hll_run run = hll_run_at(value.at, value.len, at);
-        if (run.registers > HLL_REGISTERS - index)
-            return false;
+        if (run.registers > HLL_REGISTERS - index) return false;
         if (run.rank) {
             histogram[run.rank] += run.registers;
             raised += run.registers;

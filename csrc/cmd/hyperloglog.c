@@ -6,8 +6,7 @@
 /* ---- Values ------------------------------------------------------------------------------------- */
 
 static bool check(struct call *call, const struct entry *entry) {
-    if (!entry || hll_is_valid(entry_string(entry)))
-        return true;
+    if (!entry || hll_is_valid(entry_string(entry))) return true;
     call_error(call, "WRONGTYPE Key is not a valid HyperLogLog string value.");
     return false;
 }
@@ -18,10 +17,8 @@ void hyperloglog_error_damaged(struct call *call) {
 
 /* What may be written into becomes raw for OBJECT ENCODING, whether or not it is. */
 bool hyperloglog_find(struct call *call, const struct key_place *place, struct entry **entry) {
-    if (!call_find_string(call, place, entry) || !check(call, *entry))
-        return false;
-    if (*entry)
-        entry_mark_raw(*entry);
+    if (!call_find_string(call, place, entry) || !check(call, *entry)) return false;
+    if (*entry) entry_mark_raw(*entry);
     return true;
 }
 
@@ -38,8 +35,7 @@ static struct entry *open_bytes(const struct key_place *place, struct entry *ent
  * the error reply. */
 static char *open_value(struct call *call, const struct key_place *place, struct entry *entry) {
     entry = open_bytes(place, entry, entry_string(entry).len);
-    if (entry)
-        return (char *)(uintptr_t)entry_string(entry).at;
+    if (entry) return (char *)(uintptr_t)entry_string(entry).at;
     call_error_memory(call);
     return NULL;
 }
@@ -50,23 +46,19 @@ bool hyperloglog_store(struct call *call, const struct key_place *place, struct 
     if (entry && entry_string(entry).len > bytes.len) {
         entry = keyspace_set_string(place->keyspace, place->db, place->hash, place->key, bytes,
                                     entry_deadline(entry), entry);
-        if (entry)
-            entry_mark_raw(entry);
+        if (entry) entry_mark_raw(entry);
     } else {
         entry = open_bytes(place, entry, bytes.len);
-        if (entry)
-            string_write(entry, 0, bytes);
+        if (entry) string_write(entry, 0, bytes);
     }
-    if (!entry)
-        call_error_memory(call);
+    if (!entry) call_error_memory(call);
     return entry;
 }
 
 static void declare(struct call *call, const struct key_place *place, bool is_new,
                     uint64_t changes) {
     effect_log_verbatim(call);
-    if (is_new)
-        effect_notify(call, place, NOTIFY_NEW, "new");
+    if (is_new) effect_notify(call, place, NOTIFY_NEW, "new");
     effect_change(call, place, NOTIFY_STRING, "pfadd");
     call->effects->dirty += changes - 1;
 }
@@ -82,10 +74,8 @@ static void add_dense(struct call *call, const struct key_place *place, struct e
     char *value = NULL; /* the same, for writing */
     for (uint32_t i = FIRST_ELEMENT; i < call->argc; i++) {
         struct hll_element element = hll_element_of(call->argv[i]);
-        if (hll_dense_get(registers, element.index) >= element.rank)
-            continue;
-        if (!value && !(value = open_value(call, place, entry)))
-            return;
+        if (hll_dense_get(registers, element.index) >= element.rank) continue;
+        if (!value && !(value = open_value(call, place, entry))) return;
         registers = value;
         hll_dense_set(value, element.index, element.rank);
         changes++;
@@ -124,25 +114,19 @@ static void add_sparse(struct call *call, const struct key_place *place, struct 
         return;
     }
     int64_t changes = add_all(call, &value);
-    if (changes < 0)
-        return;
+    if (changes < 0) return;
     changes += is_new;
-    if (changes && !hyperloglog_store(call, place, entry, &value))
-        return;
-    if (changes)
-        declare(call, place, is_new, (uint64_t)changes);
+    if (changes && !hyperloglog_store(call, place, entry, &value)) return;
+    if (changes) declare(call, place, is_new, (uint64_t)changes);
     reply_integer(call->reply, changes > 0);
 }
 
 static void pfadd_command(struct call *call) {
     struct entry *entry;
     struct key_place place = keyspace_for(call, 1);
-    if (!hyperloglog_find(call, &place, &entry))
-        return;
-    if (entry && hll_encoding_of(entry_string(entry)) == HLL_DENSE)
-        add_dense(call, &place, entry);
-    else
-        add_sparse(call, &place, entry);
+    if (!hyperloglog_find(call, &place, &entry)) return;
+    if (entry && hll_encoding_of(entry_string(entry)) == HLL_DENSE) add_dense(call, &place, entry);
+    else add_sparse(call, &place, entry);
 }
 
 /* ---- PFCOUNT ------------------------------------------------------------------------------------ */
@@ -155,8 +139,7 @@ static void count_anew(struct call *call, const struct key_place *place, struct 
         return;
     }
     char *value = open_value(call, place, entry);
-    if (!value)
-        return;
+    if (!value) return;
     hll_cache(value, estimate);
     effect_log_verbatim(call);
     effect_touch(call, place);
@@ -168,17 +151,14 @@ static void count_one(struct call *call) {
     uint64_t estimate;
     struct entry *entry;
     struct key_place place = keyspace_for(call, 1);
-    if (!read_value(call, &place, &entry))
-        return;
+    if (!read_value(call, &place, &entry)) return;
     if (!entry) {
         reply_integer(call->reply, 0);
         return;
     }
     entry_mark_raw(entry);
-    if (hll_cached(entry_string(entry), &estimate))
-        reply_integer(call->reply, (int64_t)estimate);
-    else
-        count_anew(call, &place, entry);
+    if (hll_cached(entry_string(entry), &estimate)) reply_integer(call->reply, (int64_t)estimate);
+    else count_anew(call, &place, entry);
 }
 
 /* What several keys have together, of which some may not exist. */
@@ -189,14 +169,11 @@ struct united {
 
 static bool collect(struct call *call, const struct key_place *place, struct united *keys) {
     struct entry *entry;
-    if (!read_value(call, place, &entry))
-        return false;
-    if (!entry)
-        return true;
+    if (!read_value(call, place, &entry)) return false;
+    if (!entry) return true;
     struct bytes value = entry_string(entry);
     keys->dense |= hll_encoding_of(value) == HLL_DENSE;
-    if (hll_collect(value, &keys->registers))
-        return true;
+    if (hll_collect(value, &keys->registers)) return true;
     hyperloglog_error_damaged(call);
     return false;
 }
@@ -208,8 +185,7 @@ static bool collect_all(struct call *call, struct united *keys) {
     for (uint32_t i = 1, count; i < call->argc; i += count) {
         count = keyspace_for_group(call, i, 1, places);
         for (uint32_t k = 0; k < count; k++)
-            if (!collect(call, &places[k], keys))
-                return false;
+            if (!collect(call, &places[k], keys)) return false;
     }
     return true;
 }
@@ -221,10 +197,8 @@ static void count_several(struct call *call) {
 }
 
 static void pfcount_command(struct call *call) {
-    if (call->argc == 2)
-        count_one(call);
-    else
-        count_several(call);
+    if (call->argc == 2) count_one(call);
+    else count_several(call);
 }
 
 /* ---- PFMERGE ------------------------------------------------------------------------------------ */
@@ -233,28 +207,22 @@ static void pfcount_command(struct call *call) {
 static void merge(struct hll_value *value, const struct entry *entry, const struct united *keys,
                   uint64_t limit_bytes) {
     bool whole = true;
-    if (entry)
-        whole = hll_load(value, entry_string(entry));
-    else
-        hll_init(value);
+    if (entry) whole = hll_load(value, entry_string(entry));
+    else hll_init(value);
     KRT_ASSERT(whole);
-    if (keys->dense)
-        hll_become_dense(value, &keys->registers);
-    else
-        hll_raise(value, &keys->registers, limit_bytes);
+    if (keys->dense) hll_become_dense(value, &keys->registers);
+    else hll_raise(value, &keys->registers, limit_bytes);
     hll_forget(value->at);
 }
 
 static void pfmerge_command(struct call *call) {
     struct hll_value value;
     struct united keys;
-    if (!collect_all(call, &keys))
-        return;
+    if (!collect_all(call, &keys)) return;
     struct key_place place = keyspace_for(call, 1);
     struct entry *entry = call_find(call, &place);
     merge(&value, entry, &keys, call->domain->hll_sparse_bytes);
-    if (!hyperloglog_store(call, &place, entry, &value))
-        return;
+    if (!hyperloglog_store(call, &place, entry, &value)) return;
     declare(call, &place, !entry, 1);
     reply_ok(call->reply);
 }

@@ -13,8 +13,7 @@ static bool make_dense(struct call *call, const struct key_place *place, struct 
         hyperloglog_error_damaged(call);
         return false;
     }
-    if (!hyperloglog_store(call, place, entry, &value))
-        return false;
+    if (!hyperloglog_store(call, place, entry, &value)) return false;
     effect_log_verbatim(call);
     call->effects->dirty++;
     return true;
@@ -26,19 +25,16 @@ static bool is_sparse(const struct entry *entry) {
 
 static void reply_registers(struct call *call, const struct key_place *place, struct entry *entry) {
     struct hll_registers registers = {0};
-    if (is_sparse(entry) && !make_dense(call, place, entry))
-        return;
+    if (is_sparse(entry) && !make_dense(call, place, entry)) return;
     entry = keyspace_find(place->keyspace, place->db, place->hash, place->key);
     hll_dense_collect(entry_string(entry).at, &registers);
     reply_array(call->reply, HLL_REGISTERS);
-    for (uint32_t i = 0; i < HLL_REGISTERS; i++)
-        reply_integer(call->reply, registers.at[i]);
+    for (uint32_t i = 0; i < HLL_REGISTERS; i++) reply_integer(call->reply, registers.at[i]);
 }
 
 static void reply_dense(struct call *call, const struct key_place *place, struct entry *entry) {
     bool converts = is_sparse(entry);
-    if (!converts || make_dense(call, place, entry))
-        reply_integer(call->reply, converts);
+    if (!converts || make_dense(call, place, entry)) reply_integer(call->reply, converts);
 }
 
 static void reply_encoding(struct call *call, const struct key_place *place, struct entry *entry) {
@@ -84,10 +80,8 @@ static void reply_runs(struct call *call, const struct key_place *place, struct 
         return;
     }
     char *text = mem_alloc(NULL, (size_t)value.len * RUN_TEXT_MAX + 24);
-    if (text)
-        reply_bulk(call->reply, bytes_of(text, write_runs(text, value)));
-    else
-        call_error_memory(call);
+    if (text) reply_bulk(call->reply, bytes_of(text, write_runs(text, value)));
+    else call_error_memory(call);
     mem_free(NULL, text);
 }
 
@@ -107,8 +101,7 @@ static void pfdebug_command(struct call *call) {
     struct entry *entry;
     struct bytes word = call->argv[1];
     struct key_place place = keyspace_for(call, 2);
-    if (!hyperloglog_find(call, &place, &entry))
-        return;
+    if (!hyperloglog_find(call, &place, &entry)) return;
     if (!entry) {
         call_error(call, "ERR The specified key does not exist");
         return;
@@ -135,8 +128,7 @@ static bool test_registers(struct call *call, struct random_state *random,
     }
     for (uint32_t i = 0; i < HLL_REGISTERS; i++) {
         uint32_t rank = hll_dense_get(value->at, i);
-        if (rank == registers.at[i])
-            continue;
+        if (rank == registers.at[i]) continue;
         call_error_format(call, "ERR TESTFAILED Register %u should be %u but is %u", i,
                           registers.at[i], rank);
         return false;
@@ -156,8 +148,7 @@ static bool test_estimate(struct call *call, uint64_t count, const struct hll_va
     }
     double allowed = ceil(1.04 / sqrt(HLL_REGISTERS) * ERROR_FACTOR * (double)count);
     uint64_t error = estimate > count ? estimate - count : count - estimate;
-    if ((double)error <= (count == 10 ? 1 : allowed))
-        return true;
+    if ((double)error <= (count == 10 ? 1 : allowed)) return true;
     call_error_format(call, "ERR TESTFAILED Too big error. card:%llu abserr:%llu",
                       (unsigned long long)count, (unsigned long long)error);
     return false;
@@ -174,15 +165,13 @@ static bool test_estimates(struct call *call, uint64_t seed, struct hll_value *d
         struct hll_element element = hll_element_of(bytes_of((const char *)&word, sizeof word));
         hll_add(dense, element, limit);
         hll_add(&other, element, limit);
-        if (count != checkpoint)
-            continue;
+        if (count != checkpoint) continue;
         bool small = count < limit / 2;
         if (small && hll_encoding_of(bytes_of(other.at, other.len)) != HLL_SPARSE) {
             call_error(call, "ERR TESTFAILED sparse encoding not used");
             return false;
         }
-        if (!test_estimate(call, count, dense, &other))
-            return false;
+        if (!test_estimate(call, count, dense, &other)) return false;
         checkpoint *= 10;
     }
     return true;
@@ -197,10 +186,8 @@ static void pfselftest_command(struct call *call) {
     hll_init(&value);
     hll_become_dense(&value, &none);
     for (int round = 0; round < TEST_ROUNDS; round++)
-        if (!test_registers(call, &random, &value))
-            return;
-    if (test_estimates(call, random_next(&random), &value))
-        reply_ok(call->reply);
+        if (!test_registers(call, &random, &value)) return;
+    if (test_estimates(call, random_next(&random), &value)) reply_ok(call->reply);
 }
 
 void hyperloglog_debug_bind(void) {

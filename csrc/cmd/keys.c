@@ -6,8 +6,7 @@
 
 static bool del_one(struct call *call, const struct key_place *place) {
     struct entry *entry = call_find(call, place);
-    if (!entry)
-        return false;
+    if (!entry) return false;
     keyspace_delete(place->keyspace, place->db, place->hash, entry);
     effect_change(call, place, NOTIFY_GENERIC, "del");
     return true;
@@ -20,11 +19,9 @@ static void del_command(struct call *call) {
     int64_t deleted = 0;
     for (uint32_t i = 1, count; i < call->argc; i += count) {
         count = keyspace_for_group(call, i, 1, places);
-        for (uint32_t k = 0; k < count; k++)
-            deleted += del_one(call, &places[k]);
+        for (uint32_t k = 0; k < count; k++) deleted += del_one(call, &places[k]);
     }
-    if (deleted)
-        effect_log_verbatim(call);
+    if (deleted) effect_log_verbatim(call);
     reply_integer(call->reply, deleted);
 }
 
@@ -37,8 +34,7 @@ static bool is_there(struct call *call, const struct key_place *place) {
 /* Also for a client that otherwise touches nothing. */
 static bool touch_one(struct call *call, const struct key_place *place) {
     struct entry *entry = call_look(call, place);
-    if (entry)
-        access_touch(&call->domain->access, &place->keyspace->random, entry);
+    if (entry) access_touch(&call->domain->access, &place->keyspace->random, entry);
     return entry;
 }
 
@@ -53,8 +49,7 @@ static void count_keys(struct call *call,
     }
     for (uint32_t i = 1, count; i < call->argc; i += count) {
         count = keyspace_for_group(call, i, 1, places);
-        for (uint32_t k = 0; k < count; k++)
-            found += visit(call, &places[k]);
+        for (uint32_t k = 0; k < count; k++) found += visit(call, &places[k]);
     }
     reply_integer(call->reply, found);
 }
@@ -111,8 +106,7 @@ static bool transfer_move(struct call *call, struct transfer *transfer, const ch
 /* The number of a database in argv[index]. */
 static bool database_number(struct call *call, uint32_t index, uint32_t *db) {
     int64_t number;
-    if (!call_int(call, index, NULL, &number))
-        return false;
+    if (!call_int(call, index, NULL, &number)) return false;
     if (number < 0 || number >= call->domain->database_count) {
         call_error(call, "ERR DB index is out of range");
         return false;
@@ -128,10 +122,8 @@ static void error_same(struct call *call) {
 /* ---- RENAME, RENAMENX, MOVE ------------------------------------------------------------------- */
 
 static void reply_renamed(struct call *call, bool nx, bool renamed) {
-    if (nx)
-        reply_integer(call->reply, renamed);
-    else
-        reply_ok(call->reply);
+    if (nx) reply_integer(call->reply, renamed);
+    else reply_ok(call->reply);
 }
 
 static void rename_generic(struct call *call, bool nx) {
@@ -146,8 +138,7 @@ static void rename_generic(struct call *call, bool nx) {
         return;
     }
     transfer.found = call_find(call, &transfer.to);
-    if (nx && transfer.found)
-        reply_integer(call->reply, 0);
+    if (nx && transfer.found) reply_integer(call->reply, 0);
     else if (transfer_move(call, &transfer, "rename_from", "rename_to"))
         reply_renamed(call, nx, true);
 }
@@ -162,8 +153,7 @@ static void renamenx_command(struct call *call) {
 
 static void move_command(struct call *call) {
     uint32_t db;
-    if (!database_number(call, 2, &db))
-        return;
+    if (!database_number(call, 2, &db)) return;
     if (db == call->db) {
         error_same(call);
         return;
@@ -171,10 +161,8 @@ static void move_command(struct call *call) {
     struct transfer transfer = {.from = keyspace_for(call, 1), .to = keyspace_for(call, 1)};
     transfer.to.db = db;
     transfer.entry = call_find(call, &transfer.from);
-    if (!transfer.entry || call_find(call, &transfer.to))
-        reply_integer(call->reply, 0);
-    else if (transfer_move(call, &transfer, "move_from", "move_to"))
-        reply_integer(call->reply, 1);
+    if (!transfer.entry || call_find(call, &transfer.to)) reply_integer(call->reply, 0);
+    else if (transfer_move(call, &transfer, "move_from", "move_to")) reply_integer(call->reply, 1);
 }
 
 /* ---- COPY ------------------------------------------------------------------------------------- */
@@ -189,8 +177,7 @@ static bool copy_parse(struct call *call, struct copy_options *options) {
         if (bytes_is(call->argv[i], "replace")) {
             options->replace = true;
         } else if (bytes_is(call->argv[i], "db") && i + 1 < call->argc) {
-            if (!database_number(call, ++i, &options->db))
-                return false;
+            if (!database_number(call, ++i, &options->db)) return false;
         } else {
             call_error_syntax(call);
             return false;
@@ -213,8 +200,7 @@ static void copy_to(struct call *call, const struct transfer *transfer) {
 
 static void copy_command(struct call *call) {
     struct copy_options options = {.db = call->db};
-    if (!copy_parse(call, &options))
-        return;
+    if (!copy_parse(call, &options)) return;
     if (options.db == call->db && bytes_equal(call->argv[1], call->argv[2])) {
         error_same(call);
         return;
@@ -222,12 +208,9 @@ static void copy_command(struct call *call) {
     struct transfer transfer = {.from = keyspace_for(call, 1), .to = keyspace_for(call, 2)};
     transfer.to.db = options.db;
     transfer.entry = call_read(call, &transfer.from);
-    if (transfer.entry)
-        transfer.found = call_find(call, &transfer.to);
-    if (!transfer.entry || (transfer.found && !options.replace))
-        reply_integer(call->reply, 0);
-    else
-        copy_to(call, &transfer);
+    if (transfer.entry) transfer.found = call_find(call, &transfer.to);
+    if (!transfer.entry || (transfer.found && !options.replace)) reply_integer(call->reply, 0);
+    else copy_to(call, &transfer);
 }
 
 void keys_bind(void) {

@@ -15,9 +15,9 @@ enum { WORD_BITS = 64, BYTE_VALUES = 256 };
 struct lcs {
     struct call *call;
     struct bytes a, b;
-    uint32_t words;  /* of a row, which has a bit for each byte of b */
-    uint64_t *rows;  /* for 0 to a.len bytes of a */
-    uint64_t *masks; /* where b has a byte: a row for each that is in a */
+    uint32_t words;                /* of a row, which has a bit for each byte of b */
+    uint64_t *rows;                /* for 0 to a.len bytes of a */
+    uint64_t *masks;               /* where b has a byte: a row for each that is in a */
     uint16_t mask_of[BYTE_VALUES]; /* number of a byte's mask, from 1 on; 0: none */
     uint32_t mask_count;
     bool wants_len, wants_matches, with_match_len;
@@ -91,10 +91,12 @@ static bool allocate(struct lcs *lcs) {
     }
     lcs->words = lcs->b.len / WORD_BITS + 1;
     number_masks(lcs);
-    size_t rows = ((size_t)lcs->a.len + 1) * lcs->words, masks = (size_t)lcs->mask_count * lcs->words;
+    size_t rows = ((size_t)lcs->a.len + 1) * lcs->words,
+           masks = (size_t)lcs->mask_count * lcs->words;
     lcs->rows = mem_alloc(NULL, (rows + masks) * sizeof *lcs->rows);
     if (!lcs->rows) {
-        call_error(lcs->call, "ERR Insufficient memory, failed allocating transient memory for LCS");
+        call_error(lcs->call,
+                   "ERR Insufficient memory, failed allocating transient memory for LCS");
         return false;
     }
     lcs->masks = lcs->rows + rows;
@@ -124,7 +126,8 @@ static void fill_row(const struct lcs *lcs, uint32_t i) {
     uint64_t *row = row_at(lcs, i);
     bool carry = false;
     for (uint32_t word = 0; word < lcs->words; word++)
-        row[word] = add(above[word], above[word] & mask[word], &carry) | (above[word] & ~mask[word]);
+        row[word] =
+            add(above[word], above[word] & mask[word], &carry) | (above[word] & ~mask[word]);
 }
 
 static void fill(const struct lcs *lcs) {

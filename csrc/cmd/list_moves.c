@@ -49,8 +49,7 @@ static void rotate(struct call *call, const struct list_move *move, struct entry
         elements_declare(call, &move->to, &edit, NOTIFY_LIST, push_event(move->put));
         effect_notify(call, &move->from, NOTIFY_LIST, pop_event(move->take));
     }
-    if (blob)
-        blob_put(blob);
+    if (blob) blob_put(blob);
 }
 
 /* The target is stored first, which may need memory; then the source only loses something. */
@@ -59,8 +58,7 @@ static void move_between(struct call *call, const struct list_move *move, struct
     struct walk walk;
     struct edit taken, given;
     elements_open(&move->from, source, VALUE_LIST, &taken);
-    if (!elements_reserve_erasures(call, &taken, 1))
-        return;
+    if (!elements_reserve_erasures(call, &taken, 1)) return;
     (void)seek_end(&taken.view, move->take, &walk);
     if (!list_open_push(call, &move->to, target, walk.record, &given)) {
         edit_close(&taken);
@@ -83,18 +81,14 @@ static void move_between(struct call *call, const struct list_move *move, struct
 static void move_generic(struct call *call, enum list_end take, enum list_end put) {
     struct entry *source, *target;
     struct list_move move = {keyspace_for(call, 1), keyspace_for(call, 2), take, put};
-    if (!elements_find(call, &move.from, VALUE_LIST, &source))
-        return;
+    if (!elements_find(call, &move.from, VALUE_LIST, &source)) return;
     if (!source) {
         reply_null(call->reply);
         return;
     }
-    if (!elements_find(call, &move.to, VALUE_LIST, &target))
-        return;
-    if (source == target)
-        rotate(call, &move, source);
-    else
-        move_between(call, &move, source, target);
+    if (!elements_find(call, &move.to, VALUE_LIST, &target)) return;
+    if (source == target) rotate(call, &move, source);
+    else move_between(call, &move, source, target);
 }
 
 static void rpoplpush_command(struct call *call) {
@@ -105,8 +99,7 @@ static void lmove_command(struct call *call) {
     enum list_end take, put;
     if (list_end_parse(call->argv[3], &take) && list_end_parse(call->argv[4], &put))
         move_generic(call, take, put);
-    else
-        call_error_syntax(call);
+    else call_error_syntax(call);
 }
 
 /* ---- LMPOP -------------------------------------------------------------------------------------- */
@@ -138,10 +131,8 @@ static void pop_from(struct call *call, const struct multi_pop *pop, const struc
     struct edit edit;
     struct collection_view view = view_of(entry);
     uint64_t count = view_count(&view);
-    if ((uint64_t)pop->count < count)
-        count = (uint64_t)pop->count;
-    if (!list_open_pop(call, place, entry, count, &edit))
-        return;
+    if ((uint64_t)pop->count < count) count = (uint64_t)pop->count;
+    if (!list_open_pop(call, place, entry, count, &edit)) return;
     reply_array(call->reply, 2);
     reply_bulk(call->reply, place->key);
     reply_array(call->reply, count);
@@ -154,12 +145,10 @@ static void pop_from(struct call *call, const struct multi_pop *pop, const struc
 static void lmpop_command(struct call *call) {
     struct multi_pop pop;
     struct entry *entry;
-    if (!parse_multi_pop(call, &pop))
-        return;
+    if (!parse_multi_pop(call, &pop)) return;
     for (uint32_t i = 2; i < 2 + pop.keys; i++) {
         struct key_place place = keyspace_for(call, i);
-        if (!elements_find(call, &place, VALUE_LIST, &entry))
-            return;
+        if (!elements_find(call, &place, VALUE_LIST, &entry)) return;
         if (entry) {
             pop_from(call, &pop, &place, entry);
             return;
@@ -176,22 +165,19 @@ struct lpos {
 };
 
 static bool read_not_negative(struct call *call, uint32_t index, const char *text, int64_t *out) {
-    if (bytes_to_int64(call->argv[index], out) && *out >= 0)
-        return true;
+    if (bytes_to_int64(call->argv[index], out) && *out >= 0) return true;
     call_error(call, text);
     return false;
 }
 
 static bool read_rank(struct call *call, uint32_t index, int64_t *rank) {
-    if (!call_integer(call, index, rank))
-        return false;
+    if (!call_integer(call, index, rank)) return false;
     if (*rank == INT64_MIN) {
         call_error_format(call, "ERR value is out of range, value must between %lld and %lld",
                           -(long long)INT64_MAX, (long long)INT64_MAX);
         return false;
     }
-    if (*rank != 0)
-        return true;
+    if (*rank != 0) return true;
     call_error(call,
                "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second "
                "... or use negative to start from the end of the list");
@@ -203,16 +189,13 @@ static bool parse_lpos(struct call *call, struct lpos *lpos) {
     for (uint32_t i = 3; i < call->argc; i += 2) {
         bool more = i + 1 < call->argc, good = false;
         struct bytes word = call->argv[i];
-        if (bytes_is(word, "rank") && more)
-            good = read_rank(call, i + 1, &lpos->rank);
+        if (bytes_is(word, "rank") && more) good = read_rank(call, i + 1, &lpos->rank);
         else if (bytes_is(word, "count") && more)
             good = read_not_negative(call, i + 1, "ERR COUNT can't be negative", &lpos->count);
         else if (bytes_is(word, "maxlen") && more)
             good = read_not_negative(call, i + 1, "ERR MAXLEN can't be negative", &lpos->longest);
-        else
-            call_error_syntax(call);
-        if (!good)
-            return false;
+        else call_error_syntax(call);
+        if (!good) return false;
     }
     return true;
 }
@@ -229,8 +212,7 @@ static uint64_t reply_positions(struct call *call, const struct lpos *lpos,
         if (bytes_equal(walk.record, call->argv[2]) && skip-- == 0) {
             skip = 0;
             reply_integer(call->reply, (int64_t)(back ? count - seen - 1 : seen));
-            if (++shown == limit)
-                break;
+            if (++shown == limit) break;
         }
         found = back ? walk_prev(&walk) : walk_next(&walk);
     }
@@ -241,13 +223,10 @@ static void lpos_command(struct call *call) {
     struct lpos lpos;
     struct collection_view view;
     struct key_place place = keyspace_for(call, 1);
-    if (!parse_lpos(call, &lpos))
-        return;
-    if (!elements_read(call, &place, VALUE_LIST, &view))
-        return;
+    if (!parse_lpos(call, &lpos)) return;
+    if (!elements_read(call, &place, VALUE_LIST, &view)) return;
     if (lpos.count < 0) {
-        if (reply_positions(call, &lpos, &view) == 0)
-            reply_null(call->reply);
+        if (reply_positions(call, &lpos, &view) == 0) reply_null(call->reply);
         return;
     }
     struct reply_mark mark = reply_defer_begin(call->reply);

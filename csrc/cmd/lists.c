@@ -9,14 +9,10 @@
 enum { LISTPACK_HEADER = 7, LISTPACK_INTEGER_DIGITS = 20, LIST_SAFE_BYTES = 8192 };
 
 static uint64_t integer_bytes(int64_t value) {
-    if (value >= 0 && value <= 127)
-        return 1;
-    if (value >= -4096 && value <= 4095)
-        return 2;
-    if (value >= INT16_MIN && value <= INT16_MAX)
-        return 3;
-    if (value >= -(1 << 23) && value < 1 << 23)
-        return 4;
+    if (value >= 0 && value <= 127) return 1;
+    if (value >= -4096 && value <= 4095) return 2;
+    if (value >= INT16_MIN && value <= INT16_MAX) return 3;
+    if (value >= -(1 << 23) && value < 1 << 23) return 4;
     return value >= INT32_MIN && value <= INT32_MAX ? 5 : 9;
 }
 
@@ -37,8 +33,7 @@ static uint64_t listpack_bytes(const struct collection_view *view) {
 }
 
 static uint64_t byte_limit(int64_t size) {
-    if (size >= 0)
-        return LIST_SAFE_BYTES;
+    if (size >= 0) return LIST_SAFE_BYTES;
     return UINT64_C(4096) << (size < -5 ? 4 : -size - 1);
 }
 
@@ -49,34 +44,28 @@ static bool too_many(int64_t size, uint64_t count) {
 /* An element takes at most two bytes more in a listpack than in a tree, and at most twice what it takes in a
  * pack. */
 static uint64_t listpack_bytes_at_most(const struct edit *edit) {
-    if (!edit->collection)
-        return LISTPACK_HEADER + 2 * PACK_BYTES_MAX;
+    if (!edit->collection) return LISTPACK_HEADER + 2 * PACK_BYTES_MAX;
     return LISTPACK_HEADER + edit->collection->trees[0].bytes + 2 * view_count(&edit->view);
 }
 
 void list_grows(const struct call *call, struct edit *edit, uint64_t elements, uint64_t bytes) {
     int64_t size = call->domain->small.list_size;
-    if (edit->view.type & FORM_LARGE)
-        return;
+    if (edit->view.type & FORM_LARGE) return;
     bool large = too_many(size, view_count(&edit->view) + elements) ||
                  (listpack_bytes_at_most(edit) + bytes > byte_limit(size) &&
                   listpack_bytes(&edit->view) + bytes > byte_limit(size));
-    if (large)
-        edit->view.type |= FORM_LARGE;
+    if (large) edit->view.type |= FORM_LARGE;
 }
 
 /* Half of the limit, so that a list at the border does not go to and fro. */
 void list_shrank(const struct call *call, struct edit *edit) {
     int64_t size = call->domain->small.list_size;
-    if (!(edit->view.type & FORM_LARGE))
-        return;
-    if (edit->collection && edit->collection->trees[0].height > 0)
-        return;
+    if (!(edit->view.type & FORM_LARGE)) return;
+    if (edit->collection && edit->collection->trees[0].height > 0) return;
     uint64_t count = view_count(&edit->view);
     bool small = size >= 0 ? count <= (uint64_t)size / 2
                            : listpack_bytes(&edit->view) <= byte_limit(size) / 2;
-    if (small)
-        edit->view.type &= (uint8_t)~FORM_LARGE;
+    if (small) edit->view.type &= (uint8_t)~FORM_LARGE;
 }
 
 /* ---- Ends --------------------------------------------------------------------------------------- */
@@ -117,19 +106,15 @@ static void push_generic(struct call *call, enum list_end end, bool only_existin
     struct edit edit;
     struct entry *entry;
     struct key_place place = keyspace_for(call, 1);
-    if (!elements_find(call, &place, VALUE_LIST, &entry))
-        return;
+    if (!elements_find(call, &place, VALUE_LIST, &entry)) return;
     if (!entry && only_existing) {
         reply_integer(call->reply, 0);
         return;
     }
     elements_open(&place, entry, VALUE_LIST, &edit);
-    if (!reserve_pushes(call, &edit, 2))
-        return;
-    for (uint32_t i = 2; i < call->argc; i++)
-        list_push(&edit, end, call->argv[i]);
-    if (!elements_store(call, &edit))
-        return;
+    if (!reserve_pushes(call, &edit, 2)) return;
+    for (uint32_t i = 2; i < call->argc; i++) list_push(&edit, end, call->argv[i]);
+    if (!elements_store(call, &edit)) return;
     reply_integer(call->reply, (int64_t)view_count(&edit.view));
     effect_log_verbatim(call);
     elements_count_dirty(call, call->argc - 2);
@@ -201,28 +186,21 @@ static void pop_generic(struct call *call, enum list_end end) {
         call_error_arity(call);
         return;
     }
-    if (counted && !call_count(call, 2, &count))
-        return;
-    if (!elements_find(call, &place, VALUE_LIST, &entry))
-        return;
+    if (counted && !call_count(call, 2, &count)) return;
+    if (!elements_find(call, &place, VALUE_LIST, &entry)) return;
     if (!entry) {
-        if (counted)
-            reply_null_array(call->reply);
-        else
-            reply_null(call->reply);
+        if (counted) reply_null_array(call->reply);
+        else reply_null(call->reply);
         return;
     }
     struct collection_view view = view_of(entry);
-    if ((uint64_t)count > view_count(&view))
-        count = (int64_t)view_count(&view);
+    if ((uint64_t)count > view_count(&view)) count = (int64_t)view_count(&view);
     if (count == 0) {
         reply_array(call->reply, 0);
         return;
     }
-    if (!list_open_pop(call, &place, entry, (uint64_t)count, &edit))
-        return;
-    if (counted)
-        reply_array(call->reply, (uint64_t)count);
+    if (!list_open_pop(call, &place, entry, (uint64_t)count, &edit)) return;
+    if (counted) reply_array(call->reply, (uint64_t)count);
     effect_log_verbatim(call);
     list_pop_replied(call, &place, &edit, end, (uint64_t)count);
 }
@@ -247,8 +225,7 @@ static void llen_command(struct call *call) {
 /* False: there is no such element. Negative ones count from the end. */
 static bool rank_of_index(const struct collection_view *view, int64_t index, uint64_t *rank) {
     int64_t count = (int64_t)view_count(view);
-    if (index < 0)
-        index += count;
+    if (index < 0) index += count;
     *rank = (uint64_t)index;
     return index >= 0 && index < count;
 }
@@ -259,18 +236,15 @@ static void lindex_command(struct call *call) {
     struct walk walk;
     struct collection_view view;
     struct key_place place = keyspace_for(call, 1);
-    if (!elements_read(call, &place, VALUE_LIST, &view))
-        return;
+    if (!elements_read(call, &place, VALUE_LIST, &view)) return;
     if (view_count(&view) == 0) {
         reply_null(call->reply);
         return;
     }
-    if (!call_integer(call, 2, &index))
-        return;
+    if (!call_integer(call, 2, &index)) return;
     if (rank_of_index(&view, index, &rank) && walk_seek(&walk, &view, rank))
         reply_bulk(call->reply, walk.record);
-    else
-        reply_null(call->reply);
+    else reply_null(call->reply);
 }
 
 static void lrange_command(struct call *call) {
@@ -279,10 +253,8 @@ static void lrange_command(struct call *call) {
     struct collection_view view;
     int64_t start, stop;
     struct key_place place = keyspace_for(call, 1);
-    if (!call_integer(call, 2, &start) || !call_integer(call, 3, &stop))
-        return;
-    if (!elements_read(call, &place, VALUE_LIST, &view))
-        return;
+    if (!call_integer(call, 2, &start) || !call_integer(call, 3, &stop)) return;
+    if (!elements_read(call, &place, VALUE_LIST, &view)) return;
     range = elements_range(start, stop, view_count(&view));
     reply_array(call->reply, range.count);
     bool found = range.count > 0 && walk_seek(&walk, &view, range.first);
@@ -307,16 +279,13 @@ static void lset_command(struct call *call) {
     struct edit edit;
     struct entry *entry;
     struct key_place place = keyspace_for(call, 1);
-    if (!elements_find(call, &place, VALUE_LIST, &entry))
-        return;
+    if (!elements_find(call, &place, VALUE_LIST, &entry)) return;
     if (!entry) {
         call_error(call, "ERR no such key");
         return;
     }
-    if (!call_integer(call, 2, &index))
-        return;
-    if (!list_open_push(call, &place, entry, call->argv[3], &edit))
-        return;
+    if (!call_integer(call, 2, &index)) return;
+    if (!list_open_push(call, &place, entry, call->argv[3], &edit)) return;
     if (!rank_of_index(&edit.view, index, &rank)) {
         edit_close(&edit);
         call_error(call, "ERR index out of range");
@@ -324,8 +293,7 @@ static void lset_command(struct call *call) {
     }
     replace_at(&edit, rank, call->argv[3]);
     list_shrank(call, &edit);
-    if (!elements_store(call, &edit))
-        return;
+    if (!elements_store(call, &edit)) return;
     effect_log_verbatim(call);
     elements_declare(call, &place, &edit, NOTIFY_LIST, "lset");
     reply_ok(call->reply);
@@ -336,8 +304,7 @@ static bool rank_of_element(const struct collection_view *view, struct bytes ele
     struct walk walk;
     *rank = 0;
     for (bool found = walk_seek(&walk, view, 0); found; found = walk_next(&walk), ++*rank)
-        if (bytes_equal(walk.record, element))
-            return true;
+        if (bytes_equal(walk.record, element)) return true;
     return false;
 }
 
@@ -351,18 +318,15 @@ static void linsert_command(struct call *call) {
         call_error_syntax(call);
         return;
     }
-    if (!elements_find(call, &place, VALUE_LIST, &entry))
-        return;
+    if (!elements_find(call, &place, VALUE_LIST, &entry)) return;
     struct collection_view view = view_of(entry);
     if (!entry || !rank_of_element(&view, call->argv[3], &rank)) {
         reply_integer(call->reply, entry ? -1 : 0);
         return;
     }
-    if (!list_open_push(call, &place, entry, call->argv[4], &edit))
-        return;
+    if (!list_open_push(call, &place, entry, call->argv[4], &edit)) return;
     insert_at(&edit, rank + after, call->argv[4]);
-    if (!elements_store(call, &edit))
-        return;
+    if (!elements_store(call, &edit)) return;
     effect_log_verbatim(call);
     elements_declare(call, &place, &edit, NOTIFY_LIST, "linsert");
     reply_integer(call->reply, (int64_t)view_count(&edit.view));
@@ -373,10 +337,8 @@ static void ltrim_command(struct call *call) {
     struct entry *entry;
     int64_t start, stop;
     struct key_place place = keyspace_for(call, 1);
-    if (!call_integer(call, 2, &start) || !call_integer(call, 3, &stop))
-        return;
-    if (!elements_find(call, &place, VALUE_LIST, &entry))
-        return;
+    if (!call_integer(call, 2, &start) || !call_integer(call, 3, &stop)) return;
+    if (!elements_find(call, &place, VALUE_LIST, &entry)) return;
     if (!entry) {
         reply_ok(call->reply);
         return;
@@ -384,8 +346,7 @@ static void ltrim_command(struct call *call) {
     elements_open(&place, entry, VALUE_LIST, &edit);
     uint64_t count = view_count(&edit.view);
     struct element_range kept = elements_range(start, stop, count);
-    if (!elements_reserve_erasures(call, &edit, count - kept.count))
-        return;
+    if (!elements_reserve_erasures(call, &edit, count - kept.count)) return;
     uint64_t behind = kept.first + kept.count;
     edit_erase_range(&edit, behind, count - behind);
     edit_erase_range(&edit, 0, kept.first);
@@ -412,13 +373,10 @@ static uint64_t remove_equal(struct edit *edit, struct bytes element, enum list_
             edit_erase_range(edit, rank, 1);
             removed++;
         }
-        if (end == LIST_TAIL && rank == 0)
-            break;
+        if (end == LIST_TAIL && rank == 0) break;
         rank = end == LIST_TAIL ? rank - 1 : rank + !equal;
-        if (equal)
-            found = walk_seek(&walk, &edit->view, rank);
-        else
-            found = end == LIST_HEAD ? walk_next(&walk) : walk_prev(&walk);
+        if (equal) found = walk_seek(&walk, &edit->view, rank);
+        else found = end == LIST_HEAD ? walk_next(&walk) : walk_prev(&walk);
     }
     return removed;
 }
@@ -428,21 +386,17 @@ static void lrem_command(struct call *call) {
     struct edit edit;
     struct entry *entry;
     struct key_place place = keyspace_for(call, 1);
-    if (!call_integer(call, 2, &count))
-        return;
-    if (!elements_find(call, &place, VALUE_LIST, &entry))
-        return;
+    if (!call_integer(call, 2, &count)) return;
+    if (!elements_find(call, &place, VALUE_LIST, &entry)) return;
     if (!entry) {
         reply_integer(call->reply, 0);
         return;
     }
     elements_open(&place, entry, VALUE_LIST, &edit);
-    if (!elements_reserve_erasures(call, &edit, view_count(&edit.view)))
-        return;
+    if (!elements_reserve_erasures(call, &edit, view_count(&edit.view))) return;
     uint64_t limit = count == 0 ? UINT64_MAX : count < 0 ? -(uint64_t)count : (uint64_t)count;
     uint64_t removed = remove_equal(&edit, call->argv[3], count < 0 ? LIST_TAIL : LIST_HEAD, limit);
-    if (removed > 0)
-        list_shrank(call, &edit);
+    if (removed > 0) list_shrank(call, &edit);
     edit_commit_erasures(&edit);
     if (removed > 0) {
         effect_log_verbatim(call);

@@ -29,17 +29,15 @@ struct pen {
 /* ---- Pictures --------------------------------------------------------------------------------- */
 
 /* False after the error reply. */
-static bool picture_init(struct call *call, struct picture *picture, uint64_t columns, uint64_t lines) {
+static bool picture_init(struct call *call, struct picture *picture, uint64_t columns,
+                         uint64_t lines) {
     uint64_t seed = 0;
     picture->columns = (uint32_t)columns;
     picture->lines = (uint32_t)lines;
     picture->cells = mem_calloc(NULL, columns * lines);
-    if (!picture->cells)
-        call_error_memory(call);
-    else if (random_from_kernel(&seed, sizeof seed) == 0)
-        random_seed(&picture->random, seed);
-    else
-        random_seed(&picture->random, (uint64_t)call_now(call));
+    if (!picture->cells) call_error_memory(call);
+    else if (random_from_kernel(&seed, sizeof seed) == 0) random_seed(&picture->random, seed);
+    else random_seed(&picture->random, (uint64_t)call_now(call));
     return picture->cells;
 }
 
@@ -155,8 +153,8 @@ static void draw_schotter(struct picture *picture, double side, double padding, 
 
 static void schotter(struct call *call, uint32_t first) {
     static const struct pen braille = {3, write_braille};
-    static const char below[] = "\n\nGeorg Nees - schotter, plotter on paper, 1968. Redis ver. "
-                                KEVYRT_REDIS_VERSION "\n";
+    static const char below[] =
+        "\n\nGeorg Nees - schotter, plotter on paper, 1968. Redis ver. " KEVYRT_REDIS_VERSION "\n";
     uint32_t columns = 66, across = 8, down = 12;
     struct picture picture;
     if (!read_size(call, first, COLUMNS_MAX, &columns) ||
@@ -237,10 +235,12 @@ static void skyline(struct call *call, uint32_t first) {
     paint_row(&picture, SHADE_LIGHT);
     paint_row(&picture, SHADE_DARK);
     paint_row(&picture, SHADE_BLACK);
-    picture_reply(call, &picture, &pixels,
-                  BYTES_LITERAL("\nDedicated to the 8 bit game developers of past and present.\n"
-                                "Original 8 bit image from Plaguemon by hikikomori. Redis ver. "
-                                KEVYRT_REDIS_VERSION "\n"));
+    picture_reply(
+        call, &picture, &pixels,
+        BYTES_LITERAL(
+            "\nDedicated to the 8 bit game developers of past and present.\n"
+            "Original 8 bit image from Plaguemon by hikikomori. Redis ver. " KEVYRT_REDIS_VERSION
+            "\n"));
 }
 
 /* ---- The command ------------------------------------------------------------------------------ */
@@ -253,12 +253,9 @@ static void lolwut_command(struct call *call) {
     bool asked = call->argc >= FIRST_SIZE && bytes_is(call->argv[1], "version");
     if (asked && !call_integer(call, 2, &version)) return;
     /* Redis takes 32 bits of it. */
-    if ((uint32_t)version == 5)
-        schotter(call, FIRST_SIZE);
-    else if ((uint32_t)version == 6)
-        skyline(call, FIRST_SIZE);
-    else
-        reply_verbatim(call->reply, "txt", bytes_of(text, sizeof text - 1));
+    if ((uint32_t)version == 5) schotter(call, FIRST_SIZE);
+    else if ((uint32_t)version == 6) skyline(call, FIRST_SIZE);
+    else reply_verbatim(call->reply, "txt", bytes_of(text, sizeof text - 1));
 }
 
 void lolwut_bind(void) {

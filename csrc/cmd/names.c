@@ -21,8 +21,8 @@ const struct command *command_names_find(const struct command_names *names,
     if (KRT_LIKELY(!names)) return command_find(argv, argc);
     const struct command_rename *renamed = argc ? rename_to(names, argv[0]) : NULL;
     if (renamed) {
-        struct bytes words[2] = {bytes_of(renamed->command->full_name,
-                                          strlen(renamed->command->full_name))};
+        struct bytes words[2] = {
+            bytes_of(renamed->command->full_name, strlen(renamed->command->full_name))};
         if (argc > 1) words[1] = argv[1];
         return command_find(words, argc > 1 ? 2 : 1);
     }
@@ -61,8 +61,7 @@ bool command_names_add(struct command_names *names, struct bytes command, struct
     struct command_rename *rename = (struct command_rename *)(uintptr_t)rename_of(names, found);
     if (!rename) rename = &names->at[names->count++];
     rename->command = found;
-    for (uint32_t i = 0; i < name.len; i++)
-        rename->name[i] = lower(name.at[i]);
+    for (uint32_t i = 0; i < name.len; i++) rename->name[i] = lower(name.at[i]);
     rename->name[name.len] = 0;
     return true;
 }

@@ -10,7 +10,7 @@
 enum { COMMAND_RENAMES_MAX = 64 };
 
 struct command_rename {
-    const struct command *command; /* a top-level one */
+    const struct command *command;   /* a top-level one */
     char name[COMMAND_NAME_MAX + 1]; /* "": it has none here */
 };
 

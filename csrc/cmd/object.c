@@ -13,8 +13,7 @@ enum {
 static struct entry *object_entry(struct call *call) {
     struct key_place place = keyspace_for(call, 2);
     struct entry *entry = call_inspect(call, &place);
-    if (!entry)
-        reply_null(call->reply);
+    if (!entry) reply_null(call->reply);
     return entry;
 }
 
@@ -27,8 +26,7 @@ static bool is_kept_as_integer(const struct entry *entry, int64_t *value) {
 
 static const char *encoding_of_string(const struct entry *entry) {
     int64_t value;
-    if (is_kept_as_integer(entry, &value))
-        return "int";
+    if (is_kept_as_integer(entry, &value)) return "int";
     return entry_is_raw(entry) || string_len(entry) > EMBSTR_BYTES_MAX ? "raw" : "embstr";
 }
 
@@ -52,8 +50,7 @@ const char *object_encoding(const struct entry *entry) {
 
 static void encoding_command(struct call *call) {
     struct entry *entry = object_entry(call);
-    if (entry)
-        reply_bulk_text(call->reply, object_encoding(entry));
+    if (entry) reply_bulk_text(call->reply, object_encoding(entry));
 }
 
 /* ---- REFCOUNT ----------------------------------------------------------------------------------- */
@@ -70,15 +67,13 @@ int object_references(const struct entry *entry) {
 
 static void refcount_command(struct call *call) {
     struct entry *entry = object_entry(call);
-    if (entry)
-        reply_integer(call->reply, object_references(entry));
+    if (entry) reply_integer(call->reply, object_references(entry));
 }
 
 /* ---- FREQ, IDLETIME ----------------------------------------------------------------------------- */
 
 static bool keeps(struct call *call, enum access_kind kind, const char *otherwise) {
-    if (call->domain->access.kind == kind)
-        return true;
+    if (call->domain->access.kind == kind) return true;
     call_error_format(call,
                       "ERR %s. Please note that when switching between policies at runtime LRU and "
                       "LFU data will take some time to adjust.",
@@ -95,8 +90,8 @@ static void freq_command(struct call *call) {
 
 static void idletime_command(struct call *call) {
     struct entry *entry = object_entry(call);
-    if (!entry || !keeps(call, ACCESS_TIME,
-                         "An LFU maxmemory policy is selected, idle time not tracked"))
+    if (!entry ||
+        !keeps(call, ACCESS_TIME, "An LFU maxmemory policy is selected, idle time not tracked"))
         return;
     (void)call_now(call); /* brings the clock up to date */
     reply_integer(call->reply, access_idle_seconds(&call->domain->access, entry));

@@ -13,8 +13,7 @@ static bool read_parts(struct call *call, struct key_place *place, struct entry 
 static void strlen_command(struct call *call) {
     struct entry *entry;
     struct key_place place;
-    if (read_parts(call, &place, &entry))
-        reply_integer(call->reply, entry ? string_len(entry) : 0);
+    if (read_parts(call, &place, &entry)) reply_integer(call->reply, entry ? string_len(entry) : 0);
 }
 
 /* Both ends count, negative ones from the end; what lies outside is cut off. */

@@ -10,10 +10,10 @@
  * how far its budget reaches, reading buckets only; then it visits the entries, whose memory it fetches some
  * positions ahead.
  */
+#include "cmd/scan.h"
 #include "base/glob.h"
 #include "cmd/expire.h"
 #include "cmd/families.h"
-#include "cmd/scan.h"
 
 enum {
     POSITION_BITS = 40,
@@ -34,10 +34,9 @@ void scan_pattern_set(struct scan_pattern *pattern, struct bytes text) {
 }
 
 bool scan_pattern_takes(const struct scan_pattern *pattern, struct bytes text) {
-    return !pattern->is_set ||
-           (text.len >= pattern->prefix_len &&
-            bytes_same(text.at, pattern->text.at, pattern->prefix_len) &&
-            glob_match(pattern->text, text));
+    return !pattern->is_set || (text.len >= pattern->prefix_len &&
+                                bytes_same(text.at, pattern->text.at, pattern->prefix_len) &&
+                                glob_match(pattern->text, text));
 }
 
 static bool takes(const struct scan_options *filter, const struct entry *entry) {
@@ -58,11 +57,9 @@ struct walk {
 
 static void walk_visit(void *context, struct entry *entry) {
     struct walk *walk = context;
-    if (!takes(walk->filter, entry))
-        return;
+    if (!takes(walk->filter, entry)) return;
     if (entry_deadline(entry) != 0 && entry_is_expired(entry, call_now(walk->call))) {
-        if (walk->expired_count < EXPIRED_MAX)
-            walk->expired[walk->expired_count++] = entry;
+        if (walk->expired_count < EXPIRED_MAX) walk->expired[walk->expired_count++] = entry;
         return;
     }
     reply_bulk(walk->call->reply, entry_key(entry));
@@ -77,8 +74,7 @@ static void walk_positions(struct walk *walk, struct keyspace *keyspace, uint64_
         ahead = positions < FETCH_POSITIONS ? positions : FETCH_POSITIONS;
         keyspace_scan_fetch(keyspace, db, cursor, ahead);
         for (uint64_t i = 0; i < ahead; i++)
-            if ((cursor = keyspace_scan(keyspace, db, cursor, walk_visit, walk)) == 0)
-                return;
+            if ((cursor = keyspace_scan(keyspace, db, cursor, walk_visit, walk)) == 0) return;
     }
 }
 
@@ -107,10 +103,8 @@ static bool cursor_parse_long(struct bytes text, uint64_t *cursor) {
     const char *at = text.at, *end = at + text.len;
     uint64_t value = 0;
     bool negative = false, overflow = false;
-    while (at < end && (*at == ' ' || (*at >= '\t' && *at <= '\r')))
-        at++;
-    if (at < end && (*at == '+' || *at == '-'))
-        negative = *at++ == '-';
+    while (at < end && (*at == ' ' || (*at >= '\t' && *at <= '\r'))) at++;
+    if (at < end && (*at == '+' || *at == '-')) negative = *at++ == '-';
     const char *digits = at;
     for (; at < end && *at >= '0' && *at <= '9'; at++)
         overflow |= __builtin_mul_overflow(value, 10, &value) ||
@@ -122,18 +116,15 @@ static bool cursor_parse_long(struct bytes text, uint64_t *cursor) {
 static bool cursor_parse(struct bytes text, uint64_t *cursor) {
     int64_t number;
     const char *nul = text.len ? memchr(text.at, 0, text.len) : NULL;
-    if (nul)
-        text.len = (uint32_t)(nul - text.at);
-    if (!bytes_to_int64(text, &number))
-        return cursor_parse_long(text, cursor);
+    if (nul) text.len = (uint32_t)(nul - text.at);
+    if (!bytes_to_int64(text, &number)) return cursor_parse_long(text, cursor);
     *cursor = (uint64_t)number;
     return number >= 0;
 }
 
 static uint64_t scan_places(const struct domain *domain, const struct bytes *argv, uint32_t argc) {
     uint64_t cursor, all = UINT64_MAX >> (64 - domain->shard_count);
-    if (argc < 2 || !cursor_parse(argv[1], &cursor))
-        return 0;
+    if (argc < 2 || !cursor_parse(argv[1], &cursor)) return 0;
     return cursor == 0 ? all : UINT64_C(1) << cursor_shard(domain, cursor);
 }
 
@@ -143,8 +134,7 @@ static uint32_t parse_option(struct call *call, struct scan_options *options, ui
     bool has_value = i + 1 < call->argc;
     int64_t count;
     if (bytes_is(word, "count") && has_value) {
-        if (!call_integer(call, i + 1, &count))
-            return 0;
+        if (!call_integer(call, i + 1, &count)) return 0;
         if (count >= 1) {
             options->count = (uint64_t)count;
             return 2;
@@ -169,8 +159,7 @@ static uint32_t parse_option(struct call *call, struct scan_options *options, ui
 }
 
 bool scan_cursor(struct call *call, uint32_t index, uint64_t *cursor) {
-    if (cursor_parse(call->argv[index], cursor))
-        return true;
+    if (cursor_parse(call->argv[index], cursor)) return true;
     call_error(call, "ERR invalid cursor");
     return false;
 }
@@ -178,16 +167,14 @@ bool scan_cursor(struct call *call, uint32_t index, uint64_t *cursor) {
 bool scan_options(struct call *call, uint32_t first, struct scan_options *options) {
     options->count = SCAN_COUNT_DEFAULT;
     for (uint32_t i = first, words; i < call->argc; i += words)
-        if ((words = parse_option(call, options, i)) == 0)
-            return false;
+        if ((words = parse_option(call, options, i)) == 0) return false;
     return true;
 }
 
 /* Where the next call goes on when the shards up to `last` are done: what is empty is passed over while it
  * is held. */
 static uint64_t scan_next_shard(const struct call *call, const struct scan *scan, uint32_t shard) {
-    do
-        shard++;
+    do shard++;
     while (shard <= scan->last && keyspace_count(call->domain->keyspaces[shard], call->db) == 0);
     return shard < call->domain->shard_count ? cursor_at(shard, 0) : 0;
 }
@@ -204,8 +191,7 @@ static uint64_t scan_measure(const struct call *call, struct scan *scan, uint64_
             keyspace_scan_measure(call->domain->keyspaces[shard], call->db, position, &budget);
         scan->stretches[shard - scan->first] =
             (struct stretch){position, before - budget.positions};
-        if (end != 0)
-            return cursor_at(shard, end);
+        if (end != 0) return cursor_at(shard, end);
         cursor = scan_next_shard(call, scan, shard);
         shard = cursor_shard(call->domain, cursor);
         if (cursor == 0 || shard > scan->last || budget.entries == 0 || budget.positions == 0)
@@ -232,8 +218,7 @@ static void scan_command(struct call *call) {
     struct scan scan;
     uint64_t cursor;
     scan.options = (struct scan_options){0};
-    if (!scan_cursor(call, 1, &cursor) || !scan_options(call, 2, &scan.options))
-        return;
+    if (!scan_cursor(call, 1, &cursor) || !scan_options(call, 2, &scan.options)) return;
     scan.first = cursor_shard(call->domain, cursor);
     scan.last = cursor == 0 ? call->domain->shard_count - 1 : scan.first;
     memset(scan.stretches, 0, (scan.last - scan.first + 1) * sizeof *scan.stretches);

@@ -27,8 +27,7 @@ static bool operands_open(struct operands *operands, struct call *call, uint32_t
     for (uint32_t i = 0; i < count; i++) {
         struct key_place place = keyspace_for(call, first + i);
         if (!elements_read(call, &place, VALUE_SET, &operands->views[i])) {
-            if (operands->views != operands->few)
-                mem_free(NULL, operands->views);
+            if (operands->views != operands->few) mem_free(NULL, operands->views);
             return false;
         }
     }
@@ -36,8 +35,7 @@ static bool operands_open(struct operands *operands, struct call *call, uint32_t
 }
 
 static void operands_close(struct operands *operands) {
-    if (operands->views != operands->few)
-        mem_free(NULL, operands->views);
+    if (operands->views != operands->few) mem_free(NULL, operands->views);
 }
 
 /* What becomes of each member of the result; false ends it. */
@@ -48,15 +46,13 @@ typedef bool visit_member(void *context, struct bytes member);
 static uint32_t smallest(const struct operands *operands) {
     uint32_t at = 0;
     for (uint32_t i = 1; i < operands->count; i++)
-        if (view_count(&operands->views[i]) < view_count(&operands->views[at]))
-            at = i;
+        if (view_count(&operands->views[i]) < view_count(&operands->views[at])) at = i;
     return at;
 }
 
 static bool others_have(const struct operands *operands, uint32_t one, struct bytes member) {
     for (uint32_t i = 0; i < operands->count; i++)
-        if (i != one && !set_has(operands->call, &operands->views[i], member))
-            return false;
+        if (i != one && !set_has(operands->call, &operands->views[i], member)) return false;
     return true;
 }
 
@@ -64,28 +60,24 @@ static void intersect(const struct operands *operands, visit_member *visit, void
     struct walk walk;
     uint32_t one = smallest(operands);
     for (bool found = walk_seek(&walk, &operands->views[one], 0); found; found = walk_next(&walk))
-        if (others_have(operands, one, walk.record) && !visit(context, walk.record))
-            return;
+        if (others_have(operands, one, walk.record) && !visit(context, walk.record)) return;
 }
 
 static bool any_has(const struct operands *operands, struct bytes member) {
     for (uint32_t i = 1; i < operands->count; i++)
-        if (set_has(operands->call, &operands->views[i], member))
-            return true;
+        if (set_has(operands->call, &operands->views[i], member)) return true;
     return false;
 }
 
 static void subtract(const struct operands *operands, visit_member *visit, void *context) {
     struct walk walk;
     for (bool found = walk_seek(&walk, &operands->views[0], 0); found; found = walk_next(&walk))
-        if (!any_has(operands, walk.record) && !visit(context, walk.record))
-            return;
+        if (!any_has(operands, walk.record) && !visit(context, walk.record)) return;
 }
 
 static bool one_before_has(const struct operands *operands, uint32_t at, struct bytes member) {
     for (uint32_t i = 0; i < at; i++)
-        if (set_has(operands->call, &operands->views[i], member))
-            return true;
+        if (set_has(operands->call, &operands->views[i], member)) return true;
     return false;
 }
 
@@ -94,8 +86,7 @@ static void unite(const struct operands *operands, visit_member *visit, void *co
     for (uint32_t at = 0; at < operands->count; at++)
         for (bool found = walk_seek(&walk, &operands->views[at], 0); found;
              found = walk_next(&walk))
-            if (!one_before_has(operands, at, walk.record) && !visit(context, walk.record))
-                return;
+            if (!one_before_has(operands, at, walk.record) && !visit(context, walk.record)) return;
 }
 
 typedef void set_operation(const struct operands *operands, visit_member *visit, void *context);
@@ -117,8 +108,7 @@ static bool reply_member(void *context, struct bytes member) {
 static void reply_result(struct call *call, set_operation *operation) {
     struct operands operands;
     struct counted counted = {.call = call};
-    if (!operands_open(&operands, call, 1, call->argc - 1))
-        return;
+    if (!operands_open(&operands, call, 1, call->argc - 1)) return;
     struct reply_mark mark = reply_defer_begin(call->reply);
     operation(&operands, reply_member, &counted);
     reply_defer_set(call->reply, mark, counted.count);
@@ -165,12 +155,9 @@ static void sintercard_command(struct call *call) {
     int64_t keys;
     struct operands operands;
     struct counted counted = {.call = call};
-    if (!call_key_count(call, 1, "ERR numkeys should be greater than 0", &keys))
-        return;
-    if (!parse_limit(call, 2 + (uint32_t)keys, &counted.limit))
-        return;
-    if (!operands_open(&operands, call, 2, (uint32_t)keys))
-        return;
+    if (!call_key_count(call, 1, "ERR numkeys should be greater than 0", &keys)) return;
+    if (!parse_limit(call, 2 + (uint32_t)keys, &counted.limit)) return;
+    if (!operands_open(&operands, call, 2, (uint32_t)keys)) return;
     intersect(&operands, count_member, &counted);
     operands_close(&operands);
     reply_integer(call->reply, (int64_t)counted.count);
@@ -188,11 +175,9 @@ struct stored {
 static bool store_member(void *context, struct bytes member) {
     struct stored *stored = context;
     struct edit *edit = stored->edit;
-    if (view_count(&edit->view) == 0)
-        set_begin(stored->call, edit, member, 1);
+    if (view_count(&edit->view) == 0) set_begin(stored->call, edit, member, 1);
     stored->failed = !edit_keep_copy(edit, member) || !edit_reserve(edit, 1, member.len);
-    if (!stored->failed)
-        (void)set_add(stored->call, edit, member);
+    if (!stored->failed) (void)set_add(stored->call, edit, member);
     return !stored->failed;
 }
 
@@ -201,8 +186,7 @@ static void store_result(struct call *call, set_operation *operation, const char
     struct operands operands;
     struct key_place place = keyspace_for(call, 1);
     struct stored stored = {.call = call, .edit = &edit};
-    if (!operands_open(&operands, call, 2, call->argc - 2))
-        return;
+    if (!operands_open(&operands, call, 2, call->argc - 2)) return;
     elements_open_anew(&place, call_find(call, &place), VALUE_SET, &edit);
     operation(&operands, store_member, &stored);
     operands_close(&operands);
@@ -232,8 +216,7 @@ static void smembers_command(struct call *call) {
     struct walk walk;
     struct collection_view view;
     struct key_place place = keyspace_for(call, 1);
-    if (!elements_read(call, &place, VALUE_SET, &view))
-        return;
+    if (!elements_read(call, &place, VALUE_SET, &view)) return;
     reply_set(call->reply, view_count(&view));
     for (bool found = walk_seek(&walk, &view, 0); found; found = walk_next(&walk))
         reply_bulk(call->reply, walk.record);

@@ -13,8 +13,7 @@ void set_begin(const struct call *call, struct edit *edit, struct bytes first, u
     const struct small_limits *small = &call->domain->small;
     if (is_integer(first) && (int64_t)expected <= small->set_integers)
         edit->view.type |= FORM_INTEGERS;
-    else if ((int64_t)expected > small->set_entries)
-        edit->view.type |= FORM_LARGE;
+    else if ((int64_t)expected > small->set_entries) edit->view.type |= FORM_LARGE;
 }
 
 /* Of integers only, it stays so while it is not too large; otherwise it is small while its members are few and
@@ -22,8 +21,7 @@ void set_begin(const struct call *call, struct edit *edit, struct bytes first, u
 static void rename_form(const struct call *call, struct edit *edit, struct bytes member) {
     const struct small_limits *small = &call->domain->small;
     int64_t count = (int64_t)view_count(&edit->view);
-    if (edit->view.type & FORM_LARGE)
-        return;
+    if (edit->view.type & FORM_LARGE) return;
     if (edit->view.type & FORM_INTEGERS) {
         if (is_integer(member)) {
             if (count + 1 > small->set_integers)
@@ -46,8 +44,7 @@ bool set_has(const struct call *call, const struct collection_view *view, struct
 bool set_add(const struct call *call, struct edit *edit, struct bytes member) {
     struct walk walk;
     struct bytes record = edit_record(edit, member);
-    if (walk_find(&walk, &edit->view, &call->domain->hash_seed, member))
-        return false;
+    if (walk_find(&walk, &edit->view, &call->domain->hash_seed, member)) return false;
     rename_form(call, edit, member);
     struct record_key key = {element_hash(&call->domain->hash_seed, member), 0};
     edit_insert(edit, &walk, &key, record);
@@ -56,8 +53,7 @@ bool set_add(const struct call *call, struct edit *edit, struct bytes member) {
 
 bool set_remove(struct edit *edit, struct bytes member) {
     struct walk walk;
-    if (!walk_find(&walk, &edit->view, edit->place.keyspace->hash_seed, member))
-        return false;
+    if (!walk_find(&walk, &edit->view, edit->place.keyspace->hash_seed, member)) return false;
     edit_erase(edit, &walk);
     return true;
 }
@@ -83,15 +79,11 @@ static void sadd_command(struct call *call) {
     struct entry *entry;
     int64_t added = 0;
     struct key_place place = keyspace_for(call, 1);
-    if (!elements_find(call, &place, VALUE_SET, &entry))
-        return;
+    if (!elements_find(call, &place, VALUE_SET, &entry)) return;
     elements_open(&place, entry, VALUE_SET, &edit);
-    if (!entry)
-        set_begin(call, &edit, call->argv[2], call->argc - 2);
-    if (!reserve_members(call, &edit, 2))
-        return;
-    for (uint32_t i = 2; i < call->argc; i++)
-        added += set_add(call, &edit, call->argv[i]);
+    if (!entry) set_begin(call, &edit, call->argv[2], call->argc - 2);
+    if (!reserve_members(call, &edit, 2)) return;
+    for (uint32_t i = 2; i < call->argc; i++) added += set_add(call, &edit, call->argv[i]);
     if (added == 0) {
         edit_close(&edit);
     } else if (elements_store(call, &edit)) {
@@ -99,8 +91,7 @@ static void sadd_command(struct call *call) {
         elements_count_dirty(call, (uint64_t)added);
         elements_declare(call, &place, &edit, NOTIFY_SET, "sadd");
     }
-    if (!call->failed)
-        reply_integer(call->reply, added);
+    if (!call->failed) reply_integer(call->reply, added);
 }
 
 static void srem_command(struct call *call) {
@@ -108,17 +99,14 @@ static void srem_command(struct call *call) {
     struct entry *entry;
     int64_t removed = 0;
     struct key_place place = keyspace_for(call, 1);
-    if (!elements_find(call, &place, VALUE_SET, &entry))
-        return;
+    if (!elements_find(call, &place, VALUE_SET, &entry)) return;
     if (!entry) {
         reply_integer(call->reply, 0);
         return;
     }
     elements_open(&place, entry, VALUE_SET, &edit);
-    if (!elements_reserve_erasures(call, &edit, call->argc - 2))
-        return;
-    for (uint32_t i = 2; i < call->argc; i++)
-        removed += set_remove(&edit, call->argv[i]);
+    if (!elements_reserve_erasures(call, &edit, call->argc - 2)) return;
+    for (uint32_t i = 2; i < call->argc; i++) removed += set_remove(&edit, call->argv[i]);
     edit_commit_erasures(&edit);
     if (removed > 0) {
         effect_log_verbatim(call);
@@ -138,8 +126,7 @@ static void move_member(struct call *call, const struct key_place *from, struct 
     struct bytes member = call->argv[3];
     elements_open(from, source, VALUE_SET, &taken);
     elements_open(to, target, VALUE_SET, &given);
-    if (!target)
-        set_begin(call, &given, member, 1);
+    if (!target) set_begin(call, &given, member, 1);
     if (!edit_keep_copy(&given, member) || !edit_reserve(&given, 1, member.len) ||
         !edit_reserve_erasures(&taken, 1)) {
         edit_close(&given);
@@ -148,8 +135,7 @@ static void move_member(struct call *call, const struct key_place *from, struct 
         return;
     }
     bool added = set_add(call, &given, member);
-    if (!added)
-        edit_close(&given);
+    if (!added) edit_close(&given);
     else if (!elements_store(call, &given)) {
         edit_close(&taken);
         return;
@@ -158,8 +144,7 @@ static void move_member(struct call *call, const struct key_place *from, struct 
     edit_commit_erasures(&taken);
     effect_log_verbatim(call);
     elements_declare(call, from, &taken, NOTIFY_SET, "srem");
-    if (added)
-        elements_declare(call, to, &given, NOTIFY_SET, "sadd");
+    if (added) elements_declare(call, to, &given, NOTIFY_SET, "sadd");
     reply_integer(call->reply, 1);
 }
 
@@ -176,10 +161,8 @@ static void smove_command(struct call *call) {
         return;
     struct collection_view view = view_of(source);
     bool has = set_has(call, &view, call->argv[3]);
-    if (source == target || !has)
-        reply_integer(call->reply, has);
-    else
-        move_member(call, &from, source, &to, target);
+    if (source == target || !has) reply_integer(call->reply, has);
+    else move_member(call, &from, source, &to, target);
 }
 
 /* ---- SISMEMBER, SMISMEMBER, SCARD --------------------------------------------------------------- */
@@ -194,8 +177,7 @@ static void sismember_command(struct call *call) {
 static void smismember_command(struct call *call) {
     struct collection_view view;
     struct key_place place = keyspace_for(call, 1);
-    if (!elements_read(call, &place, VALUE_SET, &view))
-        return;
+    if (!elements_read(call, &place, VALUE_SET, &view)) return;
     reply_array(call->reply, call->argc - 2);
     for (uint32_t i = 2; i < call->argc; i++)
         reply_integer(call->reply, set_has(call, &view, call->argv[i]));
@@ -231,12 +213,9 @@ static void spop_some(struct call *call, const struct key_place *place, struct e
                       uint64_t count) {
     struct edit edit;
     elements_open(place, entry, VALUE_SET, &edit);
-    if (!elements_reserve_erasures(call, &edit, count))
-        return;
-    if (call->argc == 3)
-        reply_set(call->reply, count);
-    for (uint64_t i = 0; i < count; i++)
-        pop_one(call, &edit);
+    if (!elements_reserve_erasures(call, &edit, count)) return;
+    if (call->argc == 3) reply_set(call->reply, count);
+    for (uint64_t i = 0; i < count; i++) pop_one(call, &edit);
     edit_commit_erasures(&edit);
     elements_count_dirty(call, count);
     elements_declare(call, place, &edit, NOTIFY_SET, "spop");
@@ -262,16 +241,12 @@ static void spop_command(struct call *call) {
         call_error_syntax(call);
         return;
     }
-    if (call->argc == 3 && !call_count(call, 2, &count))
-        return;
-    if (!elements_find(call, &place, VALUE_SET, &entry))
-        return;
+    if (call->argc == 3 && !call_count(call, 2, &count)) return;
+    if (!elements_find(call, &place, VALUE_SET, &entry)) return;
     struct collection_view view = view_of(entry);
     if (!entry || count == 0) {
-        if (call->argc == 3)
-            reply_set(call->reply, 0);
-        else
-            reply_null(call->reply);
+        if (call->argc == 3) reply_set(call->reply, 0);
+        else reply_null(call->reply);
     } else if (call->argc == 3 && (uint64_t)count >= view_count(&view)) {
         spop_all(call, &place, entry);
     } else {

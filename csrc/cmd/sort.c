@@ -18,10 +18,10 @@ enum { PATTERN_NAME_MAX = 512 };
 struct sort {
     struct call *call;
     bool alpha, back, unsorted;
-    struct bytes by;     /* at NULL: by the elements themselves */
+    struct bytes by; /* at NULL: by the elements themselves */
     int64_t start, limit;
-    uint32_t store;      /* argument: the target's key; 0: none */
-    uint32_t gets;       /* how many GET there are */
+    uint32_t store; /* argument: the target's key; 0: none */
+    uint32_t gets;  /* how many GET there are */
     struct collection_view view;
 };
 

@@ -21,8 +21,7 @@ static bool parse_min_idle(struct call *call, const char *error, int64_t *min_id
         call_error(call, error);
         return false;
     }
-    if (*min_idle_ms < 0)
-        *min_idle_ms = 0;
+    if (*min_idle_ms < 0) *min_idle_ms = 0;
     return true;
 }
 
@@ -47,10 +46,8 @@ static void forget(struct call *call, struct claim *claim, const struct stream_p
 static void take_over(struct call *call, struct claim *claim, struct stream_pending *pending) {
     pending->consumer = claim->consumer->number;
     pending->delivered_ms = claim->delivered_ms;
-    if (claim->retry_count >= 0)
-        pending->deliveries = (uint64_t)claim->retry_count;
-    else if (!claim->just_id)
-        pending->deliveries++;
+    if (claim->retry_count >= 0) pending->deliveries = (uint64_t)claim->retry_count;
+    else if (!claim->just_id) pending->deliveries++;
     stream_pending_put(claim->at.group, group_heap(&claim->at), pending);
     claim->consumer->active_ms = call_now(call);
     declare_pending(call, claim, pending);
@@ -58,18 +55,15 @@ static void take_over(struct call *call, struct claim *claim, struct stream_pend
 
 static void reply_claimed(struct reply *reply, const struct claim *claim,
                           struct stream_walk *entry) {
-    if (claim->just_id)
-        stream_reply_id(reply, entry->id);
-    else
-        stream_reply_entry(reply, entry);
+    if (claim->just_id) stream_reply_id(reply, entry->id);
+    else stream_reply_entry(reply, entry);
 }
 
 /* ---- XCLAIM ------------------------------------------------------------------------------------- */
 
 /* An option with a number, at argv[i]. */
 static bool parse_number(struct call *call, uint32_t i, const char *name, int64_t *number) {
-    if (bytes_to_int64(call->argv[i + 1], number))
-        return true;
+    if (bytes_to_int64(call->argv[i + 1], number)) return true;
     call_error_format(call, "ERR Invalid %s option argument for XCLAIM", name);
     return false;
 }
@@ -88,8 +82,7 @@ static uint32_t parse_option(struct call *call, uint32_t i, struct claim *claim)
     }
     if (more && bytes_is(word, "idle")) {
         int64_t idle_ms;
-        if (!parse_number(call, i, "IDLE", &idle_ms))
-            return 0;
+        if (!parse_number(call, i, "IDLE", &idle_ms)) return 0;
         claim->delivered_ms = (int64_t)((uint64_t)call_now(call) - (uint64_t)idle_ms);
         return 2;
     }
@@ -107,16 +100,14 @@ static uint32_t parse_option(struct call *call, uint32_t i, struct claim *claim)
 static uint32_t count_ids(const struct call *call) {
     struct stream_id id;
     uint32_t count = 0;
-    while (5 + count < call->argc && stream_id_read(call->argv[5 + count], 0, &id, NULL))
-        count++;
+    while (5 + count < call->argc && stream_id_read(call->argv[5 + count], 0, &id, NULL)) count++;
     return count;
 }
 
 static bool parse_options(struct call *call, uint32_t first, struct claim *claim) {
     claim->delivered_ms = claim->retry_count = -1;
     for (uint32_t i = first, words; i < call->argc; i += words)
-        if ((words = parse_option(call, i, claim)) == 0)
-            return false;
+        if ((words = parse_option(call, i, claim)) == 0) return false;
     if (claim->delivered_ms < 0 || claim->delivered_ms > call_now(call))
         claim->delivered_ms = call_now(call);
     return true;
@@ -128,14 +119,11 @@ static bool claim_one(struct call *call, struct claim *claim, struct stream_id i
     struct stream_pending pending = {.id = id};
     bool is_pending = stream_pending_find(&claim->at.group->pending, id, &pending);
     if (!stream_find(&entry, &claim->view, id)) {
-        if (is_pending)
-            forget(call, claim, &pending);
+        if (is_pending) forget(call, claim, &pending);
         return false;
     }
-    if (is_pending ? !is_idle(call, claim, &pending) : !claim->force)
-        return false;
-    if (!is_pending)
-        pending = (struct stream_pending){.id = id, .deliveries = 1};
+    if (is_pending ? !is_idle(call, claim, &pending) : !claim->force) return false;
+    if (!is_pending) pending = (struct stream_pending){.id = id, .deliveries = 1};
     take_over(call, claim, &pending);
     reply_claimed(call->reply, claim, &entry);
     return true;
@@ -229,8 +217,7 @@ static bool look_at(struct call *call, struct search *search, struct stream_pend
         search->deleted++;
         return true;
     }
-    if (!is_idle(call, claim, pending))
-        return false;
+    if (!is_idle(call, claim, pending)) return false;
     take_over(call, claim, pending);
     reply_claimed(&search->entries, claim, &entry);
     search->claimed++;

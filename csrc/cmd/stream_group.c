@@ -6,8 +6,7 @@
 bool group_find(struct call *call, uint32_t key, uint32_t name, struct group_at *at) {
     *at = (struct group_at){.place = keyspace_for(call, key), .name = call->argv[name]};
     struct entry *entry = call_read(call, &at->place);
-    if (!elements_check(call, entry, VALUE_STREAM))
-        return false;
+    if (!elements_check(call, entry, VALUE_STREAM)) return false;
     if (entry) {
         at->stream = entry_collection(entry);
         at->group = stream_group_find(&stream_of(at->stream)->groups, at->name);
@@ -16,10 +15,8 @@ bool group_find(struct call *call, uint32_t key, uint32_t name, struct group_at 
 }
 
 bool group_find_or_refuse(struct call *call, uint32_t key, uint32_t name, struct group_at *at) {
-    if (!group_find(call, key, name, at))
-        return false;
-    if (at->group)
-        return true;
+    if (!group_find(call, key, name, at)) return false;
+    if (at->group) return true;
     call_error_format(call, "NOGROUP No such key '%.*s' or consumer group '%.*s'",
                       (int)at->place.key.len, at->place.key.at, (int)at->name.len, at->name.at);
     return false;
@@ -63,16 +60,14 @@ struct stream_consumer *group_consumer(struct call *call, struct group_at *at, s
                                        bool *created) {
     struct stream_consumer *consumer = stream_consumer_find(at->group, name);
     *created = !consumer;
-    if (!consumer)
-        consumer = stream_consumer_add(at->group, group_heap(at), name, call_now(call));
+    if (!consumer) consumer = stream_consumer_add(at->group, group_heap(at), name, call_now(call));
     return consumer;
 }
 
 void group_see_consumer(struct call *call, const struct group_at *at,
                         struct stream_consumer *consumer, bool created) {
     consumer->seen_ms = call_now(call);
-    if (!created)
-        return;
+    if (!created) return;
     struct bytes log[] = {BYTES_LITERAL("XGROUP"), BYTES_LITERAL("CREATECONSUMER"), at->place.key,
                           at->name, consumer->named.name};
     effect_log(call, call->db, log, 5);
@@ -89,8 +84,7 @@ static struct bytes number_text(char text[20], int64_t number) {
 void group_log_pending(struct call *call, const struct group_at *at,
                        const struct stream_pending *pending) {
     char id[STREAM_ID_TEXT_MAX], last[STREAM_ID_TEXT_MAX], time[20], count[20];
-    if (KRT_LIKELY(!effects_want(call->effects, EFFECT_LOG)))
-        return;
+    if (KRT_LIKELY(!effects_want(call->effects, EFFECT_LOG))) return;
     struct bytes log[] = {
         BYTES_LITERAL("XCLAIM"),
         at->place.key,
@@ -112,8 +106,7 @@ void group_log_pending(struct call *call, const struct group_at *at,
 
 void group_log_progress(struct call *call, const struct group_at *at) {
     char last[STREAM_ID_TEXT_MAX], read[20];
-    if (KRT_LIKELY(!effects_want(call->effects, EFFECT_LOG)))
-        return;
+    if (KRT_LIKELY(!effects_want(call->effects, EFFECT_LOG))) return;
     struct bytes log[] = {
         BYTES_LITERAL("XGROUP"),
         BYTES_LITERAL("SETID"),

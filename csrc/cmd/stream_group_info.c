@@ -5,20 +5,16 @@
 
 static void reply_read(struct call *call, const struct stream_group *group) {
     reply_bulk_text(call->reply, "entries-read");
-    if (group->entries_read == STREAM_READ_UNKNOWN)
-        reply_null(call->reply);
-    else
-        reply_integer(call->reply, group->entries_read);
+    if (group->entries_read == STREAM_READ_UNKNOWN) reply_null(call->reply);
+    else reply_integer(call->reply, group->entries_read);
 }
 
 static void reply_lag(struct call *call, const struct collection *stream,
                       const struct stream_group *group) {
     int64_t lag;
     reply_bulk_text(call->reply, "lag");
-    if (stream_group_lag(stream, group, &lag))
-        reply_integer(call->reply, lag);
-    else
-        reply_null(call->reply);
+    if (stream_group_lag(stream, group, &lag)) reply_integer(call->reply, lag);
+    else reply_null(call->reply);
 }
 
 static void reply_number(struct call *call, const char *name, int64_t number) {
@@ -42,10 +38,8 @@ static void reply_last_id(struct call *call, const struct stream_group *group) {
 static const struct collection *find_stream(struct call *call) {
     const struct collection *stream;
     struct key_place place = keyspace_for(call, 2);
-    if (!stream_read(call, &place, &stream))
-        return NULL;
-    if (!stream)
-        call_error(call, "ERR no such key");
+    if (!stream_read(call, &place, &stream)) return NULL;
+    if (!stream) call_error(call, "ERR no such key");
     return stream;
 }
 
@@ -62,8 +56,7 @@ static void reply_group(struct call *call, const struct collection *stream,
 
 static void groups_command(struct call *call) {
     const struct collection *stream = find_stream(call);
-    if (!stream)
-        return;
+    if (!stream) return;
     const struct stream_groups *groups = &stream_of(stream)->groups;
     reply_array(call->reply, groups->names.count);
     for (uint32_t i = 0; i < groups->names.count; i++)
@@ -82,8 +75,7 @@ static void reply_consumer(struct call *call, const struct stream_consumer *cons
 
 static void consumers_command(struct call *call) {
     const struct collection *stream = find_stream(call);
-    if (!stream)
-        return;
+    if (!stream) return;
     const struct stream_group *group = stream_group_find(&stream_of(stream)->groups, call->argv[3]);
     if (!group) {
         group_refuse_name(call, call->argv[3], call->argv[2]);
@@ -113,10 +105,8 @@ static void reply_pending(struct call *call, const struct stream_group *group,
         struct stream_pending pending = walk.pending;
         reply_array(call->reply, is_groups ? 4 : 3);
         stream_reply_id(call->reply, pending.id);
-        if (is_groups)
-            reply_bulk(call->reply, group->numbered[pending.consumer]->named.name);
-        else
-            (void)stream_pending_find(&group->pending, pending.id, &pending);
+        if (is_groups) reply_bulk(call->reply, group->numbered[pending.consumer]->named.name);
+        else (void)stream_pending_find(&group->pending, pending.id, &pending);
         reply_integer(call->reply, pending.delivered_ms);
         reply_integer(call->reply, (int64_t)pending.deliveries);
     }

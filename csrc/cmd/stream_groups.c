@@ -11,10 +11,8 @@ struct group_options {
 
 /* ENTRIESREAD count, at argv[i]. */
 static bool parse_entries_read(struct call *call, uint32_t i, int64_t *entries_read) {
-    if (!call_integer(call, i + 1, entries_read))
-        return false;
-    if (*entries_read >= 0 || *entries_read == STREAM_READ_UNKNOWN)
-        return true;
+    if (!call_integer(call, i + 1, entries_read)) return false;
+    if (*entries_read >= 0 || *entries_read == STREAM_READ_UNKNOWN) return true;
     call_error(call, "ERR value for ENTRIESREAD must be positive or -1");
     return false;
 }
@@ -27,8 +25,7 @@ static bool parse_options(struct call *call, bool may_make, struct group_options
         if (may_make && bytes_is(word, "mkstream")) {
             options->make_stream = true;
         } else if (bytes_is(word, "entriesread") && i + 1 < call->argc) {
-            if (!parse_entries_read(call, i++, &options->entries_read))
-                return false;
+            if (!parse_entries_read(call, i++, &options->entries_read)) return false;
         } else {
             call_error_subcommand(call);
             return false;
@@ -40,8 +37,7 @@ static bool parse_options(struct call *call, bool may_make, struct group_options
 /* The stream of argv[2] and the group of argv[3], for writing: neither needs to be there. */
 static bool find(struct call *call, struct group_at *at, struct entry **entry) {
     *at = (struct group_at){.place = keyspace_for(call, 2), .name = call->argv[3]};
-    if (!elements_find(call, &at->place, VALUE_STREAM, entry))
-        return false;
+    if (!elements_find(call, &at->place, VALUE_STREAM, entry)) return false;
     if (*entry) {
         at->stream = entry_collection(*entry);
         at->group = stream_group_find(&stream_of(at->stream)->groups, at->name);
@@ -58,19 +54,15 @@ static void refuse_key(struct call *call) {
 /* The same; the stream has to be there. */
 static bool find_stream(struct call *call, struct group_at *at) {
     struct entry *entry;
-    if (!find(call, at, &entry))
-        return false;
-    if (!entry)
-        refuse_key(call);
+    if (!find(call, at, &entry)) return false;
+    if (!entry) refuse_key(call);
     return entry;
 }
 
 /* The same; the group has to be there too. */
 static bool find_group(struct call *call, struct group_at *at) {
-    if (!find_stream(call, at))
-        return false;
-    if (!at->group)
-        group_refuse_name(call, at->name, at->place.key);
+    if (!find_stream(call, at)) return false;
+    if (!at->group) group_refuse_name(call, at->name, at->place.key);
     return at->group;
 }
 
@@ -89,8 +81,7 @@ static void declare(struct call *call, const struct group_at *at, const char *ev
 
 /* Of argv[4]. */
 static bool parse_last_id(struct call *call, const struct group_at *at, struct stream_id *id) {
-    if (!bytes_equal(call->argv[4], BYTES_LITERAL("$")))
-        return stream_parse_id(call, 4, 0, id);
+    if (!bytes_equal(call->argv[4], BYTES_LITERAL("$"))) return stream_parse_id(call, 4, 0, id);
     *id = at->stream ? stream_of(at->stream)->last_id : (struct stream_id){0};
     return true;
 }
@@ -106,10 +97,8 @@ static bool create(struct call *call, struct group_at *at, struct entry *entry) 
     struct stream_edit edit;
     struct edit_place place = {at->place.keyspace, at->place.db, at->place.hash, at->place.key};
     bool opened = stream_edit_open(&edit, &place, entry), done = opened && add_group(at, &edit);
-    if (opened)
-        stream_edit_close(&edit);
-    if (!done)
-        call_error_memory(call);
+    if (opened) stream_edit_close(&edit);
+    if (!done) call_error_memory(call);
     return done;
 }
 
@@ -124,8 +113,7 @@ static void create_command(struct call *call) {
     struct entry *entry;
     struct stream_id id;
     struct group_options options;
-    if (!parse_options(call, true, &options) || !find(call, &at, &entry))
-        return;
+    if (!parse_options(call, true, &options) || !find(call, &at, &entry)) return;
     if (!entry && !options.make_stream) {
         refuse_key(call);
     } else if (call->argc > 8) {
@@ -138,8 +126,7 @@ static void create_command(struct call *call) {
         at.group->last_id = id;
         at.group->entries_read = options.entries_read;
         effect_log_verbatim(call);
-        if (!entry)
-            declare_stream(call, &at.place);
+        if (!entry) declare_stream(call, &at.place);
         count(call, &at, "xgroup-create");
         reply_ok(call->reply);
     }
@@ -160,8 +147,7 @@ static void setid_command(struct call *call) {
     struct group_at at;
     struct stream_id id;
     struct group_options options;
-    if (!parse_options(call, false, &options) || !find_group(call, &at))
-        return;
+    if (!parse_options(call, false, &options) || !find_group(call, &at)) return;
     if (call->argc > 7) {
         call_error_subcommand(call);
     } else if (parse_any_id(call, &at, &id)) {
@@ -174,8 +160,7 @@ static void setid_command(struct call *call) {
 
 static void destroy_command(struct call *call) {
     struct group_at at;
-    if (!find_stream(call, &at))
-        return;
+    if (!find_stream(call, &at)) return;
     if (at.group) {
         group_begin(&at);
         stream_group_delete(at.group, group_heap(&at));
@@ -190,8 +175,7 @@ static void destroy_command(struct call *call) {
 
 static void createconsumer_command(struct call *call) {
     struct group_at at;
-    if (!find_group(call, &at))
-        return;
+    if (!find_group(call, &at)) return;
     if (stream_consumer_find(at.group, call->argv[4])) {
         reply_integer(call->reply, 0);
         return;
@@ -223,8 +207,7 @@ static bool delete_consumer(struct group_at *at, struct stream_consumer *consume
 
 static void delconsumer_command(struct call *call) {
     struct group_at at;
-    if (!find_group(call, &at))
-        return;
+    if (!find_group(call, &at)) return;
     struct stream_consumer *consumer = stream_consumer_find(at.group, call->argv[4]);
     if (!consumer) {
         reply_integer(call->reply, 0);

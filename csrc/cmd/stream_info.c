@@ -36,10 +36,8 @@ static void reply_counts(struct reply *reply, const struct collection *collectio
 static void reply_edge(struct reply *reply, const char *name, struct stream_walk *walk,
                        bool found) {
     reply_bulk_text(reply, name);
-    if (found)
-        stream_reply_entry(reply, walk);
-    else
-        reply_null(reply);
+    if (found) stream_reply_entry(reply, walk);
+    else reply_null(reply);
 }
 
 static void reply_summary(struct reply *reply, const struct collection *collection) {
@@ -70,17 +68,14 @@ static void reply_full(struct call *call, const struct collection *collection, u
 static bool parse_full(struct call *call, bool *full, int64_t *count) {
     *full = call->argc > 3;
     *count = FULL_COUNT;
-    if (!*full)
-        return true;
+    if (!*full) return true;
     if ((call->argc != 4 && call->argc != 6) || !bytes_is(call->argv[3], "full") ||
         (call->argc == 6 && !bytes_is(call->argv[4], "count"))) {
         call_error_subcommand(call);
         return false;
     }
-    if (call->argc == 6 && !call_integer(call, 5, count))
-        return false;
-    if (*count < 0)
-        *count = FULL_COUNT;
+    if (call->argc == 6 && !call_integer(call, 5, count)) return false;
+    if (*count < 0) *count = FULL_COUNT;
     return true;
 }
 
@@ -89,16 +84,11 @@ static void stream_command(struct call *call) {
     int64_t count;
     const struct collection *collection;
     struct key_place place = keyspace_for(call, 2);
-    if (!stream_read(call, &place, &collection))
-        return;
-    if (!collection)
-        call_error(call, "ERR no such key");
-    else if (!parse_full(call, &full, &count))
-        return;
-    else if (full)
-        reply_full(call, collection, (uint64_t)count);
-    else
-        reply_summary(call->reply, collection);
+    if (!stream_read(call, &place, &collection)) return;
+    if (!collection) call_error(call, "ERR no such key");
+    else if (!parse_full(call, &full, &count)) return;
+    else if (full) reply_full(call, collection, (uint64_t)count);
+    else reply_summary(call->reply, collection);
 }
 
 /* ---- XINFO HELP --------------------------------------------------------------------------------- */
@@ -124,19 +114,15 @@ struct new_state {
 };
 
 static bool parse_added(struct call *call, uint32_t index, struct new_state *state) {
-    if (!call_integer(call, index, &state->entries_added))
-        return false;
-    if (state->entries_added >= 0)
-        return true;
+    if (!call_integer(call, index, &state->entries_added)) return false;
+    if (state->entries_added >= 0) return true;
     call_error(call, "ERR entries_added must be positive");
     return false;
 }
 
 static bool parse_max_deleted(struct call *call, uint32_t index, struct new_state *state) {
-    if (!stream_parse_id(call, index, 0, &state->max_deleted_id))
-        return false;
-    if (stream_id_compare(state->last_id, state->max_deleted_id) >= 0)
-        return true;
+    if (!stream_parse_id(call, index, 0, &state->max_deleted_id)) return false;
+    if (stream_id_compare(state->last_id, state->max_deleted_id) >= 0) return true;
     call_error(call, "ERR The ID specified in XSETID is smaller than the provided "
                      "max_deleted_entry_id");
     return false;
@@ -144,16 +130,13 @@ static bool parse_max_deleted(struct call *call, uint32_t index, struct new_stat
 
 static bool parse_state(struct call *call, struct new_state *state) {
     *state = (struct new_state){.entries_added = -1};
-    if (!stream_parse_id(call, 2, 0, &state->last_id))
-        return false;
+    if (!stream_parse_id(call, 2, 0, &state->last_id)) return false;
     for (uint32_t i = 3; i < call->argc; i += 2) {
         bool followed = i + 1 < call->argc;
         if (followed && bytes_is(call->argv[i], "entriesadded")) {
-            if (!parse_added(call, i + 1, state))
-                return false;
+            if (!parse_added(call, i + 1, state)) return false;
         } else if (followed && bytes_is(call->argv[i], "maxdeletedid")) {
-            if (!parse_max_deleted(call, i + 1, state))
-                return false;
+            if (!parse_max_deleted(call, i + 1, state)) return false;
         } else {
             call_error_syntax(call);
             return false;
@@ -179,8 +162,7 @@ static bool check_state(struct call *call, const struct collection *collection,
     else if (state->entries_added >= 0 && count > (uint64_t)state->entries_added)
         error = "ERR The entries_added specified in XSETID is smaller than the target stream "
                 "length";
-    if (error)
-        call_error(call, error);
+    if (error) call_error(call, error);
     return !error;
 }
 
@@ -188,20 +170,16 @@ static void xsetid_command(struct call *call) {
     struct entry *entry;
     struct new_state state;
     struct key_place place = keyspace_for(call, 1);
-    if (!parse_state(call, &state) || !elements_find(call, &place, VALUE_STREAM, &entry))
-        return;
+    if (!parse_state(call, &state) || !elements_find(call, &place, VALUE_STREAM, &entry)) return;
     if (!entry) {
         call_error(call, "ERR no such key");
         return;
     }
     struct stream *stream = stream_of(entry_collection(entry));
-    if (!check_state(call, entry_collection(entry), &state))
-        return;
+    if (!check_state(call, entry_collection(entry), &state)) return;
     stream->last_id = state.last_id;
-    if (state.entries_added >= 0)
-        stream->entries_added = (uint64_t)state.entries_added;
-    if (!stream_id_is_zero(state.max_deleted_id))
-        stream->max_deleted_id = state.max_deleted_id;
+    if (state.entries_added >= 0) stream->entries_added = (uint64_t)state.entries_added;
+    if (!stream_id_is_zero(state.max_deleted_id)) stream->max_deleted_id = state.max_deleted_id;
     effect_log_verbatim(call);
     effect_change(call, &place, NOTIFY_STREAM, "xsetid");
     reply_ok(call->reply);

@@ -12,8 +12,7 @@ static struct bytes skip_blanks(struct bytes text) {
 }
 
 static bool read_digits(struct bytes text, uint64_t *number) {
-    if (text.len == 0)
-        return false;
+    if (text.len == 0) return false;
     *number = 0;
     for (uint32_t i = 0; i < text.len; i++) {
         uint64_t digit = (uint64_t)((unsigned char)text.at[i] - '0');
@@ -35,10 +34,8 @@ static bool read_part(struct bytes text, uint64_t *number) {
     text = skip_blanks(text);
     bool sign = text.len > 0 && (*text.at == '+' || *text.at == '-');
     bool negative = sign && *text.at == '-';
-    if (!read_digits(bytes_of(text.at + sign, text.len - sign), number))
-        return false;
-    if (negative)
-        *number = 0 - *number;
+    if (!read_digits(bytes_of(text.at + sign, text.len - sign), number)) return false;
+    if (negative) *number = 0 - *number;
     return true;
 }
 
@@ -47,19 +44,16 @@ static bool is_character(struct bytes text, char c) {
 }
 
 bool stream_id_read(struct bytes text, uint64_t missing_seq, struct stream_id *id, bool *any_seq) {
-    if (text.len == 0 || text.len > ID_TEXT_MAX)
-        return false;
+    if (text.len == 0 || text.len > ID_TEXT_MAX) return false;
     text.len = (uint32_t)strnlen(text.at, text.len);
     const char *dash = memchr(text.at, '-', text.len);
-    if (any_seq)
-        *any_seq = false;
+    if (any_seq) *any_seq = false;
     if (!dash) {
         id->seq = missing_seq;
         return read_part(text, &id->ms);
     }
     struct bytes seq = bytes_of(dash + 1, (size_t)(text.at + text.len - dash - 1));
-    if (!read_part(bytes_of(text.at, (size_t)(dash - text.at)), &id->ms))
-        return false;
+    if (!read_part(bytes_of(text.at, (size_t)(dash - text.at)), &id->ms)) return false;
     if (any_seq && is_character(seq, '*')) {
         *any_seq = true;
         id->seq = 0;
@@ -87,27 +81,22 @@ static bool parse_bound(struct call *call, uint32_t index, uint64_t missing_seq,
         return stream_id_read(bytes_of(text.at + 1, text.len - 1), missing_seq, id, NULL) ||
                refuse_id(call);
     *id = is_character(text, '+') ? STREAM_ID_MAX : (struct stream_id){0, 0};
-    if (is_character(text, '+') || is_character(text, '-'))
-        return true;
+    if (is_character(text, '+') || is_character(text, '-')) return true;
     return stream_id_read(text, missing_seq, id, NULL) || refuse_id(call);
 }
 
 bool stream_parse_start(struct call *call, uint32_t index, struct stream_id *start) {
     bool exclusive;
-    if (!parse_bound(call, index, 0, start, &exclusive))
-        return false;
-    if (!exclusive || stream_id_increase(start))
-        return true;
+    if (!parse_bound(call, index, 0, start, &exclusive)) return false;
+    if (!exclusive || stream_id_increase(start)) return true;
     call_error(call, "ERR invalid start ID for the interval");
     return false;
 }
 
 static bool parse_end(struct call *call, uint32_t index, struct stream_id *end) {
     bool exclusive;
-    if (!parse_bound(call, index, UINT64_MAX, end, &exclusive))
-        return false;
-    if (!exclusive || stream_id_decrease(end))
-        return true;
+    if (!parse_bound(call, index, UINT64_MAX, end, &exclusive)) return false;
+    if (!exclusive || stream_id_decrease(end)) return true;
     call_error(call, "ERR invalid end ID for the interval");
     return false;
 }
@@ -121,15 +110,13 @@ struct stream_id *stream_parse_ids(struct call *call, uint32_t first,
                                    struct stream_id few[STREAM_IDS_FEW]) {
     uint32_t count = call->argc - first;
     struct stream_id *ids = few;
-    if (count > STREAM_IDS_FEW)
-        ids = mem_alloc(NULL, count * sizeof *ids);
+    if (count > STREAM_IDS_FEW) ids = mem_alloc(NULL, count * sizeof *ids);
     if (!ids) {
         call_error_memory(call);
         return NULL;
     }
     for (uint32_t i = 0; i < count; i++) {
-        if (stream_parse_id(call, first + i, 0, &ids[i]))
-            continue;
+        if (stream_parse_id(call, first + i, 0, &ids[i])) continue;
         stream_ids_free(ids, few);
         return NULL;
     }
@@ -137,8 +124,7 @@ struct stream_id *stream_parse_ids(struct call *call, uint32_t first,
 }
 
 void stream_ids_free(struct stream_id *ids, const struct stream_id few[STREAM_IDS_FEW]) {
-    if (ids != few)
-        mem_free(NULL, ids);
+    if (ids != few) mem_free(NULL, ids);
 }
 
 /* ---- XADD, XTRIM -------------------------------------------------------------------------------- */
@@ -158,13 +144,10 @@ static uint32_t words_behind(const struct option_parser *parser) {
 static bool parse_threshold(struct option_parser *parser, struct stream_trim *trim) {
     struct call *call = parser->call;
     int64_t length;
-    if (trim->by == STREAM_TRIM_BY_ID)
-        return stream_parse_id(call, parser->at, 0, &trim->min_id);
-    if (!call_integer(call, parser->at, &length))
-        return false;
+    if (trim->by == STREAM_TRIM_BY_ID) return stream_parse_id(call, parser->at, 0, &trim->min_id);
+    if (!call_integer(call, parser->at, &length)) return false;
     trim->length = (uint64_t)length;
-    if (length >= 0)
-        return true;
+    if (length >= 0) return true;
     call_error(call, "ERR The MAXLEN argument must be >= 0.");
     return false;
 }
@@ -180,16 +163,14 @@ static bool parse_trim(struct option_parser *parser, enum stream_trim_by by) {
     }
     trim->by = (uint8_t)by;
     trim->approximate = words_behind(parser) >= 2 && is_character(next, '~');
-    if (words_behind(parser) >= 2 && (trim->approximate || is_character(next, '=')))
-        parser->at++;
+    if (words_behind(parser) >= 2 && (trim->approximate || is_character(next, '='))) parser->at++;
     parser->at++;
     return parse_threshold(parser, trim);
 }
 
 static bool parse_limit(struct option_parser *parser) {
     int64_t limit;
-    if (!call_integer(parser->call, ++parser->at, &limit))
-        return false;
+    if (!call_integer(parser->call, ++parser->at, &limit)) return false;
     if (limit < 0) {
         call_error(parser->call, "ERR The LIMIT argument must be >= 0.");
         return false;
@@ -215,16 +196,11 @@ static bool parse_option(struct option_parser *parser, bool of_xadd) {
         parser->options->id_index = parser->at;
         return true;
     }
-    if (followed && bytes_is(word, "maxlen"))
-        return parse_trim(parser, STREAM_TRIM_BY_LENGTH);
-    if (followed && bytes_is(word, "minid"))
-        return parse_trim(parser, STREAM_TRIM_BY_ID);
-    if (followed && bytes_is(word, "limit"))
-        return parse_limit(parser);
-    if (of_xadd && bytes_is(word, "nomkstream"))
-        return parser->options->no_make = true;
-    if (of_xadd)
-        return parse_new_id(parser);
+    if (followed && bytes_is(word, "maxlen")) return parse_trim(parser, STREAM_TRIM_BY_LENGTH);
+    if (followed && bytes_is(word, "minid")) return parse_trim(parser, STREAM_TRIM_BY_ID);
+    if (followed && bytes_is(word, "limit")) return parse_limit(parser);
+    if (of_xadd && bytes_is(word, "nomkstream")) return parser->options->no_make = true;
+    if (of_xadd) return parse_new_id(parser);
     call_error_syntax(parser->call);
     return false;
 }
@@ -233,8 +209,7 @@ static bool parse_option(struct option_parser *parser, bool of_xadd) {
 static uint64_t usual_limit(const struct call *call) {
     enum { NODES = 100, OTHERWISE = 10000, LIMIT_MAX = 1000000 };
     int64_t limit = (int64_t)((uint64_t)call->domain->small.stream_entries * NODES);
-    if (limit <= 0)
-        return OTHERWISE;
+    if (limit <= 0) return OTHERWISE;
     return limit < LIMIT_MAX ? (uint64_t)limit : LIMIT_MAX;
 }
 
@@ -247,10 +222,8 @@ static bool check_limit(const struct option_parser *parser, bool of_xadd) {
         error = "ERR syntax error, XTRIM must be called with a trimming strategy";
     else if (parser->limited && !trim->approximate)
         error = "ERR syntax error, LIMIT cannot be used without the special ~ option";
-    if (error)
-        call_error(parser->call, error);
-    else if (trim->approximate && !parser->limited)
-        trim->limit = usual_limit(parser->call);
+    if (error) call_error(parser->call, error);
+    else if (trim->approximate && !parser->limited) trim->limit = usual_limit(parser->call);
     return !error;
 }
 
@@ -258,8 +231,7 @@ bool stream_parse_options(struct call *call, bool of_xadd, struct stream_options
     struct option_parser parser = {.call = call, .options = options, .at = 2};
     *options = (struct stream_options){.id_index = call->argc};
     for (; parser.at < call->argc && options->id_index == call->argc; parser.at++)
-        if (!parse_option(&parser, of_xadd))
-            return false;
+        if (!parse_option(&parser, of_xadd)) return false;
     return check_limit(&parser, of_xadd);
 }
 
@@ -269,19 +241,15 @@ static bool parse_timeout(struct call *call, uint32_t index, int64_t *block_ms) 
     const char *error = NULL;
     if (!bytes_to_int64(call->argv[index], block_ms))
         error = "ERR timeout is not an integer or out of range";
-    else if (*block_ms < 0)
-        error = "ERR timeout is negative";
-    else if (*block_ms > INT64_MAX - call_now(call))
-        error = "ERR timeout is out of range";
-    if (error)
-        call_error(call, error);
+    else if (*block_ms < 0) error = "ERR timeout is negative";
+    else if (*block_ms > INT64_MAX - call_now(call)) error = "ERR timeout is out of range";
+    if (error) call_error(call, error);
     return !error;
 }
 
 static bool parse_count(struct call *call, uint32_t index, uint64_t *count) {
     int64_t number;
-    if (!call_integer(call, index, &number))
-        return false;
+    if (!call_integer(call, index, &number)) return false;
     *count = number > 0 ? (uint64_t)number : 0;
     return true;
 }
@@ -317,8 +285,7 @@ static bool parse_reading_option(struct call *call, bool of_group, uint32_t *at,
     uint32_t behind = call->argc - 1 - *at;
     if (behind > 0 && bytes_is(word, "block"))
         return parse_timeout(call, ++*at, &reading->block_ms);
-    if (behind > 0 && bytes_is(word, "count"))
-        return parse_count(call, ++*at, &reading->count);
+    if (behind > 0 && bytes_is(word, "count")) return parse_count(call, ++*at, &reading->count);
     if (behind > 0 && bytes_is(word, "streams"))
         return parse_streams(call, of_group, *at + 1, reading);
     if (behind >= 2 && bytes_is(word, "group")) {
@@ -337,14 +304,12 @@ static bool parse_reading_option(struct call *call, bool of_group, uint32_t *at,
 bool stream_parse_reading(struct call *call, bool of_group, struct stream_reading *reading) {
     *reading = (struct stream_reading){.block_ms = -1};
     for (uint32_t at = 1; at < call->argc && reading->first == 0; at++)
-        if (!parse_reading_option(call, of_group, &at, reading))
-            return false;
+        if (!parse_reading_option(call, of_group, &at, reading)) return false;
     if (reading->first == 0) {
         call_error_syntax(call);
         return false;
     }
-    if (!of_group || reading->group != 0)
-        return true;
+    if (!of_group || reading->group != 0) return true;
     call_error(call, "ERR Missing GROUP option for XREADGROUP");
     return false;
 }

@@ -10,8 +10,7 @@ static void reply_owners(struct call *call, const struct stream_group *group) {
     for (uint32_t i = 0; i < group->consumers.count; i++) {
         char text[20];
         const struct stream_consumer *consumer = stream_consumer_at(group, i);
-        if (consumer->pending.count == 0)
-            continue;
+        if (consumer->pending.count == 0) continue;
         reply_array(call->reply, 2);
         reply_bulk(call->reply, consumer->named.name);
         reply_bulk(call->reply, bytes_of(text, bytes_from_uint64(text, consumer->pending.count)));
@@ -49,8 +48,7 @@ struct query {
 static bool parse_query(struct call *call, struct query *query) {
     uint32_t first = 3;
     if (bytes_is(call->argv[3], "idle")) {
-        if (!call_integer(call, 4, &query->min_idle_ms))
-            return false;
+        if (!call_integer(call, 4, &query->min_idle_ms)) return false;
         if (call->argc < 8) {
             call_error_syntax(call);
             return false;
@@ -111,10 +109,8 @@ static void xpending_command(struct call *call) {
     }
     const struct stream_consumer *consumer =
         query.consumer ? stream_consumer_find(at.group, call->argv[query.consumer]) : NULL;
-    if (query.consumer && !consumer)
-        reply_array(call->reply, 0);
-    else
-        reply_range(call, at.group, consumer ? &consumer->pending : &at.group->pending, &query);
+    if (query.consumer && !consumer) reply_array(call->reply, 0);
+    else reply_range(call, at.group, consumer ? &consumer->pending : &at.group->pending, &query);
 }
 
 void stream_pending_bind(void) {

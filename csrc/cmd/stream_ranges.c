@@ -34,8 +34,7 @@ static uint64_t reply_from(struct reply *reply, struct stream_walk *walk, bool f
     while (found && stream_id_compare(walk->id, range->start) >= 0 &&
            stream_id_compare(walk->id, range->end) <= 0) {
         stream_reply_entry(reply, walk);
-        if (++count == range->count)
-            break;
+        if (++count == range->count) break;
         found = range->reverse ? stream_prev(walk) : stream_next(walk);
     }
     reply_defer_array(reply, mark, count);
@@ -54,10 +53,8 @@ bool stream_read(struct call *call, const struct key_place *place,
                  const struct collection **collection) {
     struct entry *entry = call_read(call, place);
     *collection = NULL;
-    if (!elements_check(call, entry, VALUE_STREAM))
-        return false;
-    if (entry)
-        *collection = entry_collection(entry);
+    if (!elements_check(call, entry, VALUE_STREAM)) return false;
+    if (entry) *collection = entry_collection(entry);
     return true;
 }
 
@@ -71,10 +68,8 @@ static bool parse_count(struct call *call, int64_t *count) {
             call_error_syntax(call);
             return false;
         }
-        if (!call_integer(call, i + 1, count))
-            return false;
-        if (*count < 0)
-            *count = 0;
+        if (!call_integer(call, i + 1, count)) return false;
+        if (*count < 0) *count = 0;
     }
     return true;
 }
@@ -118,11 +113,9 @@ static bool parse_position(struct call *call, uint32_t index, const struct colle
                          "GROUP <group> <consumer> option.");
         return false;
     }
-    if (!last && !(word.len == 1 && *word.at == '$'))
-        return stream_parse_id(call, index, 0, id);
+    if (!last && !(word.len == 1 && *word.at == '$')) return stream_parse_id(call, index, 0, id);
     *id = collection ? stream_of(collection)->last_id : (struct stream_id){0, 0};
-    if (!last || !collection || stream_id_decrease(id))
-        return true;
+    if (!last || !collection || stream_id_decrease(id)) return true;
     call_error(call, "ERR the stream last element ID is 0-0");
     return false;
 }
@@ -149,33 +142,25 @@ static uint64_t reply_streams(struct call *call, const struct stream_reading *re
         struct stream_range range = {ids[i], STREAM_ID_MAX, reading->count, false};
         struct key_place place = keyspace_for(call, reading->first + i);
         struct entry *entry = call_read(call, &place);
-        if (!entry || !stream_id_increase(&range.start))
-            continue;
+        if (!entry || !stream_id_increase(&range.start)) continue;
         struct stream_walk walk;
         struct stream_view view = stream_view_of(entry_collection(entry));
-        if (!stream_seek_from(&walk, &view, range.start))
-            continue;
-        if (served++ == 0)
-            mark = reply_defer_begin(reply);
-        if (reply->proto == 2)
-            reply_array(reply, 2);
+        if (!stream_seek_from(&walk, &view, range.start)) continue;
+        if (served++ == 0) mark = reply_defer_begin(reply);
+        if (reply->proto == 2) reply_array(reply, 2);
         reply_bulk(reply, place.key);
         (void)reply_from(reply, &walk, true, &range);
     }
-    if (served > 0 && reply->proto == 2)
-        reply_defer_array(reply, mark, served);
-    else if (served > 0)
-        reply_defer_map(reply, mark, served);
+    if (served > 0 && reply->proto == 2) reply_defer_array(reply, mark, served);
+    else if (served > 0) reply_defer_map(reply, mark, served);
     return served;
 }
 
 static void xread_command(struct call *call) {
     struct stream_reading reading;
     struct stream_id few[STREAM_IDS_FEW], *ids = few;
-    if (!stream_parse_reading(call, false, &reading))
-        return;
-    if (reading.keys > STREAM_IDS_FEW)
-        ids = mem_alloc(NULL, reading.keys * sizeof *ids);
+    if (!stream_parse_reading(call, false, &reading)) return;
+    if (reading.keys > STREAM_IDS_FEW) ids = mem_alloc(NULL, reading.keys * sizeof *ids);
     if (!ids) {
         call_error_memory(call);
         return;

@@ -49,8 +49,7 @@ static bool parse_from(struct call *call, uint32_t index, struct stream_id *from
 static bool look_up(struct call *call, const struct group_reading *reading, uint32_t key,
                     struct group_read *read) {
     *read = (struct group_read){0};
-    if (!group_find(call, key, reading->words.group, &read->at))
-        return false;
+    if (!group_find(call, key, reading->words.group, &read->at)) return false;
     if (!read->at.group) {
         call_error_format(
             call,
@@ -64,8 +63,7 @@ static bool look_up(struct call *call, const struct group_reading *reading, uint
 
 static bool look_up_all(struct call *call, struct group_reading *reading) {
     for (uint32_t i = 0; i < reading->words.keys; i++)
-        if (!look_up(call, reading, reading->words.first + i, &reading->all[i]))
-            return false;
+        if (!look_up(call, reading, reading->words.first + i, &reading->all[i])) return false;
     return true;
 }
 
@@ -82,8 +80,7 @@ static bool make_consumer(struct call *call, const struct group_reading *reading
 static void unmake_consumers(struct group_reading *reading) {
     for (uint32_t i = 0; i < reading->words.keys; i++) {
         struct group_read *read = &reading->all[i];
-        if (!read->created || !read->consumer)
-            continue;
+        if (!read->created || !read->consumer) continue;
         group_begin(&read->at);
         stream_consumer_delete(read->at.group, group_heap(&read->at), read->consumer);
         group_count_bytes(&read->at);
@@ -92,8 +89,7 @@ static void unmake_consumers(struct group_reading *reading) {
 
 static bool make_consumers(struct call *call, struct group_reading *reading) {
     for (uint32_t i = 0; i < reading->words.keys; i++)
-        if (!make_consumer(call, reading, &reading->all[i]))
-            return false;
+        if (!make_consumer(call, reading, &reading->all[i])) return false;
     return true;
 }
 
@@ -113,10 +109,8 @@ static bool find_new(const struct group_read *read, const struct stream_view *vi
 static uint64_t count_changes(const struct group_reading *reading, const struct group_read *read) {
     struct stream_walk walk;
     struct stream_view view = stream_view_of(read->at.stream);
-    if (!is_for_new(read))
-        return at_most(reading, read->consumer->pending.count);
-    if (reading->words.no_ack || !find_new(read, &view, &walk))
-        return 0;
+    if (!is_for_new(read)) return at_most(reading, read->consumer->pending.count);
+    if (reading->words.no_ack || !find_new(read, &view, &walk)) return 0;
     return at_most(reading, stream_count(read->at.stream) - stream_rank(&walk));
 }
 
@@ -132,8 +126,7 @@ static bool reserve(struct call *call, const struct group_reading *reading) {
                 nodes += stream_pending_needed(read->at.group, heap, read->consumer,
                                                count_changes(reading, read));
         }
-        if (nodes > UINT32_MAX || (nodes > 0 && !node_reserve(heap, (uint32_t)nodes)))
-            return false;
+        if (nodes > UINT32_MAX || (nodes > 0 && !node_reserve(heap, (uint32_t)nodes))) return false;
     }
     return true;
 }
@@ -155,8 +148,7 @@ static void serve_new(struct call *call, const struct group_reading *reading,
     for (bool found = true; found && given < limit; found = stream_next(walk), given++) {
         stream_group_advance(read->at.stream, read->at.group, walk->id);
         stream_reply_entry(call->reply, walk);
-        if (!reading->words.no_ack)
-            give(call, read, walk->id);
+        if (!reading->words.no_ack) give(call, read, walk->id);
     }
     group_log_progress(call, &read->at);
     call->effects->dirty++;
@@ -204,10 +196,8 @@ struct group_replies {
 };
 
 static void reply_key(struct call *call, struct group_replies *replies, struct bytes key) {
-    if (replies->count++ == 0)
-        replies->mark = reply_defer_begin(call->reply);
-    if (call->reply->proto == 2)
-        reply_array(call->reply, 2);
+    if (replies->count++ == 0) replies->mark = reply_defer_begin(call->reply);
+    if (call->reply->proto == 2) reply_array(call->reply, 2);
     reply_bulk(call->reply, key);
 }
 
@@ -234,12 +224,9 @@ static void serve_all(struct call *call, const struct group_reading *reading) {
         serve(call, reading, read, &replies);
         group_count_bytes(&read->at);
     }
-    if (replies.count == 0)
-        stream_reply_nothing(call, &reading->words);
-    else if (call->reply->proto == 2)
-        reply_defer_array(call->reply, replies.mark, replies.count);
-    else
-        reply_defer_map(call->reply, replies.mark, replies.count);
+    if (replies.count == 0) stream_reply_nothing(call, &reading->words);
+    else if (call->reply->proto == 2) reply_defer_array(call->reply, replies.mark, replies.count);
+    else reply_defer_map(call->reply, replies.mark, replies.count);
 }
 
 static void end(struct group_reading *reading) {
@@ -250,8 +237,7 @@ static void end(struct group_reading *reading) {
 }
 
 static void read_groups(struct call *call, struct group_reading *reading) {
-    if (!look_up_all(call, reading))
-        return;
+    if (!look_up_all(call, reading)) return;
     if (make_consumers(call, reading) && reserve(call, reading)) {
         serve_all(call, reading);
     } else {
@@ -263,8 +249,7 @@ static void read_groups(struct call *call, struct group_reading *reading) {
 
 static void xreadgroup_command(struct call *call) {
     struct group_reading reading;
-    if (!stream_parse_reading(call, true, &reading.words))
-        return;
+    if (!stream_parse_reading(call, true, &reading.words)) return;
     reading.all = reading.few;
     if (reading.words.keys > STREAMS_FEW)
         reading.all = mem_alloc(NULL, reading.words.keys * sizeof *reading.all);
@@ -273,8 +258,7 @@ static void xreadgroup_command(struct call *call) {
         return;
     }
     read_groups(call, &reading);
-    if (reading.all != reading.few)
-        mem_free(NULL, reading.all);
+    if (reading.all != reading.few) mem_free(NULL, reading.all);
 }
 
 /* ---- XACK --------------------------------------------------------------------------------------- */
@@ -288,8 +272,7 @@ static void acknowledge(struct call *call, struct group_at *at, const struct str
     }
     for (uint32_t i = 0; i < count; i++)
         acknowledged += stream_pending_erase(at->group, group_heap(at), ids[i]);
-    if (acknowledged > 0)
-        effect_log_verbatim(call);
+    if (acknowledged > 0) effect_log_verbatim(call);
     call->effects->dirty += acknowledged;
     reply_integer(call->reply, (int64_t)acknowledged);
 }
@@ -297,14 +280,12 @@ static void acknowledge(struct call *call, struct group_at *at, const struct str
 static void xack_command(struct call *call) {
     struct group_at at;
     struct stream_id few[STREAM_IDS_FEW], *ids;
-    if (!group_find(call, 1, 2, &at))
-        return;
+    if (!group_find(call, 1, 2, &at)) return;
     if (!at.group) {
         reply_integer(call->reply, 0);
         return;
     }
-    if (!(ids = stream_parse_ids(call, 3, few)))
-        return;
+    if (!(ids = stream_parse_ids(call, 3, few))) return;
     group_begin(&at);
     acknowledge(call, &at, ids, call->argc - 3);
     group_end(&at);

@@ -7,8 +7,7 @@
 static bool open_stream(struct call *call, const struct key_place *place, struct entry *entry,
                         struct stream_edit *edit) {
     struct edit_place where = {place->keyspace, place->db, place->hash, place->key};
-    if (KRT_LIKELY(stream_edit_open(edit, &where, entry)))
-        return true;
+    if (KRT_LIKELY(stream_edit_open(edit, &where, entry))) return true;
     call_error_memory(call);
     return false;
 }
@@ -51,20 +50,16 @@ static bool open_log(struct call *call, const struct stream_options *options,
     log->words = NULL;
     log->count = 0;
     log->id = log->threshold = NULL;
-    if (KRT_LIKELY(!effects_want(call->effects, EFFECT_LOG)) || as_it_came)
-        return true;
+    if (KRT_LIKELY(!effects_want(call->effects, EFFECT_LOG)) || as_it_came) return true;
     uint32_t room = 2 + 3 + fields;
     log->words = room <= STREAM_IDS_FEW ? log->few : mem_alloc(NULL, room * sizeof *log->words);
-    if (!log->words)
-        return false;
+    if (!log->words) return false;
     (void)add_word(log, call->argv[0]);
     (void)add_word(log, call->argv[1]);
-    if (trim->by != STREAM_TRIM_NONE)
-        add_trim(log, trim);
+    if (trim->by != STREAM_TRIM_NONE) add_trim(log, trim);
     for (uint32_t i = 0; i < fields; i++) {
         struct bytes *word = add_word(log, call->argv[options->id_index + i]);
-        if (i == 0)
-            log->id = word;
+        if (i == 0) log->id = word;
     }
     return true;
 }
@@ -89,16 +84,13 @@ static void write_log(struct call *call, struct stream_log *log,
         effect_log_verbatim(call);
         return;
     }
-    if (log->id)
-        *log->id = stream_id_text(stream_of(collection)->last_id, log->id_text);
-    if (log->threshold)
-        *log->threshold = threshold_of(collection, trim, log->threshold_text);
+    if (log->id) *log->id = stream_id_text(stream_of(collection)->last_id, log->id_text);
+    if (log->threshold) *log->threshold = threshold_of(collection, trim, log->threshold_text);
     effect_log(call, call->db, log->words, log->count);
 }
 
 static void close_log(struct stream_log *log) {
-    if (log->words != log->few)
-        mem_free(NULL, log->words);
+    if (log->words != log->few) mem_free(NULL, log->words);
 }
 
 /* ---- XADD --------------------------------------------------------------------------------------- */
@@ -116,8 +108,7 @@ static bool next_id(struct call *call, struct stream_id last, const struct strea
     } else if (options->any_seq && id->ms == last.ms) {
         id->seq = last.seq + 1; /* 0 behind the last one, which is too small */
     }
-    if (stream_id_compare(*id, last) > 0)
-        return true;
+    if (stream_id_compare(*id, last) > 0) return true;
     call_error(call, "ERR The ID specified in XADD is equal or smaller than the target stream top "
                      "item");
     return false;
@@ -128,45 +119,37 @@ static bool check_entry(struct call *call, const struct entry *entry,
                         const struct stream_options *options, struct stream_id *id) {
     struct stream_id last = {0, 0};
     uint64_t bytes = 0;
-    if (entry)
-        last = stream_of(entry_collection(entry))->last_id;
+    if (entry) last = stream_of(entry_collection(entry))->last_id;
     if (stream_id_compare(last, STREAM_ID_MAX) == 0) {
         call_error(call, "ERR The stream has exhausted the last possible ID, unable to add more "
                          "items");
         return false;
     }
-    if (!next_id(call, last, options, id))
-        return false;
-    for (uint32_t i = options->id_index + 1; i < call->argc; i++)
-        bytes += call->argv[i].len;
-    if (bytes <= STREAM_ENTRY_BYTES_MAX)
-        return true;
+    if (!next_id(call, last, options, id)) return false;
+    for (uint32_t i = options->id_index + 1; i < call->argc; i++) bytes += call->argv[i].len;
+    if (bytes <= STREAM_ENTRY_BYTES_MAX) return true;
     call_error(call, "ERR Elements are too large to be stored");
     return false;
 }
 
 static bool parse_entry(struct call *call, struct stream_options *options) {
-    if (!stream_parse_options(call, true, options))
-        return false;
+    if (!stream_parse_options(call, true, options)) return false;
     uint32_t behind = options->id_index < call->argc ? call->argc - options->id_index - 1 : 0;
     if (behind < 2 || behind % 2) {
         call_error_arity(call);
         return false;
     }
-    if (options->any_id || options->any_seq || !stream_id_is_zero(options->id))
-        return true;
+    if (options->any_id || options->any_seq || !stream_id_is_zero(options->id)) return true;
     call_error(call, "ERR The ID specified in XADD must be greater than 0-0");
     return false;
 }
 
 static void declare_entry(struct call *call, const struct key_place *place, bool created,
                           uint64_t trimmed) {
-    if (created)
-        effect_notify(call, place, NOTIFY_NEW, "new");
+    if (created) effect_notify(call, place, NOTIFY_NEW, "new");
     effect_ready(call, place, VALUE_STREAM);
     effect_change(call, place, NOTIFY_STREAM, "xadd");
-    if (trimmed > 0)
-        effect_notify(call, place, NOTIFY_STREAM, "xtrim");
+    if (trimmed > 0) effect_notify(call, place, NOTIFY_STREAM, "xtrim");
 }
 
 static void add_entry(struct call *call, const struct key_place *place, struct entry *entry,
@@ -177,8 +160,7 @@ static void add_entry(struct call *call, const struct key_place *place, struct e
     const struct stream_trim *trim = &options->trim;
     const struct bytes *fields = call->argv + options->id_index + 1;
     struct stream_limits limits = stream_limits_of(call);
-    if (!open_stream(call, place, entry, &edit))
-        return;
+    if (!open_stream(call, place, entry, &edit)) return;
     if (!open_log(call, options, &log)) {
         refuse_memory(call, &edit);
         return;
@@ -186,8 +168,7 @@ static void add_entry(struct call *call, const struct key_place *place, struct e
     if (stream_edit_prepare(&edit, options->id, fields, (call->argc - options->id_index - 1) / 2,
                             &limits, trim)) {
         stream_edit_append(&edit);
-        if (trim->by != STREAM_TRIM_NONE)
-            trimmed = stream_edit_trim(&edit, trim);
+        if (trim->by != STREAM_TRIM_NONE) trimmed = stream_edit_trim(&edit, trim);
         stream_edit_close(&edit);
         write_log(call, &log, edit.collection, trim);
         declare_entry(call, place, edit.created, trimmed);
@@ -202,14 +183,12 @@ static void xadd_command(struct call *call) {
     struct entry *entry;
     struct stream_options options;
     struct key_place place = keyspace_for(call, 1);
-    if (!parse_entry(call, &options) || !elements_find(call, &place, VALUE_STREAM, &entry))
-        return;
+    if (!parse_entry(call, &options) || !elements_find(call, &place, VALUE_STREAM, &entry)) return;
     if (!entry && options.no_make) {
         reply_null(call->reply);
         return;
     }
-    if (check_entry(call, entry, &options, &options.id))
-        add_entry(call, &place, entry, &options);
+    if (check_entry(call, entry, &options, &options.id)) add_entry(call, &place, entry, &options);
 }
 
 /* ---- XTRIM -------------------------------------------------------------------------------------- */
@@ -217,10 +196,8 @@ static void xadd_command(struct call *call) {
 /* The stream of a key that is there; NULL after the reply for one that is not, or of another type. */
 static struct entry *find_stream(struct call *call, const struct key_place *place) {
     struct entry *entry;
-    if (!elements_find(call, place, VALUE_STREAM, &entry))
-        return NULL;
-    if (!entry)
-        reply_integer(call->reply, 0);
+    if (!elements_find(call, place, VALUE_STREAM, &entry)) return NULL;
+    if (!entry) reply_integer(call->reply, 0);
     return entry;
 }
 
@@ -259,14 +236,12 @@ static void erase_entries(struct call *call, const struct key_place *place, stru
                           const struct stream_id *ids, uint32_t count) {
     struct stream_edit edit;
     uint64_t erased = 0;
-    if (!open_stream(call, place, entry, &edit))
-        return;
+    if (!open_stream(call, place, entry, &edit)) return;
     if (!stream_edit_reserve_erasures(&edit, count)) {
         refuse_memory(call, &edit);
         return;
     }
-    for (uint32_t i = 0; i < count; i++)
-        erased += stream_edit_erase(&edit, ids[i]);
+    for (uint32_t i = 0; i < count; i++) erased += stream_edit_erase(&edit, ids[i]);
     stream_edit_close(&edit);
     if (erased > 0) {
         effect_log_verbatim(call);
@@ -280,8 +255,7 @@ static void xdel_command(struct call *call) {
     struct key_place place = keyspace_for(call, 1);
     struct entry *entry = find_stream(call, &place);
     struct stream_id *ids = entry ? stream_parse_ids(call, 2, few) : NULL;
-    if (!ids)
-        return;
+    if (!ids) return;
     erase_entries(call, &place, entry, ids, call->argc - 2);
     stream_ids_free(ids, few);
 }

@@ -107,8 +107,8 @@ static bool set_deadline(struct call *call, struct set_options *options) {
     int64_t value;
     if (!(options->flags & SET_EXPIRES)) return true;
     if (!call_integer(call, options->expiry_index, &value)) return false;
-    bool overflow = value <= 0 || ((options->flags & SET_SECONDS) &&
-                                   __builtin_mul_overflow(value, 1000, &value));
+    bool overflow = value <= 0 ||
+                    ((options->flags & SET_SECONDS) && __builtin_mul_overflow(value, 1000, &value));
     if (!overflow && !(options->flags & SET_ABSOLUTE))
         overflow = __builtin_add_overflow(value, call_now(call), &value);
     if (overflow) {
@@ -141,8 +141,8 @@ static bool set_store(struct call *call, const struct key_place *place, struct e
                       const struct set_options *options) {
     int64_t deadline = options->deadline_ms;
     if ((options->flags & SET_KEEPTTL) && entry) deadline = entry_deadline(entry);
-    if (!keyspace_set_string(place->keyspace, place->db, place->hash, place->key,
-                             options->value, deadline, entry)) {
+    if (!keyspace_set_string(place->keyspace, place->db, place->hash, place->key, options->value,
+                             deadline, entry)) {
         call_error_memory(call);
         return false;
     }
@@ -342,8 +342,7 @@ static void mset_commit(struct mset *mset) {
         struct key_place place = keyspace_for(call, 1 + 2 * pair);
         if (prepared)
             keyspace_commit(place.keyspace, place.db, place.hash, mset_found(&place), prepared);
-        else
-            effect_notify(call, &place, NOTIFY_NEW, "new");
+        else effect_notify(call, &place, NOTIFY_NEW, "new");
         effect_change(call, &place, NOTIFY_STRING, "set");
     }
     effect_log_verbatim(call);
@@ -376,8 +375,7 @@ static bool mset_parse(struct call *call, struct mset *mset) {
 /* False after an error reply, with nothing changed. */
 static bool mset_run(struct mset *mset) {
     struct entry *few[MSET_FEW];
-    mset->prepared =
-        mset->pairs > MSET_FEW ? mem_alloc(NULL, mset->pairs * sizeof *few) : few;
+    mset->prepared = mset->pairs > MSET_FEW ? mem_alloc(NULL, mset->pairs * sizeof *few) : few;
     bool done = mset->prepared && mset_all(mset);
     if (mset->prepared != few) mem_free(NULL, mset->prepared);
     if (!done) call_error_memory(mset->call);

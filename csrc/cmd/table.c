@@ -107,24 +107,21 @@ static inline uint64_t load_32(const char *at) {
 /* The 1 to 8 bytes at `at`, zero-padded, without reading past them: overlapping loads agree where
  * they overlap. */
 static inline uint64_t word_load(const char *at, size_t len) {
-    if (len >= 4)
-        return load_32(at) | load_32(at + len - 4) << (8 * (len - 4));
+    if (len >= 4) return load_32(at) | load_32(at + len - 4) << (8 * (len - 4));
     const unsigned char *byte = (const unsigned char *)at;
     size_t middle = len / 2, last = len - 1;
     return byte[0] | (uint64_t)byte[middle] << (8 * middle) | (uint64_t)byte[last] << (8 * last);
 }
 
 static inline uint64_t word_fold(struct bytes name, size_t from) {
-    if (name.len <= from)
-        return 0;
+    if (name.len <= from) return 0;
     size_t left = name.len - from;
     return word_to_lower(word_load(name.at + from, left < 8 ? left : 8));
 }
 
 /* Each word by itself, not in a loop: so they stay in registers. */
 static inline bool name_fold(struct folded_name *out, struct bytes name) {
-    if (name.len == 0 || name.len > COMMAND_NAME_MAX)
-        return false;
+    if (name.len == 0 || name.len > COMMAND_NAME_MAX) return false;
     out->words[0] = word_fold(name, 0);
     out->words[1] = word_fold(name, 8);
     out->words[2] = word_fold(name, 16);
@@ -199,18 +196,15 @@ static void row_insert(const struct command *row) {
 
 const struct command *command_find(const struct bytes *argv, size_t argc) {
     struct folded_name name;
-    if (argc == 0 || !name_fold(&name, argv[0]))
-        return NULL;
+    if (argc == 0 || !name_fold(&name, argv[0])) return NULL;
     const struct command *command = row_find(&name, TOP_LEVEL);
-    if (command == NULL || command->subcommand_count == 0 || argc == 1)
-        return command;
+    if (command == NULL || command->subcommand_count == 0 || argc == 1) return command;
     return name_fold(&name, argv[1]) ? row_find(&name, command->id) : NULL;
 }
 
 const struct command *command_find_name(struct bytes full_name) {
     const char *bar = full_name.len ? memchr(full_name.at, '|', full_name.len) : NULL;
-    if (bar == NULL)
-        return command_find(&full_name, 1);
+    if (bar == NULL) return command_find(&full_name, 1);
     size_t prefix = (size_t)(bar - full_name.at);
     struct bytes parts[2] = {bytes_of(full_name.at, prefix),
                              bytes_of(bar + 1, full_name.len - prefix - 1)};
@@ -233,8 +227,7 @@ void command_bind(const char *full_name, void (*handler)(struct call *)) {
 void command_bind_all_shards(const char *full_name, void (*handler)(struct call *)) {
     const struct command *found = command_find_name(bytes_of(full_name, strlen(full_name)));
     KRT_ASSERT(found != NULL);
-    if (!found->all_shards)
-        rows[found->id].all_shards = true;
+    if (!found->all_shards) rows[found->id].all_shards = true;
     command_bind(full_name, handler);
 }
 
@@ -243,8 +236,7 @@ void command_bind_placed(const char *full_name, void (*handler)(struct call *),
                                             uint32_t argc)) {
     const struct command *found = command_find_name(bytes_of(full_name, strlen(full_name)));
     KRT_ASSERT(found != NULL);
-    if (found->places != places)
-        rows[found->id].places = places;
+    if (found->places != places) rows[found->id].places = places;
     command_bind(full_name, handler);
 }
 
@@ -289,8 +281,7 @@ static bool keyword_is(struct bytes argument, const char *upper) {
  * could follow it. */
 static size_t keyword_find(const char *word, size_t from, const struct bytes *argv, size_t argc) {
     for (size_t i = from; i + 1 < argc; i++) {
-        if (keyword_is(argv[i], word))
-            return i + 1;
+        if (keyword_is(argv[i], word)) return i + 1;
     }
     return 0;
 }
@@ -305,8 +296,7 @@ static bool keys_of_range(const struct key_spec *spec, size_t begin, size_t argc
     } else {
         last += (ptrdiff_t)argc;
     }
-    if (last < (ptrdiff_t)begin || last >= (ptrdiff_t)argc)
-        return false;
+    if (last < (ptrdiff_t)begin || last >= (ptrdiff_t)argc) return false;
     for (size_t i = begin; i <= (size_t)last; i += (size_t)spec->find.step) {
         key_add(list, i, spec->flags);
     }
@@ -319,13 +309,10 @@ static bool keys_of_count(const struct key_spec *spec, size_t begin, const struc
     size_t first = begin + (size_t)spec->find.first;
     size_t step = (size_t)spec->find.step;
     int64_t count;
-    if (count_at >= argc || !bytes_to_int64(argv[count_at], &count) || count < 0)
-        return false;
+    if (count_at >= argc || !bytes_to_int64(argv[count_at], &count) || count < 0) return false;
     size_t room = first < argc ? (argc - first + step - 1) / step : 0;
-    if ((uint64_t)count > room)
-        return false;
-    for (size_t i = 0; i < (size_t)count; i++)
-        key_add(list, first + i * step, spec->flags);
+    if ((uint64_t)count > room) return false;
+    for (size_t i = 0; i < (size_t)count; i++) key_add(list, first + i * step, spec->flags);
     return true;
 }
 
@@ -333,18 +320,14 @@ static bool keys_of_count(const struct key_spec *spec, size_t begin, const struc
  * spec that says only "unknown" add nothing. */
 static bool keys_of_spec(const struct key_spec *spec, const struct bytes *argv, size_t argc,
                          struct key_list *list) {
-    if (spec->begin.type == KEY_BEGIN_UNKNOWN || spec->flags & KEY_NOT_KEY)
-        return true;
+    if (spec->begin.type == KEY_BEGIN_UNKNOWN || spec->flags & KEY_NOT_KEY) return true;
     size_t begin = (size_t)spec->begin.position;
     if (spec->begin.type == KEY_BEGIN_KEYWORD) {
         begin = keyword_find(spec->begin.word, begin, argv, argc);
-        if (begin == 0)
-            return true;
+        if (begin == 0) return true;
     }
-    if (begin >= argc)
-        return false;
-    if (spec->find.type == KEY_FIND_KEYNUM)
-        return keys_of_count(spec, begin, argv, argc, list);
+    if (begin >= argc) return false;
+    if (spec->find.type == KEY_FIND_KEYNUM) return keys_of_count(spec, begin, argv, argc, list);
     return keys_of_range(spec, begin, argc, list);
 }
 
@@ -363,8 +346,7 @@ static bool keys_of_sort(const struct command *command, const struct bytes *argv
         }
     }
     key_add(list, 1, command->specs[0].flags);
-    if (store)
-        key_add(list, store, KEY_OW | KEY_UPDATE);
+    if (store) key_add(list, store, KEY_OW | KEY_UPDATE);
     return true;
 }
 
@@ -379,23 +361,20 @@ static bool keys_of_migrate(const struct command *command, const struct bytes *a
         } else if (keyword_is(argv[i], "AUTH2")) {
             i += 2;
         } else if (keyword_is(argv[i], "KEYS")) {
-            if (argv[3].len > 0 || i + 1 == argc)
-                return false;
+            if (argv[3].len > 0 || i + 1 == argc) return false;
             first = i + 1;
             end = argc;
             break;
         }
     }
-    for (size_t i = first; i < end; i++)
-        key_add(list, i, command->specs[0].flags);
+    for (size_t i = first; i < end; i++) key_add(list, i, command->specs[0].flags);
     return true;
 }
 
 static bool keys_of_specs(const struct command *command, const struct bytes *argv, size_t argc,
                           struct key_list *list) {
     for (size_t i = 0; i < command->spec_count; i++) {
-        if (!keys_of_spec(&command->specs[i], argv, argc, list))
-            return false;
+        if (!keys_of_spec(&command->specs[i], argv, argc, list)) return false;
     }
     return true;
 }
@@ -404,8 +383,7 @@ int command_keys(const struct command *command, const struct bytes *argv, size_t
                  struct key_ref *out, size_t capacity) {
     KRT_DCHECK(command_arity_ok(command, argc));
     struct key_list list = {.out = out, .capacity = capacity};
-    if (command->find_keys == NULL)
-        return 0;
+    if (command->find_keys == NULL) return 0;
     return command->find_keys(command, argv, argc, &list) ? (int)list.count : -1;
 }
 
@@ -413,16 +391,11 @@ int command_keys(const struct command *command, const struct bytes *argv, size_t
 
 static uint32_t acl_implied(const struct command *row) {
     uint32_t acl = row->flags & CMD_FAST ? ACL_FAST : ACL_SLOW;
-    if (row->flags & CMD_WRITE)
-        acl |= ACL_WRITE;
-    if (row->flags & CMD_READONLY && !(row->acl & ACL_SCRIPTING))
-        acl |= ACL_READ;
-    if (row->flags & CMD_ADMIN)
-        acl |= ACL_ADMIN | ACL_DANGEROUS;
-    if (row->flags & CMD_PUBSUB)
-        acl |= ACL_PUBSUB;
-    if (row->flags & CMD_BLOCKING)
-        acl |= ACL_BLOCKING;
+    if (row->flags & CMD_WRITE) acl |= ACL_WRITE;
+    if (row->flags & CMD_READONLY && !(row->acl & ACL_SCRIPTING)) acl |= ACL_READ;
+    if (row->flags & CMD_ADMIN) acl |= ACL_ADMIN | ACL_DANGEROUS;
+    if (row->flags & CMD_PUBSUB) acl |= ACL_PUBSUB;
+    if (row->flags & CMD_BLOCKING) acl |= ACL_BLOCKING;
     return acl;
 }
 
@@ -432,8 +405,7 @@ static void row_join(struct command *row, struct command *container) {
     KRT_ASSERT(strncmp(row->full_name, container->name, prefix) == 0);
     KRT_ASSERT(row->full_name[prefix] == '|');
     row->container = container;
-    if (container->subcommand_count++ == 0)
-        container->subcommands = row;
+    if (container->subcommand_count++ == 0) container->subcommands = row;
 }
 
 static void row_choose_finder(struct command *row) {
@@ -442,12 +414,10 @@ static void row_choose_finder(struct command *row) {
         bool (*find)(const struct command *, const struct bytes *, size_t, struct key_list *);
     } irregular[] = {{"migrate", keys_of_migrate}, {"sort", keys_of_sort}};
 
-    if (row->spec_count == 0)
-        return;
+    if (row->spec_count == 0) return;
     row->find_keys = keys_of_specs;
     for (size_t i = 0; i < sizeof(irregular) / sizeof(irregular[0]); i++) {
-        if (strcmp(row->full_name, irregular[i].name) == 0)
-            row->find_keys = irregular[i].find;
+        if (strcmp(row->full_name, irregular[i].name) == 0) row->find_keys = irregular[i].find;
     }
 }
 

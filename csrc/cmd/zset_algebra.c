@@ -54,8 +54,7 @@ static bool parse_aggregate(struct call *call, struct bytes word, enum aggregate
     static const char *const names[] = {"sum", "min", "max"};
     for (uint32_t i = 0; i < 3; i++) {
         *aggregate = (enum aggregate)i;
-        if (bytes_is(word, names[i]))
-            return true;
+        if (bytes_is(word, names[i])) return true;
     }
     call_error_syntax(call);
     return false;
@@ -92,19 +91,16 @@ static uint32_t parse_option(struct call *call, struct operands *operands, enum 
 }
 
 static void operands_close(struct operands *operands) {
-    if (operands->all != operands->few)
-        mem_free(NULL, operands->all);
+    if (operands->all != operands->few) mem_free(NULL, operands->all);
 }
 
 static bool read_operands(struct operands *operands, struct call *call, uint32_t index,
                           enum algebra algebra, bool stores) {
     uint32_t first = index + 1;
     for (uint32_t i = 0; i < operands->count; i++)
-        if (!read_operand(call, first + i, &operands->all[i]))
-            return false;
+        if (!read_operand(call, first + i, &operands->all[i])) return false;
     for (uint32_t i = first + operands->count, words; i < call->argc; i += words)
-        if ((words = parse_option(call, operands, algebra, stores, i)) == 0)
-            return false;
+        if ((words = parse_option(call, operands, algebra, stores, i)) == 0) return false;
     return true;
 }
 
@@ -113,8 +109,7 @@ static bool operands_open(struct operands *operands, struct call *call, uint32_t
                           enum algebra algebra, bool stores) {
     int64_t keys;
     *operands = (struct operands){.call = call, .all = operands->few};
-    if (!call_integer(call, index, &keys))
-        return false;
+    if (!call_integer(call, index, &keys)) return false;
     if (keys < 1) {
         call_error_format(call, "ERR at least 1 input key is needed for '%s' command",
                           call->command->full_name);
@@ -131,8 +126,7 @@ static bool operands_open(struct operands *operands, struct call *call, uint32_t
         call_error_memory(call);
         return false;
     }
-    if (read_operands(operands, call, index, algebra, stores))
-        return true;
+    if (read_operands(operands, call, index, algebra, stores)) return true;
     operands_close(operands);
     return false;
 }
@@ -162,16 +156,13 @@ static double score_at(const struct operand *operand, const struct walk *walk) {
 static bool find_score(const struct call *call, const struct operand *operand, struct bytes member,
                        double *score) {
     *score = 1;
-    if (view_type(&operand->view) == VALUE_SET)
-        return set_has(call, &operand->view, member);
+    if (view_type(&operand->view) == VALUE_SET) return set_has(call, &operand->view, member);
     return zset_score_of(call, &operand->view, member, score);
 }
 
 static double aggregated(enum aggregate aggregate, double a, double b) {
-    if (aggregate == AGGREGATE_MIN)
-        return b < a ? b : a;
-    if (aggregate == AGGREGATE_MAX)
-        return b > a ? b : a;
+    if (aggregate == AGGREGATE_MIN) return b < a ? b : a;
+    if (aggregate == AGGREGATE_MAX) return b > a ? b : a;
     double sum = a + b;
     return isnan(sum) ? 0 : sum; /* of both infinities */
 }
@@ -186,8 +177,7 @@ static bool unite(const struct operands *operands, struct edit *edit) {
             double before, score = weighed(operand, score_at(operand, &walk));
             if (zset_score_of(operands->call, &edit->view, walk.record, &before))
                 score = aggregated(operands->aggregate, before, score);
-            if (!zset_put_unseen(operands->call, edit, score, walk.record))
-                return false;
+            if (!zset_put_unseen(operands->call, edit, score, walk.record)) return false;
         }
     }
     return true;
@@ -197,8 +187,7 @@ static bool unite(const struct operands *operands, struct edit *edit) {
 static bool in_others(const struct operands *operands, struct bytes member, double *score) {
     for (uint32_t i = 1; i < operands->count; i++) {
         double other;
-        if (!find_score(operands->call, &operands->all[i], member, &other))
-            return false;
+        if (!find_score(operands->call, &operands->all[i], member, &other)) return false;
         *score = aggregated(operands->aggregate, *score, weighed(&operands->all[i], other));
     }
     return true;
@@ -207,8 +196,7 @@ static bool in_others(const struct operands *operands, struct bytes member, doub
 static bool in_any_other(const struct operands *operands, struct bytes member) {
     double score;
     for (uint32_t i = 1; i < operands->count; i++)
-        if (find_score(operands->call, &operands->all[i], member, &score))
-            return true;
+        if (find_score(operands->call, &operands->all[i], member, &score)) return true;
     return false;
 }
 
@@ -239,10 +227,8 @@ static bool run(struct operands *operands, enum algebra algebra, struct edit *ed
     static bool (*const operations[])(const struct operands *, struct edit *) = {
         [ALGEBRA_UNION] = unite, [ALGEBRA_INTER] = intersect, [ALGEBRA_DIFF] = subtract};
     edit->view.type |= FORM_LARGE;
-    if (algebra != ALGEBRA_DIFF)
-        sort_operands(operands);
-    if (operations[algebra](operands, edit))
-        return true;
+    if (algebra != ALGEBRA_DIFF) sort_operands(operands);
+    if (operations[algebra](operands, edit)) return true;
     edit_close(edit);
     call_error_memory(operands->call);
     return false;
@@ -251,11 +237,9 @@ static bool run(struct operands *operands, enum algebra algebra, struct edit *ed
 static bool is_small(const struct call *call, const struct collection_view *view) {
     struct walk walk;
     const struct small_limits *small = &call->domain->small;
-    if ((int64_t)view_count(view) > small->zset_entries)
-        return false;
+    if ((int64_t)view_count(view) > small->zset_entries) return false;
     for (bool found = walk_seek(&walk, view, 0); found; found = walk_next(&walk))
-        if (walk.record.len > small->zset_value)
-            return false;
+        if (walk.record.len > small->zset_value) return false;
     return true;
 }
 
@@ -264,25 +248,20 @@ static bool unsign_zeros(const struct call *call, struct edit *edit) {
     struct walk walk;
     const uint64_t minus = tree_score_order(-0.0);
     for (bool found = walk_seek(&walk, &edit->view, 0); found; found = walk_next(&walk)) {
-        if (walk.key.order != minus)
-            continue;
+        if (walk.key.order != minus) continue;
         struct blob *name = blob_copy(NULL, walk.record);
         bool put = name && zset_put_unseen(call, edit, 0, bytes_of(name->data, name->len));
-        if (name)
-            blob_put(name);
-        if (!put)
-            return false;
+        if (name) blob_put(name);
+        if (!put) return false;
         found = walk_seek(&walk, &edit->view, 0);
     }
     return true;
 }
 
 bool zset_name_result(struct call *call, struct edit *edit) {
-    if (!is_small(call, &edit->view))
-        return true;
+    if (!is_small(call, &edit->view)) return true;
     edit->view.type &= (uint8_t)~FORM_LARGE;
-    if (unsign_zeros(call, edit))
-        return true;
+    if (unsign_zeros(call, edit)) return true;
     edit_close(edit);
     call_error_memory(call);
     return false;
@@ -295,8 +274,7 @@ static void reply_generic(struct call *call, enum algebra algebra) {
     struct edit edit;
     struct walk walk;
     struct operands operands;
-    if (!operands_open(&operands, call, 1, algebra, false))
-        return;
+    if (!operands_open(&operands, call, 1, algebra, false)) return;
     struct key_place place = keyspace_for(call, 2);
     elements_open_anew(&place, NULL, VALUE_ZSET, &edit);
     if (run(&operands, algebra, &edit)) {
@@ -312,8 +290,7 @@ static void store_generic(struct call *call, enum algebra algebra, const char *e
     struct edit edit;
     struct operands operands;
     struct key_place place = keyspace_for(call, 1);
-    if (!operands_open(&operands, call, 2, algebra, true))
-        return;
+    if (!operands_open(&operands, call, 2, algebra, true)) return;
     elements_open_anew(&place, call_find(call, &place), VALUE_ZSET, &edit);
     if (run(&operands, algebra, &edit)) {
         if (zset_name_result(call, &edit))
@@ -350,15 +327,13 @@ static void zintercard_command(struct call *call) {
     struct walk walk;
     uint64_t count = 0;
     struct operands operands;
-    if (!operands_open(&operands, call, 1, ALGEBRA_CARD, false))
-        return;
+    if (!operands_open(&operands, call, 1, ALGEBRA_CARD, false)) return;
     sort_operands(&operands);
     const struct operand *first = &operands.all[0];
     for (bool found = walk_seek(&walk, &first->view, 0); found; found = walk_next(&walk)) {
         double score = 0;
         count += in_others(&operands, walk.record, &score);
-        if (count > 0 && count == operands.limit)
-            break;
+        if (count > 0 && count == operands.limit) break;
     }
     operands_close(&operands);
     reply_integer(call->reply, (int64_t)count);

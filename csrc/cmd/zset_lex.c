@@ -21,8 +21,7 @@ bool zset_lex_parse(struct bytes text, struct bound *bound) {
 static uint64_t rank_of_member(const struct collection_view *view, const struct bound *bound,
                                bool behind) {
     struct walk walk;
-    if (bound->end != 0 || !walk_seek(&walk, view, 0))
-        return bound->end > 0 ? view_count(view) : 0;
+    if (bound->end != 0 || !walk_seek(&walk, view, 0)) return bound->end > 0 ? view_count(view) : 0;
     struct tree_probe probe = {
         .key = {walk.key.order, 0}, .member = bound->member, .after = bound->excludes != behind};
     return walk_find_score(&walk, view, &probe) ? walk_rank(&walk) : view_count(view);
@@ -35,15 +34,13 @@ static bool is_one_score(const struct collection_view *view) {
 }
 
 static bool is_below(struct bytes member, const struct bound *min) {
-    if (min->end != 0)
-        return min->end > 0;
+    if (min->end != 0) return min->end > 0;
     int order = bytes_compare(member, min->member);
     return order < 0 || (order == 0 && min->excludes);
 }
 
 static bool is_above(struct bytes member, const struct bound *max) {
-    if (max->end != 0)
-        return max->end < 0;
+    if (max->end != 0) return max->end < 0;
     int order = bytes_compare(member, max->member);
     return order > 0 || (order == 0 && max->excludes);
 }
@@ -56,10 +53,8 @@ static uint64_t bisect_members(const struct collection_view *view, const struct 
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
         (void)walk_seek(&walk, view, middle);
-        if (behind ? !is_above(walk.record, bound) : is_below(walk.record, bound))
-            low = middle + 1;
-        else
-            high = middle;
+        if (behind ? !is_above(walk.record, bound) : is_below(walk.record, bound)) low = middle + 1;
+        else high = middle;
     }
     return low;
 }
@@ -75,13 +70,10 @@ static struct element_range scan_members(const struct collection_view *view,
                                          const struct range *range) {
     struct walk walk;
     struct element_range found = {0};
-    if (is_apart(view, range))
-        return found;
+    if (is_apart(view, range)) return found;
     bool more = walk_seek(&walk, view, 0);
-    for (; more && is_below(walk.record, &range->min); more = walk_next(&walk))
-        found.first++;
-    for (; more && !is_above(walk.record, &range->max); more = walk_next(&walk))
-        found.count++;
+    for (; more && is_below(walk.record, &range->min); more = walk_next(&walk)) found.first++;
+    for (; more && !is_above(walk.record, &range->max); more = walk_next(&walk)) found.count++;
     return found;
 }
 
@@ -91,12 +83,10 @@ static struct element_range scan_members_back(const struct collection_view *view
     struct walk walk;
     struct element_range found = {0};
     uint64_t first = 0, index = 0;
-    if (is_apart(view, range))
-        return found;
+    if (is_apart(view, range)) return found;
     for (bool more = walk_seek(&walk, view, 0); more; more = walk_next(&walk)) {
         index++;
-        if (is_below(walk.record, &range->min))
-            first = index;
+        if (is_below(walk.record, &range->min)) first = index;
         if (!is_above(walk.record, &range->max))
             found = (struct element_range){first, index - first};
     }

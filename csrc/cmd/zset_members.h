@@ -25,10 +25,10 @@ enum zadd_flags {
 /* What ZADD is asked for, by whatever command. */
 struct zadd {
     unsigned flags;
-    uint32_t first, step;        /* the arguments of one member, which itself is the last of them */
-    double *scores;              /* of each */
+    uint32_t first, step; /* the arguments of one member, which itself is the last of them */
+    double *scores;       /* of each */
     uint64_t added, updated, seen;
-    double last;                 /* score of the last member that was seen to */
+    double last; /* score of the last member that was seen to */
     bool is_nan;
 };
 

@@ -16,8 +16,7 @@ struct zpop {
 };
 
 static void reply_popped(struct call *call, const struct zpop *pop, const struct walk *walk) {
-    if (pop->pairs)
-        reply_array(call->reply, 2);
+    if (pop->pairs) reply_array(call->reply, 2);
     reply_bulk(call->reply, walk->record);
     reply_double(call->reply, tree_score(walk->key.order));
 }
@@ -35,8 +34,7 @@ static bool pop_members(struct call *call, const struct zpop *pop, const struct 
     struct edit edit;
     struct walk walk;
     elements_open(place, entry, VALUE_ZSET, &edit);
-    if (!elements_reserve_erasures(call, &edit, pop->count))
-        return false;
+    if (!elements_reserve_erasures(call, &edit, pop->count)) return false;
     uint64_t count = view_count(&edit.view);
     if (pop->named) {
         reply_array(call->reply, 2);
@@ -71,15 +69,11 @@ static void pop_generic(struct call *call, bool max) {
         call_error_syntax(call);
         return;
     }
-    if (call->argc == 3 && !call_count(call, 2, &count))
-        return;
-    if (!elements_find(call, &place, VALUE_ZSET, &entry))
-        return;
+    if (call->argc == 3 && !call_count(call, 2, &count)) return;
+    if (!elements_find(call, &place, VALUE_ZSET, &entry)) return;
     pop.count = at_most((uint64_t)count, entry);
-    if (pop.count == 0)
-        reply_array(call->reply, 0);
-    else
-        (void)pop_members(call, &pop, &place, entry);
+    if (pop.count == 0) reply_array(call->reply, 0);
+    else (void)pop_members(call, &pop, &place, entry);
 }
 
 static void zpopmin_command(struct call *call) {
@@ -110,14 +104,11 @@ static void zmpop_command(struct call *call) {
     int64_t count;
     struct entry *entry;
     struct zpop pop = {.pairs = true, .named = true};
-    if (!parse_zmpop(call, &keys, &pop.max, &count))
-        return;
+    if (!parse_zmpop(call, &keys, &pop.max, &count)) return;
     for (uint32_t i = 2; i < 2 + keys; i++) {
         struct key_place place = keyspace_for(call, i);
-        if (!elements_find(call, &place, VALUE_ZSET, &entry))
-            return;
-        if (!entry)
-            continue;
+        if (!elements_find(call, &place, VALUE_ZSET, &entry)) return;
+        if (!entry) continue;
         pop.count = at_most((uint64_t)count, entry);
         (void)pop_members(call, &pop, &place, entry);
         return;

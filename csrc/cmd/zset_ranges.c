@@ -15,8 +15,7 @@ static bool parse_score_bound(struct bytes text, struct bound *bound) {
 static bool parse_bounds(struct call *call, uint32_t min, uint32_t max, struct range *range) {
     bool lex = range->kind == RANGE_LEX;
     bool (*parse)(struct bytes, struct bound *) = lex ? zset_lex_parse : parse_score_bound;
-    if (parse(call->argv[min], &range->min) && parse(call->argv[max], &range->max))
-        return true;
+    if (parse(call->argv[min], &range->min) && parse(call->argv[max], &range->max)) return true;
     call_error(call, lex ? "ERR min or max not valid string range item"
                          : "ERR min or max is not a float");
     return false;
@@ -46,8 +45,7 @@ static uint64_t rank_of_score(const struct collection_view *view, const struct b
 static struct element_range locate(const struct collection_view *view, const struct range *range) {
     if (range->kind == RANGE_RANK)
         return elements_range(range->start, range->stop, view_count(view));
-    if (range->kind == RANGE_LEX)
-        return zset_lex_locate(view, range);
+    if (range->kind == RANGE_LEX) return zset_lex_locate(view, range);
     return zset_range_between(rank_of_score(view, &range->min, false),
                               rank_of_score(view, &range->max, true));
 }
@@ -100,8 +98,7 @@ static bool parse_options(struct call *call, uint32_t first, bool stores, bool a
         if (!stores && bytes_is(word, "withscores")) {
             range->scores = true;
         } else if (bytes_is(word, "limit") && i + 2 < call->argc) {
-            if (!parse_limit(call, i, range))
-                return false;
+            if (!parse_limit(call, i, range)) return false;
             i += 2;
         } else if (any_direction && !range->back && bytes_is(word, "rev")) {
             range->back = true;
@@ -114,8 +111,7 @@ static bool parse_options(struct call *call, uint32_t first, bool stores, bool a
             return false;
         }
     }
-    if (range->kind == RANGE_ANY)
-        range->kind = RANGE_RANK;
+    if (range->kind == RANGE_ANY) range->kind = RANGE_RANK;
     return true;
 }
 
@@ -149,8 +145,7 @@ static void range_generic(struct call *call, enum range_kind kind, bool back, bo
     if (!parse_options(call, 4, false, any_direction, &range) || !check_options(call, &range) ||
         !parse_range(call, 2, &range))
         return;
-    if (elements_read(call, &place, VALUE_ZSET, &view))
-        reply_range(call, &view, &range);
+    if (elements_read(call, &place, VALUE_ZSET, &view)) reply_range(call, &view, &range);
 }
 
 static void zrange_command(struct call *call) {
@@ -213,8 +208,7 @@ static void count_generic(struct call *call, enum range_kind kind) {
     struct collection_view view;
     struct range range = {.kind = kind, .limit = -1};
     struct key_place place = keyspace_for(call, 1);
-    if (!parse_range(call, 2, &range))
-        return;
+    if (!parse_range(call, 2, &range)) return;
     if (elements_read(call, &place, VALUE_ZSET, &view))
         reply_integer(call->reply, (int64_t)locate(&view, &range).count);
 }
@@ -232,18 +226,15 @@ static void remove_generic(struct call *call, enum range_kind kind, const char *
     struct entry *entry;
     struct range range = {.kind = kind, .limit = -1};
     struct key_place place = keyspace_for(call, 1);
-    if (!parse_range(call, 2, &range))
-        return;
-    if (!elements_find(call, &place, VALUE_ZSET, &entry))
-        return;
+    if (!parse_range(call, 2, &range)) return;
+    if (!elements_find(call, &place, VALUE_ZSET, &entry)) return;
     if (!entry) {
         reply_integer(call->reply, 0);
         return;
     }
     elements_open(&place, entry, VALUE_ZSET, &edit);
     struct element_range found = locate(&edit.view, &range);
-    if (!elements_reserve_erasures(call, &edit, found.count))
-        return;
+    if (!elements_reserve_erasures(call, &edit, found.count)) return;
     zset_remove_range(&edit, found.first, found.count);
     edit_commit_erasures(&edit);
     if (found.count > 0) {

@@ -28,14 +28,10 @@ bool zset_put_unseen(const struct call *call, struct edit *edit, double score,
                      struct bytes member) {
     uint64_t order;
     bool found = zset_score(&edit->view, &call->domain->hash_seed, member, &order);
-    if (!found && !edit_keep_copy(edit, member))
-        return false;
-    if (!edit_reserve(edit, ZSET_CHANGES, member.len))
-        return false;
-    if (found)
-        zset_move(edit, order, order_for(edit, score), member);
-    else
-        zset_add_named(call, edit, score, member, edit_record(edit, member));
+    if (!found && !edit_keep_copy(edit, member)) return false;
+    if (!edit_reserve(edit, ZSET_CHANGES, member.len)) return false;
+    if (found) zset_move(edit, order, order_for(edit, score), member);
+    else zset_add_named(call, edit, score, member, edit_record(edit, member));
     return true;
 }
 
@@ -43,14 +39,12 @@ bool zset_score_of(const struct call *call, const struct collection_view *view, 
                    double *score) {
     uint64_t order;
     bool found = zset_score(view, &call->domain->hash_seed, member, &order);
-    if (found)
-        *score = tree_score(order);
+    if (found) *score = tree_score(order);
     return found;
 }
 
 bool zset_read_score(struct call *call, uint32_t index, double *score) {
-    if (decimal_to_double(call->argv[index], score))
-        return true;
+    if (decimal_to_double(call->argv[index], score)) return true;
     call_error(call, "ERR value is not a valid float");
     return false;
 }
@@ -60,11 +54,9 @@ void zset_reply_head(struct call *call, uint64_t members, bool scores) {
 }
 
 void zset_reply_member(struct call *call, const struct walk *walk, bool scores) {
-    if (scores && call->reply->proto > 2)
-        reply_array(call->reply, 2);
+    if (scores && call->reply->proto > 2) reply_array(call->reply, 2);
     reply_bulk(call->reply, walk->record);
-    if (scores)
-        reply_double(call->reply, tree_score(walk->key.order));
+    if (scores) reply_double(call->reply, tree_score(walk->key.order));
 }
 
 /* ---- ZADD, ZINCRBY ------------------------------------------------------------------------------ */
@@ -76,8 +68,7 @@ unsigned zadd_flag(struct bytes word) {
     } known[] = {{"nx", ZADD_NX}, {"xx", ZADD_XX}, {"gt", ZADD_GT},
                  {"lt", ZADD_LT}, {"ch", ZADD_CH}, {"incr", ZADD_INCR}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (bytes_is(word, known[i].name))
-            return known[i].flag;
+        if (bytes_is(word, known[i].name)) return known[i].flag;
     return 0;
 }
 
@@ -89,14 +80,12 @@ static bool zadd_refuse(struct call *call, const char *text) {
 static bool zadd_parse(struct call *call, struct zadd *zadd) {
     unsigned flag;
     for (zadd->first = 2; zadd->first < call->argc; zadd->first++) {
-        if ((flag = zadd_flag(call->argv[zadd->first])) == 0)
-            break;
+        if ((flag = zadd_flag(call->argv[zadd->first])) == 0) break;
         zadd->flags |= flag;
     }
     uint32_t words = call->argc - zadd->first;
     unsigned flags = zadd->flags, one = flags & (ZADD_GT | ZADD_LT | ZADD_NX);
-    if (words == 0 || words % 2)
-        return zadd_refuse(call, "ERR syntax error");
+    if (words == 0 || words % 2) return zadd_refuse(call, "ERR syntax error");
     if ((flags & ZADD_NX) && (flags & ZADD_XX))
         return zadd_refuse(call, "ERR XX and NX options at the same time are not compatible");
     if (one & (one - 1))
@@ -111,20 +100,16 @@ static bool zadd_parse(struct call *call, struct zadd *zadd) {
 static void zadd_update(struct edit *edit, struct zadd *zadd, uint64_t order, double score,
                         struct bytes member) {
     double old = tree_score(order);
-    if (zadd->flags & ZADD_NX)
-        return;
-    if (zadd->flags & ZADD_INCR)
-        score += old;
+    if (zadd->flags & ZADD_NX) return;
+    if (zadd->flags & ZADD_INCR) score += old;
     if (isnan(score)) {
         zadd->is_nan = true;
         return;
     }
-    if ((zadd->flags & ZADD_LT && score >= old) || (zadd->flags & ZADD_GT && score <= old))
-        return;
+    if ((zadd->flags & ZADD_LT && score >= old) || (zadd->flags & ZADD_GT && score <= old)) return;
     zadd->last = score;
     zadd->seen++;
-    if (score == old)
-        return;
+    if (score == old) return;
     zset_move(edit, order, order_for(edit, score), member);
     zadd->updated++;
 }
@@ -165,10 +150,8 @@ static void zadd_reply(struct call *call, const struct zadd *zadd) {
     if (!(zadd->flags & ZADD_INCR))
         reply_integer(call->reply,
                       (int64_t)(zadd->added + (zadd->flags & ZADD_CH ? zadd->updated : 0)));
-    else if (zadd->seen)
-        reply_double(call->reply, zadd->last);
-    else
-        reply_null(call->reply);
+    else if (zadd->seen) reply_double(call->reply, zadd->last);
+    else reply_null(call->reply);
 }
 
 static void zadd_apply(struct call *call, struct edit *edit, struct zadd *zadd) {
@@ -203,8 +186,7 @@ void zadd_all(struct call *call, struct zadd *zadd) {
     struct edit edit;
     struct entry *entry;
     struct key_place place = keyspace_for(call, 1);
-    if (!elements_find(call, &place, VALUE_ZSET, &entry))
-        return;
+    if (!elements_find(call, &place, VALUE_ZSET, &entry)) return;
     if (!entry && zadd->flags & ZADD_XX) {
         zadd_reply(call, zadd);
         return;
@@ -212,8 +194,7 @@ void zadd_all(struct call *call, struct zadd *zadd) {
     elements_open(&place, entry, VALUE_ZSET, &edit);
     if (!entry)
         name_for(call, &edit, zadd_count(call, zadd), call->argv[zadd->first + zadd->step - 1].len);
-    if (zadd_reserve(call, &edit, zadd))
-        zadd_store(call, &place, &edit, zadd);
+    if (zadd_reserve(call, &edit, zadd)) zadd_store(call, &place, &edit, zadd);
 }
 
 void zadd_with_room(struct call *call, struct zadd *zadd,
@@ -222,26 +203,21 @@ void zadd_with_room(struct call *call, struct zadd *zadd,
     double few[MEMBERS_FEW];
     uint64_t count = zadd_count(call, zadd);
     zadd->scores = count > MEMBERS_FEW ? mem_alloc(NULL, count * sizeof *zadd->scores) : few;
-    if (zadd->scores)
-        run(call, zadd);
-    else
-        call_error_memory(call);
-    if (zadd->scores != few)
-        mem_free(NULL, zadd->scores);
+    if (zadd->scores) run(call, zadd);
+    else call_error_memory(call);
+    if (zadd->scores != few) mem_free(NULL, zadd->scores);
 }
 
 static void zadd_read(struct call *call, struct zadd *zadd) {
     uint32_t pair = 0;
     for (uint32_t i = zadd->first; i < call->argc; i += 2)
-        if (!zset_read_score(call, i, &zadd->scores[pair++]))
-            return;
+        if (!zset_read_score(call, i, &zadd->scores[pair++])) return;
     zadd_all(call, zadd);
 }
 
 static void zadd_command(struct call *call) {
     struct zadd zadd = {.step = 2};
-    if (zadd_parse(call, &zadd))
-        zadd_with_room(call, &zadd, zadd_read);
+    if (zadd_parse(call, &zadd)) zadd_with_room(call, &zadd, zadd_read);
 }
 
 static void zincrby_command(struct call *call) {
@@ -253,8 +229,7 @@ static void zincrby_command(struct call *call) {
 
 static bool remove_one(struct call *call, struct edit *edit, struct bytes member) {
     uint64_t order;
-    if (!zset_score(&edit->view, &call->domain->hash_seed, member, &order))
-        return false;
+    if (!zset_score(&edit->view, &call->domain->hash_seed, member, &order)) return false;
     zset_remove(edit, order, member);
     return true;
 }
@@ -264,17 +239,14 @@ static void zrem_command(struct call *call) {
     struct edit edit;
     struct entry *entry;
     struct key_place place = keyspace_for(call, 1);
-    if (!elements_find(call, &place, VALUE_ZSET, &entry))
-        return;
+    if (!elements_find(call, &place, VALUE_ZSET, &entry)) return;
     if (!entry) {
         reply_integer(call->reply, 0);
         return;
     }
     elements_open(&place, entry, VALUE_ZSET, &edit);
-    if (!elements_reserve_erasures(call, &edit, call->argc - 2))
-        return;
-    for (uint32_t i = 2; i < call->argc; i++)
-        removed += remove_one(call, &edit, call->argv[i]);
+    if (!elements_reserve_erasures(call, &edit, call->argc - 2)) return;
+    for (uint32_t i = 2; i < call->argc; i++) removed += remove_one(call, &edit, call->argv[i]);
     edit_commit_erasures(&edit);
     if (removed > 0) {
         effect_log_verbatim(call);
@@ -296,34 +268,28 @@ static void zcard_command(struct call *call) {
 static void reply_score(struct call *call, const struct collection_view *view,
                         struct bytes member) {
     double score;
-    if (zset_score_of(call, view, member, &score))
-        reply_double(call->reply, score);
-    else
-        reply_null(call->reply);
+    if (zset_score_of(call, view, member, &score)) reply_double(call->reply, score);
+    else reply_null(call->reply);
 }
 
 static void zscore_command(struct call *call) {
     struct collection_view view;
     struct key_place place = keyspace_for(call, 1);
-    if (elements_read(call, &place, VALUE_ZSET, &view))
-        reply_score(call, &view, call->argv[2]);
+    if (elements_read(call, &place, VALUE_ZSET, &view)) reply_score(call, &view, call->argv[2]);
 }
 
 static void zmscore_command(struct call *call) {
     struct collection_view view;
     struct key_place place = keyspace_for(call, 1);
-    if (!elements_read(call, &place, VALUE_ZSET, &view))
-        return;
+    if (!elements_read(call, &place, VALUE_ZSET, &view)) return;
     reply_array(call->reply, call->argc - 2);
-    for (uint32_t i = 2; i < call->argc; i++)
-        reply_score(call, &view, call->argv[i]);
+    for (uint32_t i = 2; i < call->argc; i++) reply_score(call, &view, call->argv[i]);
 }
 
 static bool find_rank(struct call *call, const struct collection_view *view, struct bytes member,
                       uint64_t *rank, double *score) {
     struct walk walk;
-    if (!zset_score_of(call, view, member, score))
-        return false;
+    if (!zset_score_of(call, view, member, score)) return false;
     struct tree_probe probe = {.key = {tree_score_order(*score), 0}, .member = member};
     bool found = walk_find_score(&walk, view, &probe);
     KRT_ASSERT(found);
@@ -345,20 +311,15 @@ static void rank_generic(struct call *call, bool back) {
         call_error_syntax(call);
         return;
     }
-    if (!elements_read(call, &place, VALUE_ZSET, &view))
-        return;
+    if (!elements_read(call, &place, VALUE_ZSET, &view)) return;
     if (!find_rank(call, &view, call->argv[2], &rank, &score)) {
-        if (with_score)
-            reply_null_array(call->reply);
-        else
-            reply_null(call->reply);
+        if (with_score) reply_null_array(call->reply);
+        else reply_null(call->reply);
         return;
     }
-    if (with_score)
-        reply_array(call->reply, 2);
+    if (with_score) reply_array(call->reply, 2);
     reply_integer(call->reply, (int64_t)(back ? view_count(&view) - 1 - rank : rank));
-    if (with_score)
-        reply_double(call->reply, score);
+    if (with_score) reply_double(call->reply, score);
 }
 
 static void zrank_command(struct call *call) {

@@ -52,8 +52,8 @@ struct io_socket {
     bool listed;  /* on the list of sockets with something to submit, or on that of closed ones */
     bool starved; /* io_uring: receiving ended because the buffers were used up */
     uint8_t cancelled; /* io_uring: operations whose cancel is on its way */
-    bool hung;    /* while paused: the peer is gone, which is told after the resume */
-    bool blocked; /* io_uring: a send waits for room in the socket buffer */
+    bool hung;         /* while paused: the peer is gone, which is told after the resume */
+    bool blocked;      /* io_uring: a send waits for room in the socket buffer */
     struct io_socket *next_listed;
     const struct iovec *send_at; /* what is being sent */
     int send_count;

@@ -169,7 +169,8 @@ static void reap(struct uring *u, struct io_listener *listener) {
 static void reap_accept(struct uring *u, struct io_listener *listener) {
     bool cancelled = false;
     for (int round = 0; listener->armed && round < REAP_ROUNDS_MAX; round++) {
-        cancelled = cancelled || uring_submit_cancel(u, io_listeners_token(&u->listeners, listener));
+        cancelled =
+            cancelled || uring_submit_cancel(u, io_listeners_token(&u->listeners, listener));
         (void)enter(u, clock_monotonic_ns() + REAP_ROUND_NS);
         reap(u, listener);
     }

@@ -20,14 +20,11 @@ struct gathered {
 };
 
 static int reserve(struct gathered *text, size_t limit) {
-    if (text->len < text->capacity)
-        return 0;
-    if (text->len > limit)
-        return -EFBIG;
+    if (text->len < text->capacity) return 0;
+    if (text->len > limit) return -EFBIG;
     size_t capacity = text->capacity ? text->capacity * 2 : FIRST_CAPACITY;
     char *grown = mem_realloc(NULL, text->at, capacity + 1);
-    if (!grown)
-        return -ENOMEM;
+    if (!grown) return -ENOMEM;
     text->at = grown;
     text->capacity = capacity;
     return 0;
@@ -36,8 +33,7 @@ static int reserve(struct gathered *text, size_t limit) {
 /* 1: there may be more; 0: end of file; or a negative errno value. */
 static int read_some(int fd, struct gathered *text) {
     ssize_t got = read(fd, text->at + text->len, text->capacity - text->len);
-    if (got < 0)
-        return errno == EINTR ? 1 : -errno;
+    if (got < 0) return errno == EINTR ? 1 : -errno;
     text->len += (size_t)got;
     return got > 0;
 }
@@ -45,17 +41,14 @@ static int read_some(int fd, struct gathered *text) {
 int file_read(const char *path, size_t limit, char **out, size_t *len) {
     struct gathered text = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
+    if (fd < 0) return -errno;
     int result = 1;
     while (result > 0) {
         result = reserve(&text, limit);
-        if (result == 0)
-            result = read_some(fd, &text);
+        if (result == 0) result = read_some(fd, &text);
     }
     close(fd);
-    if (result == 0 && text.len > limit)
-        result = -EFBIG;
+    if (result == 0 && text.len > limit) result = -EFBIG;
     if (result < 0) {
         mem_free(NULL, text.at);
         return result;
@@ -69,8 +62,7 @@ int file_read(const char *path, size_t limit, char **out, size_t *len) {
 static int write_all(int fd, const char *at, size_t len) {
     while (len > 0) {
         ssize_t written = write(fd, at, len);
-        if (written < 0 && errno != EINTR)
-            return -errno;
+        if (written < 0 && errno != EINTR) return -errno;
         if (written > 0) {
             at += written;
             len -= (size_t)written;
@@ -84,10 +76,8 @@ static int fill(int fd, const char *path, const char *text, size_t len) {
     int result = write_all(fd, text, len);
     if (result == 0 && stat(path, &old) == 0 && fchmod(fd, old.st_mode & 07777) < 0)
         result = -errno;
-    if (result == 0 && fsync(fd) < 0)
-        result = -errno;
-    if (close(fd) < 0 && result == 0)
-        result = -errno;
+    if (result == 0 && fsync(fd) < 0) result = -errno;
+    if (close(fd) < 0 && result == 0) result = -errno;
     return result;
 }
 
@@ -95,12 +85,10 @@ static int fill(int fd, const char *path, const char *text, size_t len) {
 static int sync_folder(const char *path) {
     const char *end = strrchr(path, '/');
     char *folder = end ? strndup(path, (size_t)(end - path) + 1) : strdup(".");
-    if (!folder)
-        return -ENOMEM;
+    if (!folder) return -ENOMEM;
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int result = fd < 0 || fsync(fd) < 0 ? -errno : 0;
-    if (fd >= 0)
-        (void)close(fd);
+    if (fd >= 0) (void)close(fd);
     free(folder);
     return result;
 }
@@ -108,15 +96,12 @@ static int sync_folder(const char *path) {
 int file_replace(const char *path, const char *text, size_t len) {
     size_t size = strlen(path) + sizeof ".XXXXXX";
     char *beside = mem_alloc(NULL, size);
-    if (!beside)
-        return -ENOMEM;
+    if (!beside) return -ENOMEM;
     (void)snprintf(beside, size, "%s.XXXXXX", path);
     int fd = mkostemp(beside, O_CLOEXEC);
     int result = fd < 0 ? -errno : fill(fd, path, text, len);
-    if (result == 0 && rename(beside, path) < 0)
-        result = -errno;
-    if (fd >= 0 && result < 0)
-        (void)unlink(beside);
+    if (result == 0 && rename(beside, path) < 0) result = -errno;
+    if (fd >= 0 && result < 0) (void)unlink(beside);
     mem_free(NULL, beside);
     return result < 0 ? result : sync_folder(path);
 }
@@ -124,13 +109,10 @@ int file_replace(const char *path, const char *text, size_t len) {
 int file_for_each(const char *pattern, int (*visit)(void *context, const char *path),
                   void *context) {
     glob_t found;
-    if (!strpbrk(pattern, "*?["))
-        return visit(context, pattern);
+    if (!strpbrk(pattern, "*?[")) return visit(context, pattern);
     int result = glob(pattern, 0, NULL, &found);
-    if (result == GLOB_NOMATCH)
-        return 0;
-    if (result != 0)
-        return result == GLOB_NOSPACE ? -ENOMEM : -EIO;
+    if (result == GLOB_NOMATCH) return 0;
+    if (result != 0) return result == GLOB_NOSPACE ? -ENOMEM : -EIO;
     for (size_t i = 0; i < found.gl_pathc && result == 0; i++)
         result = visit(context, found.gl_pathv[i]);
     globfree(&found);

@@ -22,8 +22,7 @@ int thread_start(pthread_t *thread, const char *name, void *(*body)(void *), voi
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(thread, NULL, body, argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error)
-        return -error;
+    if (error) return -error;
     name_thread(*thread, name);
     return 0;
 }
@@ -35,5 +34,6 @@ void thread_join(pthread_t thread) {
 
 void thread_be_patient(void) {
     struct sched_param none = {0};
-    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none); /* as it is, where it is refused */
+    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH,
+                                &none); /* as it is, where it is refused */
 }

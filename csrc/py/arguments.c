@@ -9,25 +9,20 @@ int arguments_init(struct arguments *arguments, Py_ssize_t capacity) {
     arguments->count = arguments->owned_count = 0;
     arguments->argv = arguments->argv_inline;
     arguments->owned = arguments->owned_inline;
-    if (capacity <= ARGUMENTS_INLINE)
-        return 0;
+    if (capacity <= ARGUMENTS_INLINE) return 0;
     arguments->argv = PyMem_Malloc((size_t)capacity * sizeof *arguments->argv);
     arguments->owned = PyMem_Malloc((size_t)capacity * sizeof *arguments->owned);
-    if (arguments->argv && arguments->owned)
-        return 0;
+    if (arguments->argv && arguments->owned) return 0;
     arguments_deinit(arguments);
     PyErr_NoMemory();
     return -1;
 }
 
 void arguments_deinit(struct arguments *arguments) {
-    for (uint32_t i = 0; i < arguments->owned_count; i++)
-        Py_DECREF(arguments->owned[i]);
+    for (uint32_t i = 0; i < arguments->owned_count; i++) Py_DECREF(arguments->owned[i]);
     arguments->owned_count = 0;
-    if (arguments->argv != arguments->argv_inline)
-        PyMem_Free(arguments->argv);
-    if (arguments->owned != arguments->owned_inline)
-        PyMem_Free(arguments->owned);
+    if (arguments->argv != arguments->argv_inline) PyMem_Free(arguments->argv);
+    if (arguments->owned != arguments->owned_inline) PyMem_Free(arguments->owned);
     arguments->argv = arguments->argv_inline;
     arguments->owned = arguments->owned_inline;
 }
@@ -51,12 +46,9 @@ static PyObject *convert(PyObject *object) {
                      Py_TYPE(object)->tp_name);
         return NULL;
     }
-    if (PyObject_CheckBuffer(object))
-        return PyBytes_FromObject(object);
-    if (PyLong_Check(object))
-        text = PyNumber_ToBase(object, 10);
-    else if (PyFloat_Check(object))
-        text = PyObject_Repr(object);
+    if (PyObject_CheckBuffer(object)) return PyBytes_FromObject(object);
+    if (PyLong_Check(object)) text = PyNumber_ToBase(object, 10);
+    else if (PyFloat_Check(object)) text = PyObject_Repr(object);
     else {
         PyErr_Format(PyExc_TypeError,
                      "argument must be str, bytes, int, float or a buffer, not %.100s",
@@ -78,8 +70,7 @@ int argument_bytes(PyObject *object, struct bytes *out, PyObject **owned) {
         return at ? set_bytes(out, at, len) : -1;
     }
     PyObject *bytes = convert(object);
-    if (!bytes)
-        return -1;
+    if (!bytes) return -1;
     *owned = bytes;
     return set_bytes(out, PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes));
 }
@@ -87,10 +78,8 @@ int argument_bytes(PyObject *object, struct bytes *out, PyObject **owned) {
 int arguments_add(struct arguments *arguments, PyObject *object) {
     PyObject *owned;
     int result = argument_bytes(object, &arguments->argv[arguments->count], &owned);
-    if (owned)
-        arguments->owned[arguments->owned_count++] = owned;
-    if (result == 0)
-        arguments->count++;
+    if (owned) arguments->owned[arguments->owned_count++] = owned;
+    if (result == 0) arguments->count++;
     return result;
 }
 

@@ -19,8 +19,7 @@ static bool is_initialised(struct server_object *self) {
 
 int server_call(struct server_object *self, struct kevyrt_session *session, uint32_t db,
                 const struct arguments *arguments, struct kevyrt_reply *reply) {
-    if (!is_initialised(self))
-        return -1;
+    if (!is_initialised(self)) return -1;
     enum kevyrt_status status = kevyrt_call(self->server, session, db, arguments->argv,
                                             arguments->count, KEVYRT_TRY, reply);
     if (status == KEVYRT_WOULD_WAIT) {
@@ -28,16 +27,14 @@ int server_call(struct server_object *self, struct kevyrt_session *session, uint
                                                     arguments->count, KEVYRT_WAIT, reply);
         Py_END_ALLOW_THREADS
     }
-    if (status == KEVYRT_OK)
-        return 0;
+    if (status == KEVYRT_OK) return 0;
     raise_failure(self, status);
     return -1;
 }
 
 static int parse_db(PyObject *value, uint32_t *db) {
     long number = PyLong_AsLong(value);
-    if (number == -1 && PyErr_Occurred())
-        return -1;
+    if (number == -1 && PyErr_Occurred()) return -1;
     if (number < 0 || number > INT32_MAX) {
         PyErr_SetString(PyExc_ValueError, "db is out of range");
         return -1;
@@ -57,10 +54,8 @@ struct signature {
 static int bind_keyword(const struct signature *signature, PyObject *name, PyObject *value,
                         PyObject **out) {
     for (int i = 0; i < signature->count; i++) {
-        if (PyUnicode_CompareWithASCIIString(name, signature->parameters[i]) != 0)
-            continue;
-        if (out[i])
-            PyErr_Format(PyExc_TypeError, "multiple values for argument '%U'", name);
+        if (PyUnicode_CompareWithASCIIString(name, signature->parameters[i]) != 0) continue;
+        if (out[i]) PyErr_Format(PyExc_TypeError, "multiple values for argument '%U'", name);
         out[i] = value;
         return PyErr_Occurred() ? -1 : 0;
     }
@@ -77,14 +72,12 @@ static int bind_arguments(const struct signature *signature, PyObject *const *va
                      signature->function, signature->required, count);
         return -1;
     }
-    for (int i = 0; i < signature->count; i++)
-        out[i] = i < count ? values[i] : NULL;
+    for (int i = 0; i < signature->count; i++) out[i] = i < count ? values[i] : NULL;
     for (Py_ssize_t i = 0; names && i < PyTuple_GET_SIZE(names); i++)
         if (bind_keyword(signature, PyTuple_GET_ITEM(names, i), values[count + i], out) < 0)
             return -1;
     for (int i = 0; i < signature->required; i++) {
-        if (out[i])
-            continue;
+        if (out[i]) continue;
         PyErr_Format(PyExc_TypeError, "%s() needs the argument '%s'", signature->function,
                      signature->parameters[i]);
         return -1;
@@ -101,8 +94,7 @@ static int parse_db_keyword(PyObject *const *values, PyObject *names, uint32_t *
             PyErr_Format(PyExc_TypeError, "unexpected keyword argument '%U'", name);
             return -1;
         }
-        if (parse_db(values[i], db) < 0)
-            return -1;
+        if (parse_db(values[i], db) < 0) return -1;
     }
     return 0;
 }
@@ -110,8 +102,7 @@ static int parse_db_keyword(PyObject *const *values, PyObject *names, uint32_t *
 static PyObject *call_and_decode(struct server_object *self, uint32_t db,
                                  const struct arguments *arguments) {
     struct kevyrt_reply reply;
-    if (server_call(self, NULL, db, arguments, &reply) < 0)
-        return NULL;
+    if (server_call(self, NULL, db, arguments, &reply) < 0) return NULL;
     PyObject *object = replies_decode(self->state, reply.at, reply.len);
     kevyrt_reply_free(&reply);
     return object;
@@ -121,13 +112,11 @@ static PyObject *run_command(struct server_object *self, const char *name, PyObj
                              Py_ssize_t count, uint32_t db) {
     struct arguments arguments;
     PyObject *object = NULL;
-    if (arguments_init(&arguments, count + 1) < 0)
-        return NULL;
+    if (arguments_init(&arguments, count + 1) < 0) return NULL;
     int result = name ? arguments_add_text(&arguments, name) : 0;
     for (Py_ssize_t i = 0; i < count && result == 0; i++)
         result = arguments_add(&arguments, values[i]);
-    if (result == 0)
-        object = call_and_decode(self, db, &arguments);
+    if (result == 0) object = call_and_decode(self, db, &arguments);
     arguments_deinit(&arguments);
     return object;
 }
@@ -135,10 +124,8 @@ static PyObject *run_command(struct server_object *self, const char *name, PyObj
 PyObject *server_execute(struct server_object *self, PyObject *const *values, Py_ssize_t count,
                          PyObject *names) {
     uint32_t db;
-    if (parse_db_keyword(values + count, names, &db) < 0)
-        return NULL;
-    if (count > 0)
-        return run_command(self, NULL, values, count, db);
+    if (parse_db_keyword(values + count, names, &db) < 0) return NULL;
+    if (count > 0) return run_command(self, NULL, values, count, db);
     PyErr_SetString(PyExc_TypeError, "execute() needs a command");
     return NULL;
 }
@@ -146,10 +133,8 @@ PyObject *server_execute(struct server_object *self, PyObject *const *values, Py
 PyObject *server_delete(struct server_object *self, PyObject *const *values, Py_ssize_t count,
                         PyObject *names) {
     uint32_t db;
-    if (parse_db_keyword(values + count, names, &db) < 0)
-        return NULL;
-    if (count > 0)
-        return run_command(self, "DEL", values, count, db);
+    if (parse_db_keyword(values + count, names, &db) < 0) return NULL;
+    if (count > 0) return run_command(self, "DEL", values, count, db);
     return server_check_usable(self) < 0 ? NULL : PyLong_FromLong(0);
 }
 
@@ -172,8 +157,7 @@ static PyObject *value_object(struct server_object *self, struct kevyrt_value *v
         break;
     }
     object = errors_from_reply(self->state, wrong_type, sizeof wrong_type - 1);
-    if (object)
-        PyErr_SetObject((PyObject *)Py_TYPE(object), object);
+    if (object) PyErr_SetObject((PyObject *)Py_TYPE(object), object);
     Py_XDECREF(object);
     return NULL;
 }
@@ -186,16 +170,14 @@ static PyObject *get_bytes(struct server_object *self, PyObject *name, struct by
         Py_BEGIN_ALLOW_THREADS status = kevyrt_get(self->server, db, key, KEVYRT_WAIT, &value);
         Py_END_ALLOW_THREADS
     }
-    if (status == KEVYRT_GATED)
-        return run_command(self, "GET", &name, 1, db);
+    if (status == KEVYRT_GATED) return run_command(self, "GET", &name, 1, db);
     return status == KEVYRT_OK ? value_object(self, &value) : raise_failure(self, status);
 }
 
 static PyObject *get_object(struct server_object *self, PyObject *name, uint32_t db) {
     PyObject *owned;
     struct bytes key;
-    if (!is_initialised(self) || argument_bytes(name, &key, &owned) < 0)
-        return NULL;
+    if (!is_initialised(self) || argument_bytes(name, &key, &owned) < 0) return NULL;
     PyObject *object = get_bytes(self, name, key, db);
     Py_XDECREF(owned);
     return object;
@@ -208,12 +190,9 @@ PyObject *server_get(struct server_object *self, PyObject *const *values, Py_ssi
     static const struct signature signature = {"get", parameters, PARAMETERS, 1};
     PyObject *bound[PARAMETERS];
     uint32_t db = 0;
-    if (!names && count == 1)
-        return get_object(self, values[0], 0);
-    if (bind_arguments(&signature, values, count, names, bound) < 0)
-        return NULL;
-    if (bound[DATABASE] && parse_db(bound[DATABASE], &db) < 0)
-        return NULL;
+    if (!names && count == 1) return get_object(self, values[0], 0);
+    if (bind_arguments(&signature, values, count, names, bound) < 0) return NULL;
+    if (bound[DATABASE] && parse_db(bound[DATABASE], &db) < 0) return NULL;
     return get_object(self, bound[NAME], db);
 }
 
@@ -221,8 +200,7 @@ PyObject *server_get(struct server_object *self, PyObject *const *values, Py_ssi
 
 /* True for OK, None when NX or XX forbade it, and with get the old value. */
 static PyObject *set_result(PyObject *reply, int get) {
-    if (!reply || get || reply == Py_None)
-        return reply;
+    if (!reply || get || reply == Py_None) return reply;
     Py_DECREF(reply);
     Py_RETURN_TRUE;
 }
@@ -230,8 +208,7 @@ static PyObject *set_result(PyObject *reply, int get) {
 static PyObject *set_plain(struct server_object *self, PyObject *const *values, uint32_t db) {
     struct bytes key, value;
     PyObject *owned_key = NULL, *owned_value = NULL, *result = NULL;
-    if (!is_initialised(self) || argument_bytes(values[0], &key, &owned_key) < 0)
-        return NULL;
+    if (!is_initialised(self) || argument_bytes(values[0], &key, &owned_key) < 0) return NULL;
     if (argument_bytes(values[1], &value, &owned_value) == 0) {
         enum kevyrt_status status = kevyrt_set(self->server, db, key, value, KEVYRT_TRY);
         if (status == KEVYRT_WOULD_WAIT) {
@@ -240,8 +217,7 @@ static PyObject *set_plain(struct server_object *self, PyObject *const *values, 
         }
         if (status == KEVYRT_GATED) /* by the general way, which knows what writes have to pass */
             result = set_result(run_command(self, "SET", values, 2, db), 0);
-        else
-            result = status == KEVYRT_OK ? Py_NewRef(Py_True) : raise_failure(self, status);
+        else result = status == KEVYRT_OK ? Py_NewRef(Py_True) : raise_failure(self, status);
     }
     Py_XDECREF(owned_key);
     Py_XDECREF(owned_value);
@@ -256,8 +232,7 @@ static const struct signature set_signature = {"set", set_parameters, SET_PARAME
 
 /* An integer, or a timedelta in units of 1/`per_second`. */
 static PyObject *duration(PyObject *value, int per_second) {
-    if (!PyObject_HasAttrString(value, "total_seconds"))
-        return PyNumber_Index(value);
+    if (!PyObject_HasAttrString(value, "total_seconds")) return PyNumber_Index(value);
     PyObject *seconds = PyObject_CallMethod(value, "total_seconds", NULL);
     double amount = seconds ? PyFloat_AsDouble(seconds) * per_second : -1;
     Py_XDECREF(seconds);
@@ -266,11 +241,9 @@ static PyObject *duration(PyObject *value, int per_second) {
 
 static int add_expiry(struct arguments *arguments, const char *word, PyObject *value,
                       int per_second) {
-    if (!value || value == Py_None)
-        return 0;
+    if (!value || value == Py_None) return 0;
     PyObject *number = duration(value, per_second);
-    if (!number)
-        return -1;
+    if (!number) return -1;
     arguments_add_text(arguments, word);
     int result = arguments_add(arguments, number);
     Py_DECREF(number);
@@ -280,8 +253,7 @@ static int add_expiry(struct arguments *arguments, const char *word, PyObject *v
 /* A word that stands for a true value. */
 static int add_flag(struct arguments *arguments, const char *word, PyObject *value) {
     int truth = value ? PyObject_IsTrue(value) : 0;
-    if (truth > 0)
-        arguments_add_text(arguments, word);
+    if (truth > 0) arguments_add_text(arguments, word);
     return truth < 0 ? -1 : 0;
 }
 
@@ -301,8 +273,7 @@ static PyObject *set_with_options(struct server_object *self, PyObject *const *b
     struct arguments arguments;
     PyObject *object = NULL;
     int get = bound[GET] ? PyObject_IsTrue(bound[GET]) : 0;
-    if (get < 0 || arguments_init(&arguments, SET_ARGUMENTS_MAX) < 0)
-        return NULL;
+    if (get < 0 || arguments_init(&arguments, SET_ARGUMENTS_MAX) < 0) return NULL;
     if (build_set(&arguments, bound) == 0)
         object = set_result(call_and_decode(self, db, &arguments), get);
     arguments_deinit(&arguments);
@@ -314,13 +285,9 @@ PyObject *server_set(struct server_object *self, PyObject *const *values, Py_ssi
     PyObject *bound[SET_PARAMETERS];
     uint32_t db = 0;
     bool plain = true;
-    if (!names && count == 2)
-        return set_plain(self, values, 0);
-    if (bind_arguments(&set_signature, values, count, names, bound) < 0)
-        return NULL;
-    if (bound[DB] && parse_db(bound[DB], &db) < 0)
-        return NULL;
-    for (int i = EX; i <= GET; i++)
-        plain = plain && !bound[i];
+    if (!names && count == 2) return set_plain(self, values, 0);
+    if (bind_arguments(&set_signature, values, count, names, bound) < 0) return NULL;
+    if (bound[DB] && parse_db(bound[DB], &db) < 0) return NULL;
+    for (int i = EX; i <= GET; i++) plain = plain && !bound[i];
     return plain ? set_plain(self, bound, db) : set_with_options(self, bound, db);
 }

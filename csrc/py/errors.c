@@ -50,16 +50,14 @@ static PyObject *make_class(PyObject *module, const char *name, PyObject *base, 
     PyObject *members = code ? Py_BuildValue("{s:s}", "code", code) : PyDict_New();
     PyObject *class = members ? PyErr_NewExceptionWithDoc(full, doc, base, members) : NULL;
     Py_XDECREF(members);
-    if (class && PyModule_AddObjectRef(module, name, class) < 0)
-        Py_CLEAR(class);
+    if (class && PyModule_AddObjectRef(module, name, class) < 0) Py_CLEAR(class);
     return class;
 }
 
 int errors_init(PyObject *module, struct module_state *state) {
     state->error =
         make_class(module, "Error", PyExc_Exception, NULL, "Base of kevyrt's exceptions.");
-    if (!state->error)
-        return -1;
+    if (!state->error) return -1;
     state->response_error =
         make_class(module, "ResponseError", state->error, "ERR",
                    "An error reply. `code` is its first word, such as ERR or WRONGTYPE.");
@@ -67,13 +65,11 @@ int errors_init(PyObject *module, struct module_state *state) {
         make_class(module, "ServerStopped", state->error, NULL, "The server is not running.");
     state->forked_error = make_class(module, "ForkedError", state->error, NULL,
                                      "The object belongs to the parent of this forked process.");
-    if (!state->response_error || !state->server_stopped || !state->forked_error)
-        return -1;
+    if (!state->response_error || !state->server_stopped || !state->forked_error) return -1;
     for (int i = 0; i < CLASS_COUNT; i++) {
         state->classes[i] = make_class(module, error_classes[i].name, state->response_error,
                                        error_classes[i].code, error_classes[i].doc);
-        if (!state->classes[i])
-            return -1;
+        if (!state->classes[i]) return -1;
     }
     return 0;
 }
@@ -83,8 +79,7 @@ void errors_clear(struct module_state *state) {
     Py_CLEAR(state->response_error);
     Py_CLEAR(state->server_stopped);
     Py_CLEAR(state->forked_error);
-    for (int i = 0; i < CLASS_COUNT; i++)
-        Py_CLEAR(state->classes[i]);
+    for (int i = 0; i < CLASS_COUNT; i++) Py_CLEAR(state->classes[i]);
 }
 
 int errors_visit(struct module_state *state, visitproc visit, void *arg) {
@@ -92,8 +87,7 @@ int errors_visit(struct module_state *state, visitproc visit, void *arg) {
     Py_VISIT(state->response_error);
     Py_VISIT(state->server_stopped);
     Py_VISIT(state->forked_error);
-    for (int i = 0; i < CLASS_COUNT; i++)
-        Py_VISIT(state->classes[i]);
+    for (int i = 0; i < CLASS_COUNT; i++) Py_VISIT(state->classes[i]);
     return 0;
 }
 
@@ -115,10 +109,8 @@ PyObject *errors_from_reply(struct module_state *state, const char *text, size_t
         PyUnicode_DecodeUTF8(shown, (Py_ssize_t)(len - (size_t)(shown - text)), "backslashreplace");
     PyObject *code = PyUnicode_DecodeUTF8(text, (Py_ssize_t)code_len, "backslashreplace");
     PyObject *exception = NULL;
-    if (message && code)
-        exception = PyObject_CallOneArg(class_of(state, text, code_len), message);
-    if (exception && PyObject_SetAttrString(exception, "code", code) < 0)
-        Py_CLEAR(exception);
+    if (message && code) exception = PyObject_CallOneArg(class_of(state, text, code_len), message);
+    if (exception && PyObject_SetAttrString(exception, "code", code) < 0) Py_CLEAR(exception);
     Py_XDECREF(message);
     Py_XDECREF(code);
     return exception;
@@ -127,8 +119,7 @@ PyObject *errors_from_reply(struct module_state *state, const char *text, size_t
 /* OSError itself picks the subclass, such as PermissionError. */
 static PyObject *raise_system(const struct kevyrt_error *error) {
     PyObject *arguments = Py_BuildValue("(is)", error->number, error->text);
-    if (!arguments)
-        return NULL;
+    if (!arguments) return NULL;
     PyErr_SetObject(PyExc_OSError, arguments);
     Py_DECREF(arguments);
     return NULL;

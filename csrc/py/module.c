@@ -32,10 +32,8 @@ static PyObject *settings_list(const struct kevyrt_setting *settings, size_t cou
     PyObject *list = PyList_New((Py_ssize_t)count);
     for (size_t i = 0; list && i < count; i++) {
         PyObject *pair = Py_BuildValue("(ss)", settings[i].name, settings[i].value);
-        if (pair)
-            PyList_SET_ITEM(list, (Py_ssize_t)i, pair);
-        else
-            Py_CLEAR(list);
+        if (pair) PyList_SET_ITEM(list, (Py_ssize_t)i, pair);
+        else Py_CLEAR(list);
     }
     return list;
 }
@@ -46,8 +44,7 @@ static PyObject *parse_options(struct module_state *state, int argc, const char 
     struct kevyrt_setting *settings = NULL;
     size_t count = 0;
     enum kevyrt_status status = kevyrt_options_parse(argc, argv, input, &settings, &count, &error);
-    if (status != KEVYRT_OK)
-        return errors_raise(state, status, &error);
+    if (status != KEVYRT_OK) return errors_raise(state, status, &error);
     PyObject *list = settings_list(settings, count);
     kevyrt_options_free(settings, count);
     return list;
@@ -56,16 +53,14 @@ static PyObject *parse_options(struct module_state *state, int argc, const char 
 static PyObject *core_parse_options(PyObject *module, PyObject *arguments) {
     const char *argv[OPTIONS_MAX], *input = NULL;
     PyObject *words;
-    if (!PyArg_ParseTuple(arguments, "O!|z", &PyList_Type, &words, &input))
-        return NULL;
+    if (!PyArg_ParseTuple(arguments, "O!|z", &PyList_Type, &words, &input)) return NULL;
     Py_ssize_t count = PyList_GET_SIZE(words);
     if (count > OPTIONS_MAX) {
         PyErr_SetString(PyExc_ValueError, "too many options");
         return NULL;
     }
     for (Py_ssize_t i = 0; i < count; i++)
-        if (!(argv[i] = PyUnicode_AsUTF8(PyList_GET_ITEM(words, i))))
-            return NULL;
+        if (!(argv[i] = PyUnicode_AsUTF8(PyList_GET_ITEM(words, i)))) return NULL;
     return parse_options(state_of(module), (int)count, argv, input);
 }
 
@@ -73,23 +68,18 @@ static PyObject *core_parse_options(PyObject *module, PyObject *arguments) {
 
 static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec) {
     PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
-    if (type && PyModule_AddType(module, (PyTypeObject *)type) < 0)
-        Py_CLEAR(type);
+    if (type && PyModule_AddType(module, (PyTypeObject *)type) < 0) Py_CLEAR(type);
     return (PyTypeObject *)type;
 }
 
 static int core_exec(PyObject *module) {
     struct module_state *state = state_of(module);
-    if (errors_init(module, state) < 0)
-        return -1;
+    if (errors_init(module, state) < 0) return -1;
     state->server_type = add_type(module, &server_type_spec);
     state->session_type = add_type(module, &session_type_spec);
-    if (!state->server_type || !state->session_type)
-        return -1;
-    if (PyModule_AddIntConstant(module, "SHARDS_MAX", KEVYRT_SHARDS_MAX) < 0)
-        return -1;
-    if (PyModule_AddStringConstant(module, "redis_version", KEVYRT_REDIS_VERSION) < 0)
-        return -1;
+    if (!state->server_type || !state->session_type) return -1;
+    if (PyModule_AddIntConstant(module, "SHARDS_MAX", KEVYRT_SHARDS_MAX) < 0) return -1;
+    if (PyModule_AddStringConstant(module, "redis_version", KEVYRT_REDIS_VERSION) < 0) return -1;
     return PyModule_AddStringConstant(module, "__version__", KEVYRT_VERSION);
 }
 

@@ -35,30 +35,25 @@ static Py_ssize_t take_count(struct decoder *decoder) {
 static PyObject *decode_bulk(struct decoder *decoder, Py_ssize_t skip) {
     Py_ssize_t len = take_count(decoder);
     const char *at = decoder->at;
-    if (len < 0)
-        Py_RETURN_NONE;
+    if (len < 0) Py_RETURN_NONE;
     decoder->at += len + 2;
     return PyBytes_FromStringAndSize(at + skip, len - skip);
 }
 
 static PyObject *decode_array(struct decoder *decoder) {
     Py_ssize_t count = take_count(decoder);
-    if (count < 0)
-        Py_RETURN_NONE;
+    if (count < 0) Py_RETURN_NONE;
     PyObject *list = PyList_New(count);
     for (Py_ssize_t i = 0; list && i < count; i++) {
         PyObject *item = decode(decoder);
-        if (item)
-            PyList_SET_ITEM(list, i, item);
-        else
-            Py_CLEAR(list);
+        if (item) PyList_SET_ITEM(list, i, item);
+        else Py_CLEAR(list);
     }
     return list;
 }
 
 static PyObject *hashable(PyObject *object) {
-    if (!object || !PyList_Check(object))
-        return object;
+    if (!object || !PyList_Check(object)) return object;
     PyObject *tuple = PyList_AsTuple(object);
     Py_DECREF(object);
     return tuple;
@@ -70,8 +65,7 @@ static PyObject *decode_map(struct decoder *decoder) {
     for (Py_ssize_t i = 0; dict && i < count; i++) {
         PyObject *key = hashable(decode(decoder));
         PyObject *value = key ? decode(decoder) : NULL;
-        if (!value || PyDict_SetItem(dict, key, value) < 0)
-            Py_CLEAR(dict);
+        if (!value || PyDict_SetItem(dict, key, value) < 0) Py_CLEAR(dict);
         Py_XDECREF(key);
         Py_XDECREF(value);
     }
@@ -156,8 +150,7 @@ static PyObject *decode_value(struct decoder *decoder, char type) {
 }
 
 static PyObject *decode(struct decoder *decoder) {
-    if (Py_EnterRecursiveCall(" while decoding a reply"))
-        return NULL;
+    if (Py_EnterRecursiveCall(" while decoding a reply")) return NULL;
     char type = *decoder->at++;
     PyObject *object = decode_value(decoder, type);
     Py_LeaveRecursiveCall();
@@ -167,11 +160,9 @@ static PyObject *decode(struct decoder *decoder) {
 PyObject *replies_decode(struct module_state *state, const char *at, size_t len) {
     struct decoder decoder = {state, at, at + len};
     bool is_error = len && *at == '-';
-    if (len == 0)
-        Py_RETURN_NONE; /* SHUTDOWN and its like answer nothing */
+    if (len == 0) Py_RETURN_NONE; /* SHUTDOWN and its like answer nothing */
     PyObject *object = decode(&decoder);
-    if (!is_error || !object)
-        return object;
+    if (!is_error || !object) return object;
     PyErr_SetObject((PyObject *)Py_TYPE(object), object);
     Py_DECREF(object);
     return NULL;

@@ -14,8 +14,7 @@ static int borrow_settings(PyObject *list, struct kevyrt_setting *out) {
         }
         out[i].name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(pair, 0));
         out[i].value = out[i].name ? PyUnicode_AsUTF8(PyTuple_GET_ITEM(pair, 1)) : NULL;
-        if (!out[i].value)
-            return -1;
+        if (!out[i].value) return -1;
     }
     return 0;
 }
@@ -31,8 +30,7 @@ static int make_server(struct server_object *self, PyObject *list) {
     }
     if (borrow_settings(list, settings) == 0) {
         status = kevyrt_server_new(settings, count, &self->server, &error);
-        if (status != KEVYRT_OK)
-            errors_raise(self->state, status, &error);
+        if (status != KEVYRT_OK) errors_raise(self->state, status, &error);
     }
     PyMem_Free(settings);
     return status == KEVYRT_OK ? 0 : -1;
@@ -43,8 +41,7 @@ static struct module_state *state_of_type(PyTypeObject *type) {
     for (; type; type = type->tp_base) {
         PyObject *module =
             PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE) ? PyType_GetModule(type) : NULL;
-        if (module && PyModule_GetDef(module) == &core_module)
-            return PyModule_GetState(module);
+        if (module && PyModule_GetDef(module) == &core_module) return PyModule_GetState(module);
         PyErr_Clear();
     }
     PyErr_SetString(PyExc_SystemError, "the type does not descend from kevyrt's");
@@ -83,8 +80,7 @@ int server_check_usable(struct server_object *self) {
         PyErr_SetString(PyExc_RuntimeError, "Server.__init__() has not been called");
         return -1;
     }
-    if (kevyrt_server_usable(self->server))
-        return 0;
+    if (kevyrt_server_usable(self->server)) return 0;
     PyErr_SetString(self->state->forked_error,
                     "this server belongs to the parent process; start one of your own");
     return -1;
@@ -94,8 +90,7 @@ static PyObject *server_start(struct server_object *self, PyObject *unused) {
     (void)unused;
     struct kevyrt_error error = {0};
     enum kevyrt_status status;
-    if (server_check_usable(self) < 0)
-        return NULL;
+    if (server_check_usable(self) < 0) return NULL;
     Py_BEGIN_ALLOW_THREADS status = kevyrt_server_start(self->server, &error);
     Py_END_ALLOW_THREADS if (status != KEVYRT_OK) return errors_raise(self->state, status, &error);
     Py_RETURN_NONE;
@@ -103,8 +98,7 @@ static PyObject *server_start(struct server_object *self, PyObject *unused) {
 
 static PyObject *server_stop(struct server_object *self, PyObject *unused) {
     (void)unused;
-    if (server_check_usable(self) < 0)
-        return NULL;
+    if (server_check_usable(self) < 0) return NULL;
     Py_BEGIN_ALLOW_THREADS kevyrt_server_stop(self->server);
     Py_END_ALLOW_THREADS Py_RETURN_NONE;
 }
@@ -118,36 +112,29 @@ static PyObject *server_stop(struct server_object *self, PyObject *unused) {
 
 static int parse_deadline(PyObject *timeout, uint64_t *deadline_ns) {
     *deadline_ns = UINT64_MAX;
-    if (timeout == Py_None)
-        return 0;
+    if (timeout == Py_None) return 0;
     double seconds = PyFloat_AsDouble(timeout);
-    if (seconds == -1 && PyErr_Occurred())
-        return -1;
+    if (seconds == -1 && PyErr_Occurred()) return -1;
     if (seconds != seconds) {
         PyErr_SetString(PyExc_ValueError, "the timeout is not a number");
         return -1;
     }
-    if (seconds < 0)
-        seconds = 0;
-    if (seconds < TIMEOUT_MAX_S)
-        *deadline_ns = kevyrt_now_ns() + (uint64_t)(seconds * 1e9);
+    if (seconds < 0) seconds = 0;
+    if (seconds < TIMEOUT_MAX_S) *deadline_ns = kevyrt_now_ns() + (uint64_t)(seconds * 1e9);
     return 0;
 }
 
 static PyObject *server_wait(struct server_object *self, PyObject *timeout) {
     uint64_t deadline;
-    if (parse_deadline(timeout, &deadline) < 0 || server_check_usable(self) < 0)
-        return NULL;
+    if (parse_deadline(timeout, &deadline) < 0 || server_check_usable(self) < 0) return NULL;
     for (;;) {
         enum kevyrt_status status;
         uint64_t slice = kevyrt_now_ns() + SIGNAL_SLICE_NS;
         Py_BEGIN_ALLOW_THREADS status =
             kevyrt_server_wait(self->server, slice < deadline ? slice : deadline);
         Py_END_ALLOW_THREADS if (PyErr_CheckSignals() < 0) return NULL;
-        if (status == KEVYRT_STOPPED)
-            Py_RETURN_TRUE;
-        if (kevyrt_now_ns() >= deadline)
-            Py_RETURN_FALSE;
+        if (status == KEVYRT_STOPPED) Py_RETURN_TRUE;
+        if (kevyrt_now_ns() >= deadline) Py_RETURN_FALSE;
     }
 }
 
@@ -161,8 +148,7 @@ static PyObject *server_adopt(struct server_object *self, PyObject *object) {
                             "adopt() takes a descriptor, such as socket.detach() gives, not %.100s",
                             Py_TYPE(object)->tp_name);
     int fd = PyObject_AsFileDescriptor(object);
-    if (fd < 0 || server_check_usable(self) < 0)
-        return NULL;
+    if (fd < 0 || server_check_usable(self) < 0) return NULL;
     Py_BEGIN_ALLOW_THREADS status = kevyrt_server_adopt(self->server, fd, &error);
     Py_END_ALLOW_THREADS if (status != KEVYRT_OK) return errors_raise(self->state, status, &error);
     Py_RETURN_NONE;
@@ -170,8 +156,7 @@ static PyObject *server_adopt(struct server_object *self, PyObject *object) {
 
 static PyObject *server_session(struct server_object *self, PyObject *unused) {
     (void)unused;
-    if (server_check_usable(self) < 0)
-        return NULL;
+    if (server_check_usable(self) < 0) return NULL;
     if (!kevyrt_server_running(self->server))
         return errors_raise(self->state, KEVYRT_STOPPED, NULL);
     return session_new(self);
@@ -185,8 +170,7 @@ static PyObject *server_stats(struct server_object *self, PyObject *unused) {
 static PyObject *server_setting(struct server_object *self, PyObject *name) {
     char value[4096];
     const char *text = PyUnicode_AsUTF8(name);
-    if (!text || server_check_usable(self) < 0)
-        return NULL;
+    if (!text || server_check_usable(self) < 0) return NULL;
     if (kevyrt_server_setting(self->server, text, value, sizeof value))
         return PyUnicode_FromString(value);
     return PyErr_Format(PyExc_KeyError, "no setting '%U'", name);
@@ -194,18 +178,15 @@ static PyObject *server_setting(struct server_object *self, PyObject *name) {
 
 static PyObject *server_get_port(struct server_object *self, void *unused) {
     (void)unused;
-    if (server_check_usable(self) < 0)
-        return NULL;
+    if (server_check_usable(self) < 0) return NULL;
     uint16_t port = kevyrt_server_port(self->server);
-    if (port == 0)
-        Py_RETURN_NONE;
+    if (port == 0) Py_RETURN_NONE;
     return PyLong_FromLong(port);
 }
 
 static PyObject *server_get_host(struct server_object *self, void *unused) {
     (void)unused;
-    if (server_check_usable(self) < 0)
-        return NULL;
+    if (server_check_usable(self) < 0) return NULL;
     return PyUnicode_FromString(kevyrt_server_host(self->server));
 }
 

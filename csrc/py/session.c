@@ -11,12 +11,10 @@ struct session_object {
 PyObject *session_new(struct server_object *server) {
     PyTypeObject *type = server->state->session_type;
     struct session_object *self = (void *)type->tp_alloc(type, 0);
-    if (!self)
-        return NULL;
+    if (!self) return NULL;
     self->server = (struct server_object *)Py_NewRef(server);
     self->session = kevyrt_session_new(server->server);
-    if (self->session)
-        return (PyObject *)self;
+    if (self->session) return (PyObject *)self;
     Py_DECREF(self);
     return PyErr_NoMemory();
 }
@@ -30,8 +28,7 @@ static int session_traverse(struct session_object *self, visitproc visit, void *
 /* A server may hold its own session. The server's object outlives the C session, which is a
  * reference too. */
 static int session_clear(struct session_object *self) {
-    if (self->session)
-        kevyrt_session_put(self->session);
+    if (self->session) kevyrt_session_put(self->session);
     self->session = NULL;
     Py_CLEAR(self->server);
     return 0;
@@ -48,10 +45,8 @@ static void session_dealloc(struct session_object *self) {
 /* Raises why the session cannot be used now. Asked when the arguments are converted, which may run
  * Python code. */
 static int session_check(struct session_object *self) {
-    if (self->server && server_check_usable(self->server) < 0)
-        return -1;
-    if (self->session && !self->busy)
-        return 0;
+    if (self->server && server_check_usable(self->server) < 0) return -1;
+    if (self->session && !self->busy) return 0;
     PyErr_SetString(PyExc_RuntimeError, self->session ? "another thread is inside this session"
                                                       : "the session is closed");
     return -1;
@@ -59,13 +54,11 @@ static int session_check(struct session_object *self) {
 
 static PyObject *session_run(struct session_object *self, const struct arguments *arguments) {
     struct kevyrt_reply reply;
-    if (session_check(self) < 0)
-        return NULL;
+    if (session_check(self) < 0) return NULL;
     self->busy = true;
     int result = server_call(self->server, self->session, 0, arguments, &reply);
     self->busy = false;
-    if (result < 0)
-        return NULL;
+    if (result < 0) return NULL;
     PyObject *object = replies_decode(self->server->state, reply.at, reply.len);
     kevyrt_reply_free(&reply);
     return object;
@@ -80,22 +73,18 @@ static PyObject *session_execute(struct session_object *self, PyObject *const *v
         PyErr_SetString(PyExc_TypeError, "execute() needs a command");
         return NULL;
     }
-    if (arguments_init(&arguments, count) < 0)
-        return NULL;
+    if (arguments_init(&arguments, count) < 0) return NULL;
     for (Py_ssize_t i = 0; i < count && result == 0; i++)
         result = arguments_add(&arguments, values[i]);
-    if (result == 0)
-        object = session_run(self, &arguments);
+    if (result == 0) object = session_run(self, &arguments);
     arguments_deinit(&arguments);
     return object;
 }
 
 static PyObject *session_close(struct session_object *self, PyObject *unused) {
     (void)unused;
-    if (self->session && session_check(self) < 0)
-        return NULL;
-    if (self->session)
-        kevyrt_session_put(self->session);
+    if (self->session && session_check(self) < 0) return NULL;
+    if (self->session) kevyrt_session_put(self->session);
     self->session = NULL;
     Py_RETURN_NONE;
 }

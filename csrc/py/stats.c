@@ -17,18 +17,15 @@ static PyObject *shard_list(const struct kevyrt_stats *stats) {
     PyObject *list = PyList_New(stats->shard_count);
     for (uint32_t i = 0; list && i < stats->shard_count; i++) {
         PyObject *shard = shard_dict(&stats->shards[i]);
-        if (shard)
-            PyList_SET_ITEM(list, i, shard);
-        else
-            Py_CLEAR(list);
+        if (shard) PyList_SET_ITEM(list, i, shard);
+        else Py_CLEAR(list);
     }
     return list;
 }
 
 static PyObject *make_object(const struct kevyrt_stats *stats) {
     PyObject *shards = shard_list(stats);
-    if (!shards)
-        return NULL;
+    if (!shards) return NULL;
     return Py_BuildValue("{s:s,s:s,s:K,s:K,s:K,s:N}", "backend", stats->io_backend,
                          "backend_reason", stats->io_reason, "uptime_ms", stats->uptime_ms,
                          "connections_received", stats->connections_received,
@@ -38,8 +35,7 @@ static PyObject *make_object(const struct kevyrt_stats *stats) {
 PyObject *stats_object(struct server_object *self) {
     enum kevyrt_status status;
     struct kevyrt_stats *stats = PyMem_Malloc(sizeof *stats);
-    if (!stats)
-        return PyErr_NoMemory();
+    if (!stats) return PyErr_NoMemory();
     Py_BEGIN_ALLOW_THREADS status = kevyrt_stats(self->server, stats);
     Py_END_ALLOW_THREADS PyObject *object =
         status == KEVYRT_OK ? make_object(stats) : errors_raise(self->state, status, NULL);

@@ -79,8 +79,7 @@ static struct scaled scaled_of(double value) {
     memcpy(&bits, &value, sizeof bits);
     int exponent = (int)(bits >> FRACTION_BITS);
     uint64_t fraction = bits & (HIDDEN_BIT - 1);
-    if (exponent == 0)
-        return (struct scaled){fraction, 1 - EXPONENT_BIAS};
+    if (exponent == 0) return (struct scaled){fraction, 1 - EXPONENT_BIAS};
     return (struct scaled){fraction | HIDDEN_BIT, exponent - EXPONENT_BIAS};
 }
 
@@ -112,8 +111,7 @@ static int index_of_power_for(int exponent) {
     int index = (guess - POWER_FIRST) / POWER_STEP;
     for (;;) {
         int product = exponent + power_at(index).exponent + 64;
-        if (product >= EXPONENT_MIN && product <= EXPONENT_MAX)
-            return index;
+        if (product >= EXPONENT_MIN && product <= EXPONENT_MAX) return index;
         index += product < EXPONENT_MIN ? 1 : -1;
         KRT_ASSERT(index >= 0 && index < POWERS);
     }
@@ -138,8 +136,7 @@ static struct interval multiplied(struct interval interval, struct scaled power)
 
 /* Appends a digit, unless it would be a zero in front. */
 static void append(struct digits *digits, unsigned digit) {
-    if (digit == 0 && digits->count == 0)
-        return;
+    if (digit == 0 && digits->count == 0) return;
     KRT_DCHECK(digit < 10 && digits->count < DIGITS_MAX);
     digits->at[digits->count++] = (char)('0' + digit);
 }
@@ -199,8 +196,7 @@ struct digits digits_of_double(double value) {
     int index = index_of_power_for(exact.high.exponent);
     struct interval interval = multiplied(exact, power_at(index));
     int place = take_integer_digits(&digits, &interval);
-    if (place < 0)
-        place = take_fraction_digits(&digits, &interval);
+    if (place < 0) place = take_fraction_digits(&digits, &interval);
     digits.point = digits.count + place - (POWER_FIRST + index * POWER_STEP);
     return digits;
 }

@@ -27,9 +27,9 @@ enum { REPLY_CODE_MAX = 31 };
 
 struct reply_chunk {
     struct reply_chunk *next;
-    struct blob *blob; /* of a reference chunk; NULL: the bytes are data[] */
+    struct blob *blob;           /* of a reference chunk; NULL: the bytes are data[] */
     struct mem_account *account; /* what it was charged to: it may be freed into another pool */
-    uint32_t start;    /* bytes already sent or taken */
+    uint32_t start;              /* bytes already sent or taken */
     uint32_t end;      /* bytes written; of a reference chunk: where its part of the blob ends */
     uint32_t capacity; /* of data[]; none in a reference chunk */
     char data[];
@@ -50,7 +50,7 @@ struct reply {
     uint64_t sealed_bytes; /* bytes in chunks before the tail, less what was taken */
     uint8_t proto;         /* 2 or 3 */
     bool failed;
-    uint32_t errors; /* error replies written so far */
+    uint32_t errors;                     /* error replies written so far */
     char error_code[REPLY_CODE_MAX + 1]; /* of the last one: what is before its first blank */
 };
 

@@ -90,11 +90,9 @@ static void wake_everybody(struct baton *baton) {
 
 /* The word after one waiter left it. Nobody sleeps on the word of an empty cohort. */
 static uint32_t left_by(uint32_t word, bool inside) {
-    if (!inside)
-        return word - BATON_NEXT;
+    if (!inside) return word - BATON_NEXT;
     word -= BATON_WAITER;
-    if (word & WAITER_MASK)
-        return word;
+    if (word & WAITER_MASK) return word;
     uint32_t moving_up = (word & NEXT_MASK) / NEXT_SHIFT_DOWN;
     word &= ~(NEXT_MASK | BATON_ASLEEP | BATON_FAIR | BATON_GATED);
     /* With nobody left to compare it, PARITY goes too: a free word that is not 0 is out of reach of the
@@ -107,8 +105,7 @@ static uint32_t with_sleepers_of(const struct wait *wait, uint32_t word) {
 }
 
 static void after_leaving(struct baton *baton, uint32_t before, uint32_t after) {
-    if ((before & BATON_GATED) && !(after & BATON_GATED))
-        wake_next_cohort(baton);
+    if ((before & BATON_GATED) && !(after & BATON_GATED)) wake_next_cohort(baton);
 }
 
 /* After a take that was not the inlined one: the last overtaking allowed closes the door behind itself.
@@ -117,19 +114,16 @@ static void limit_overtaking(struct baton *baton) {
     uint32_t word = atomic_load_relaxed(&baton->word);
     bool overtook = (word & WAITER_MASK) && !(word & BATON_FAIR);
     baton->barges = overtook ? baton->barges + 1 : 0;
-    if (baton->barges < BATON_BARGES)
-        return;
+    if (baton->barges < BATON_BARGES) return;
     baton->barges = 0;
     while ((word & WAITER_MASK) && !(word & BATON_FAIR))
-        if (swap_word(baton, &word, word | BATON_FAIR))
-            return;
+        if (swap_word(baton, &word, word | BATON_FAIR)) return;
 }
 
 /* Takes a free baton from among the registered. */
 static bool take_turn(struct wait *wait, uint32_t word) {
     uint32_t after = left_by(with_sleepers_of(wait, word), wait->inside) | BATON_HELD;
-    if (!swap_word(wait->baton, &word, after))
-        return false;
+    if (!swap_word(wait->baton, &word, after)) return false;
     after_leaving(wait->baton, word, after);
     limit_overtaking(wait->baton);
     return true;
@@ -139,11 +133,9 @@ static bool take_turn(struct wait *wait, uint32_t word) {
  * thread, so this thread does. False: the word changed, look again. */
 static bool withdraw(struct wait *wait, uint32_t word) {
     uint32_t after = left_by(with_sleepers_of(wait, word), wait->inside);
-    if (!swap_word(wait->baton, &word, after))
-        return false;
+    if (!swap_word(wait->baton, &word, after)) return false;
     after_leaving(wait->baton, word, after);
-    if ((after & BATON_ASLEEP) && !(after & BATON_HELD))
-        futex_wake(&wait->baton->word, INT_MAX);
+    if ((after & BATON_ASLEEP) && !(after & BATON_HELD)) futex_wake(&wait->baton->word, INT_MAX);
     return true;
 }
 
@@ -162,14 +154,11 @@ static enum enlisted enlist(struct wait *wait) {
     struct baton *baton = wait->baton;
     uint32_t word = atomic_load_relaxed(&baton->word);
     for (;;) {
-        if (word & BATON_CLOSED)
-            return ENLIST_GONE;
-        if ((word & BATON_HUSH) && !wait->ticket)
-            return ENLIST_HUSHED;
+        if (word & BATON_CLOSED) return ENLIST_GONE;
+        if ((word & BATON_HUSH) && !wait->ticket) return ENLIST_HUSHED;
         wait->inside = wait->ticket || !(word & BATON_FAIR);
         if (wait->inside && !(word & BATON_HELD)) {
-            if (!swap_word(baton, &word, word | BATON_HELD))
-                continue;
+            if (!swap_word(baton, &word, word | BATON_HELD)) continue;
             limit_overtaking(baton);
             return ENLIST_TOOK;
         }
@@ -189,15 +178,13 @@ static enum enlisted enlist(struct wait *wait) {
 /* A spin that looks at the clock sparsely: reading it takes as long as a short turn. */
 static bool spin(struct wait *wait) {
     futex_pause();
-    if (++wait->spins % SPINS_PER_CLOCK == 0)
-        wait->now_ns = clock_monotonic_ns();
+    if (++wait->spins % SPINS_PER_CLOCK == 0) wait->now_ns = clock_monotonic_ns();
     return wait->now_ns < wait->spin_until_ns;
 }
 
 static void sleep_on_word(struct wait *wait, uint32_t word) {
     uint32_t asleep = word | BATON_ASLEEP;
-    if (word != asleep && !swap_word(wait->baton, &word, asleep))
-        return;
+    if (word != asleep && !swap_word(wait->baton, &word, asleep)) return;
     wait->slept = true;
     futex_wait(&wait->baton->word, asleep, wait->deadline_ns);
 }
@@ -206,16 +193,13 @@ static void sleep_at_door(struct wait *wait) {
     uint32_t doors = atomic_load_acquire(&wait->baton->doors);
     uint32_t word = atomic_load_acquire(&wait->baton->word);
     bool may_sleep = !(word & (BATON_CLOSED | BATON_HUSH)) && (word & BATON_PARITY) == wait->parity;
-    if (!may_sleep || !swap_word(wait->baton, &word, word | BATON_GATED))
-        return;
+    if (!may_sleep || !swap_word(wait->baton, &word, word | BATON_GATED)) return;
     futex_wait(&wait->baton->doors, doors, wait->deadline_ns);
 }
 
 static void sleep_until_change(struct wait *wait, uint32_t word) {
-    if (wait->inside)
-        sleep_on_word(wait, word);
-    else
-        sleep_at_door(wait);
+    if (wait->inside) sleep_on_word(wait, word);
+    else sleep_at_door(wait);
     wait->now_ns = clock_monotonic_ns();
     wait->spin_until_ns = wait->now_ns; /* a second spin would not be shorter than the first */
 }
@@ -224,18 +208,14 @@ static void sleep_until_change(struct wait *wait, uint32_t word) {
 static enum baton_result wait_turn(struct wait *wait) {
     for (;;) {
         uint32_t word = atomic_load_acquire(&wait->baton->word);
-        if (word & BATON_CLOSED)
-            return BATON_GONE;
+        if (word & BATON_CLOSED) return BATON_GONE;
         wait->inside = wait->inside || (word & BATON_PARITY) != wait->parity;
         if ((word & BATON_HUSH) && !wait->ticket) {
-            if (withdraw(wait, word))
-                return BATON_HUSHED;
+            if (withdraw(wait, word)) return BATON_HUSHED;
         } else if (wait->inside && !(word & BATON_HELD)) {
-            if (take_turn(wait, word))
-                return BATON_TAKEN;
+            if (take_turn(wait, word)) return BATON_TAKEN;
         } else if (wait->now_ns >= wait->deadline_ns) {
-            if (withdraw(wait, word))
-                return BATON_BUSY;
+            if (withdraw(wait, word)) return BATON_BUSY;
         } else if (!spin(wait)) {
             sleep_until_change(wait, word);
         }
@@ -262,8 +242,7 @@ static enum baton_result take_slowly(struct baton *baton, uint64_t deadline_ns, 
     wait.began_ns = wait.now_ns = clock_monotonic_ns();
     wait.spin_until_ns = wait.began_ns + BATON_SPIN_NS;
     enum baton_result result = wait_turn(&wait);
-    if (result == BATON_TAKEN)
-        count_wait(&wait);
+    if (result == BATON_TAKEN) count_wait(&wait);
     return result;
 }
 
@@ -284,8 +263,7 @@ enum baton_result baton_take_with_ticket(struct baton *baton) {
 bool baton_try_with_ticket(struct baton *baton) {
     uint32_t word = atomic_load_relaxed(&baton->word);
     while (!(word & (BATON_HELD | BATON_CLOSED)))
-        if (swap_word(baton, &word, word | BATON_HELD))
-            return true;
+        if (swap_word(baton, &word, word | BATON_HELD)) return true;
     return false;
 }
 
@@ -295,11 +273,9 @@ static void drop_with(struct baton *baton, uint32_t door) {
     do {
         KRT_ASSERT((word & (BATON_HELD | BATON_CLOSED)) == BATON_HELD); /* N1, N4 */
         after = word & ~(uint32_t)(BATON_HELD | BATON_ASLEEP);
-        if (word & WAITER_MASK)
-            after |= door; /* N2: a closed door has somebody inside */
+        if (word & WAITER_MASK) after |= door; /* N2: a closed door has somebody inside */
     } while (!swap_word(baton, &word, after));
-    if (word & BATON_ASLEEP)
-        futex_wake(&baton->word, 1);
+    if (word & BATON_ASLEEP) futex_wake(&baton->word, 1);
 }
 
 void baton_drop_contended(struct baton *baton) {
@@ -307,8 +283,7 @@ void baton_drop_contended(struct baton *baton) {
 }
 
 enum baton_result baton_yield(struct baton *baton, uint64_t deadline_ns) {
-    if (!baton_wanted(baton))
-        return BATON_TAKEN;
+    if (!baton_wanted(baton)) return BATON_TAKEN;
     baton->barges = 0;
     drop_with(baton, BATON_FAIR);
     return take_slowly(baton, deadline_ns, false);
@@ -327,14 +302,12 @@ void baton_close_in_child(struct baton *baton) {
 void baton_hush(struct baton *baton) {
     uint32_t word = atomic_load_relaxed(&baton->word);
     while (!(word & BATON_CLOSED))
-        if (swap_word(baton, &word, word | BATON_HUSH))
-            break;
+        if (swap_word(baton, &word, word | BATON_HUSH)) break;
     wake_everybody(baton);
 }
 
 void baton_unhush(struct baton *baton) {
     uint32_t word = atomic_load_relaxed(&baton->word);
     while (!(word & BATON_CLOSED))
-        if (swap_word(baton, &word, word & ~(uint32_t)BATON_HUSH))
-            break;
+        if (swap_word(baton, &word, word & ~(uint32_t)BATON_HUSH)) break;
 }

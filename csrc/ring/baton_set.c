@@ -38,15 +38,13 @@ static void check_mask(const struct baton_set *set, uint64_t mask) {
 
 void baton_set_drop(struct baton_set *set, uint64_t mask) {
     check_mask(set, mask);
-    for (; mask; mask &= mask - 1)
-        baton_drop(&set->batons[lowest(mask)]);
+    for (; mask; mask &= mask - 1) baton_drop(&set->batons[lowest(mask)]);
 }
 
 bool baton_set_try(struct baton_set *set, uint64_t mask) {
     check_mask(set, mask);
     for (uint64_t left = mask; left; left &= left - 1) {
-        if (KRT_LIKELY(baton_try(&set->batons[lowest(left)])))
-            continue;
+        if (KRT_LIKELY(baton_try(&set->batons[lowest(left)]))) continue;
         baton_set_drop(set, mask ^ left); /* what came before the one that failed */
         return false;
     }
@@ -59,8 +57,7 @@ bool baton_set_try(struct baton_set *set, uint64_t mask) {
 static bool wait_hush(struct baton_set *set, uint64_t deadline_ns) {
     uint32_t hush;
     while ((hush = atomic_load_acquire(&set->hush)) & 1)
-        if (!futex_wait(&set->hush, hush, deadline_ns))
-            return false;
+        if (!futex_wait(&set->hush, hush, deadline_ns)) return false;
     return true;
 }
 
@@ -74,13 +71,11 @@ static bool hush_is_raised(struct baton_set *set) {
 
 static void raise_hush(struct baton_set *set) {
     atomic_add_acq_rel(&set->hush, 1);
-    for (uint32_t i = 0; i < set->count; i++)
-        baton_hush(&set->batons[i]);
+    for (uint32_t i = 0; i < set->count; i++) baton_hush(&set->batons[i]);
 }
 
 static void lower_hush(struct baton_set *set) {
-    for (uint32_t i = 0; i < set->count; i++)
-        baton_unhush(&set->batons[i]);
+    for (uint32_t i = 0; i < set->count; i++) baton_unhush(&set->batons[i]);
     atomic_add_acq_rel(&set->hush, 1);
     futex_wake(&set->hush, INT_MAX);
 }
@@ -91,8 +86,7 @@ static void lower_hush(struct baton_set *set) {
 static enum baton_result take_in_order(struct baton_set *set, uint64_t mask, uint64_t deadline_ns) {
     for (uint64_t left = mask; left; left &= left - 1) {
         enum baton_result result = baton_take(&set->batons[lowest(left)], deadline_ns);
-        if (KRT_LIKELY(result == BATON_TAKEN))
-            continue;
+        if (KRT_LIKELY(result == BATON_TAKEN)) continue;
         baton_set_drop(set, mask ^ left);
         return result;
     }
@@ -103,8 +97,7 @@ enum baton_result baton_set_take(struct baton_set *set, uint64_t mask, uint64_t 
     check_mask(set, mask);
     enum baton_result result;
     while ((result = take_in_order(set, mask, deadline_ns)) == BATON_HUSHED)
-        if (!wait_hush(set, deadline_ns))
-            return BATON_BUSY;
+        if (!wait_hush(set, deadline_ns)) return BATON_BUSY;
     return result;
 }
 
@@ -117,15 +110,12 @@ static bool is_gone(struct baton_set *set) {
 }
 
 enum baton_result baton_ticket_take(struct baton_set *set, uint64_t deadline_ns) {
-    if (is_gone(set))
-        return BATON_GONE;
+    if (is_gone(set)) return BATON_GONE;
     uint32_t found = TICKET_FREE;
-    if (atomic_cas_acquire(&set->ticket, &found, TICKET_HELD))
-        return BATON_TAKEN;
+    if (atomic_cas_acquire(&set->ticket, &found, TICKET_HELD)) return BATON_TAKEN;
     /* Who waited leaves WANTED behind, as it does not know who else waits. */
     while (atomic_swap_acquire(&set->ticket, TICKET_WANTED) != TICKET_FREE)
-        if (!futex_wait(&set->ticket, TICKET_WANTED, deadline_ns))
-            return BATON_BUSY;
+        if (!futex_wait(&set->ticket, TICKET_WANTED, deadline_ns)) return BATON_BUSY;
     return BATON_TAKEN;
 }
 
@@ -133,18 +123,14 @@ enum baton_result baton_ticket_extend(struct baton_set *set, uint32_t index) {
     KRT_ASSERT(index < set->count);
     KRT_DCHECK(atomic_load_relaxed(&set->ticket) != TICKET_FREE);
     struct baton *baton = &set->batons[index];
-    if (baton_try_with_ticket(baton))
-        return BATON_TAKEN;
-    if (!hush_is_raised(set))
-        raise_hush(set);
+    if (baton_try_with_ticket(baton)) return BATON_TAKEN;
+    if (!hush_is_raised(set)) raise_hush(set);
     return baton_take_with_ticket(baton);
 }
 
 void baton_ticket_drop(struct baton_set *set) {
-    if (hush_is_raised(set))
-        lower_hush(set);
+    if (hush_is_raised(set)) lower_hush(set);
     uint32_t before = atomic_swap_acq_rel(&set->ticket, TICKET_FREE);
     KRT_ASSERT(before != TICKET_FREE);
-    if (before == TICKET_WANTED)
-        futex_wake(&set->ticket, 1);
+    if (before == TICKET_WANTED) futex_wake(&set->ticket, 1);
 }

@@ -36,8 +36,7 @@ void inbox_deinit(struct inbox *inbox) {
 
 bool inbox_park(struct inbox *inbox) {
     atomic_store_seq_cst(&inbox->parked, 1);
-    if (atomic_load_seq_cst(&inbox->dirty) == 0)
-        return true;
+    if (atomic_load_seq_cst(&inbox->dirty) == 0) return true;
     inbox_unpark(inbox);
     return false;
 }
@@ -70,10 +69,8 @@ static void mark_dirty(struct stream *stream) {
 /* Of all producers that see the announcement one pays for the system call. */
 void stream_wake(struct stream *stream) {
     struct inbox *inbox = stream->inbox;
-    if (KRT_LIKELY(atomic_load_seq_cst(&inbox->parked) == 0))
-        return;
-    if (atomic_swap_acq_rel(&inbox->parked, 0))
-        event_signal(inbox->wake_fd);
+    if (KRT_LIKELY(atomic_load_seq_cst(&inbox->parked) == 0)) return;
+    if (atomic_swap_acq_rel(&inbox->parked, 0)) event_signal(inbox->wake_fd);
 }
 
 /* ---- Life ---------------------------------------------------------------------------------------- */
@@ -98,16 +95,14 @@ void stream_deinit(struct stream *stream) {
 
 /* The consumer's line is read only when what was seen of it last leaves no room. */
 static bool has_room(struct stream *stream, uint64_t tail) {
-    if (KRT_LIKELY(tail - stream->head_seen <= stream->mask))
-        return true;
+    if (KRT_LIKELY(tail - stream->head_seen <= stream->mask)) return true;
     stream->head_seen = atomic_load_seq_cst(&stream->head);
     return tail - stream->head_seen <= stream->mask;
 }
 
 static bool put_in_ring(struct stream *stream, void *message) {
     uint64_t tail = atomic_load_relaxed(&stream->tail);
-    if (!has_room(stream, tail))
-        return false;
+    if (!has_room(stream, tail)) return false;
     stream->entries[tail & stream->mask] = message;
     atomic_store_seq_cst(&stream->tail, tail + 1);
     return true;
@@ -119,11 +114,9 @@ static uint32_t backlog_place(const struct stream *stream, uint32_t nth) {
 
 static bool grow_backlog(struct stream *stream) {
     uint32_t capacity = stream->backlog_capacity ? stream->backlog_capacity * 2 : BACKLOG_FIRST;
-    if (capacity > STREAM_BACKLOG_MAX)
-        return false;
+    if (capacity > STREAM_BACKLOG_MAX) return false;
     void **larger = mem_alloc(&stream->account, capacity * sizeof *larger);
-    if (!larger)
-        return false;
+    if (!larger) return false;
     for (uint32_t i = 0; i < stream->backlog_count; i++)
         larger[i] = stream->backlog[backlog_place(stream, i)];
     mem_free(&stream->account, stream->backlog);
@@ -134,8 +127,7 @@ static bool grow_backlog(struct stream *stream) {
 }
 
 static bool put_in_backlog(struct stream *stream, void *message) {
-    if (stream->backlog_count == stream->backlog_capacity && !grow_backlog(stream))
-        return false;
+    if (stream->backlog_count == stream->backlog_capacity && !grow_backlog(stream)) return false;
     stream->backlog[backlog_place(stream, stream->backlog_count)] = message;
     stream->backlog_count++;
     return true;
@@ -161,8 +153,7 @@ void stream_advance(struct stream *stream) {
     }
     if (stream->backlog_count == 0 && atomic_load_relaxed(&stream->backed_up))
         atomic_store_relaxed(&stream->backed_up, 0);
-    if (moved)
-        mark_dirty(stream);
+    if (moved) mark_dirty(stream);
 }
 
 bool stream_push(struct stream *stream, void *message) {
@@ -171,8 +162,7 @@ bool stream_push(struct stream *stream, void *message) {
         mark_dirty(stream);
         return true;
     }
-    if (!put_in_backlog(stream, message))
-        return false;
+    if (!put_in_backlog(stream, message)) return false;
     stream_advance(stream); /* S1: through the backlog, S4: announced */
     return true;
 }
@@ -183,8 +173,7 @@ void *stream_pop(struct stream *stream) {
     uint64_t head = atomic_load_relaxed(&stream->head);
     if (head == stream->tail_seen) {
         stream->tail_seen = atomic_load_seq_cst(&stream->tail);
-        if (head == stream->tail_seen)
-            return NULL;
+        if (head == stream->tail_seen) return NULL;
     }
     void *message = stream->entries[head & stream->mask];
     atomic_store_release(&stream->head, head + 1);
@@ -194,7 +183,6 @@ void *stream_pop(struct stream *stream) {
 /* The head is stored once more to put it into the total order before the load: a pop does not pay for that. */
 bool stream_backed_up(struct stream *stream) {
     atomic_store_seq_cst(&stream->head, atomic_load_relaxed(&stream->head));
-    if (KRT_LIKELY(!atomic_load_seq_cst(&stream->backed_up)))
-        return false;
+    if (KRT_LIKELY(!atomic_load_seq_cst(&stream->backed_up))) return false;
     return atomic_swap_acq_rel(&stream->backed_up, 0);
 }

@@ -31,12 +31,9 @@ static void reply_commands_of(struct reply *reply, uint32_t category) {
 
 static void cat_command(struct call *call) {
     uint32_t category = call->argc == 3 ? category_named(call->argv[2]) : 0;
-    if (call->argc > 3)
-        call_error_subcommand(call);
-    else if (call->argc == 2)
-        reply_categories(call->reply);
-    else if (category)
-        reply_commands_of(call->reply, category);
+    if (call->argc > 3) call_error_subcommand(call);
+    else if (call->argc == 2) reply_categories(call->reply);
+    else if (category) reply_commands_of(call->reply, category);
     else
         call_error_format(call, "ERR Unknown category '%.*s'",
                           call->argv[2].len < 128 ? (int)call->argv[2].len : 128, call->argv[2].at);
@@ -59,15 +56,12 @@ static void reply_password(struct call *call, int64_t bits) {
 
 static void genpass_command(struct call *call) {
     int64_t bits = PASSWORD_BITS;
-    if (call->argc > 3)
-        call_error_subcommand(call);
-    else if (call->argc == 3 && !call_integer(call, 2, &bits))
-        return;
+    if (call->argc > 3) call_error_subcommand(call);
+    else if (call->argc == 3 && !call_integer(call, 2, &bits)) return;
     else if (bits <= 0 || bits > PASSWORD_BITS_MAX)
         call_error(call, "ERR ACL GENPASS argument must be the number of bits for the output "
                          "password, a positive number up to 4096");
-    else
-        reply_password(call, bits);
+    else reply_password(call, bits);
 }
 
 /* ---- The rest --------------------------------------------------------------------------------- */

@@ -12,16 +12,11 @@ static bool shutdown_parse(struct call *call, bool *abort) {
     bool save = false, nosave = false, other = false;
     for (uint32_t i = 1; i < call->argc; i++) {
         struct bytes word = call->argv[i];
-        if (bytes_is(word, "nosave"))
-            nosave = true;
-        else if (bytes_is(word, "save"))
-            save = true;
-        else if (bytes_is(word, "now") || bytes_is(word, "force"))
-            other = true;
-        else if (bytes_is(word, "abort"))
-            *abort = true;
-        else
-            return false;
+        if (bytes_is(word, "nosave")) nosave = true;
+        else if (bytes_is(word, "save")) save = true;
+        else if (bytes_is(word, "now") || bytes_is(word, "force")) other = true;
+        else if (bytes_is(word, "abort")) *abort = true;
+        else return false;
     }
     return !(save && nosave) && !(*abort && (save || nosave || other));
 }
@@ -33,8 +28,7 @@ static void shutdown_command(struct call *call) {
     } else if (abort) {
         call_error(call, "ERR No shutdown in progress.");
     } else {
-        if (call->client)
-            call->client->close_after_reply = true;
+        if (call->client) call->client->close_after_reply = true;
         server_request_shutdown(server_of(call));
     }
 }
@@ -43,8 +37,7 @@ static void shutdown_command(struct call *call) {
 
 /* In process, over a Unix socket, or from the two addresses that Redis takes for local. */
 static bool is_local(const struct client *client) {
-    if (!client || client->session || socket_is_unix(client->card->fd))
-        return true;
+    if (!client || client->session || socket_is_unix(client->card->fd)) return true;
     const char *peer = client->card->peer.text;
     return strncmp(peer, "127.0.0.1:", 10) == 0 || strncmp(peer, "[::1]:", 6) == 0;
 }

@@ -34,8 +34,7 @@ static enum kevyrt_status status_of(enum caller_result result) {
 
 struct kevyrt_session *kevyrt_session_new(struct kevyrt_server *server) {
     struct kevyrt_session *session = mem_calloc(NULL, sizeof *session);
-    if (!session)
-        return NULL;
+    if (!session) return NULL;
     if (!client_init(&session->client, &server->fabric, -1, UINT32_MAX)) {
         mem_free(NULL, session);
         return NULL;
@@ -46,8 +45,7 @@ struct kevyrt_session *kevyrt_session_new(struct kevyrt_server *server) {
 }
 
 void kevyrt_session_put(struct kevyrt_session *session) {
-    if (!kevyrt_server_usable(session->server))
-        return; /* a child's copy; see kevyrt_server_put */
+    if (!kevyrt_server_usable(session->server)) return; /* a child's copy; see kevyrt_server_put */
     client_deinit(&session->client);
     kevyrt_server_put(session->server);
     mem_free(NULL, session);
@@ -61,15 +59,13 @@ static bool begin(struct kevyrt_server *server, enum kevyrt_wait wait) {
 }
 
 static void end(struct kevyrt_server *server, enum kevyrt_wait wait) {
-    if (wait == KEVYRT_WAIT)
-        server_leave(server);
+    if (wait == KEVYRT_WAIT) server_leave(server);
 }
 
 static bool gather(struct reply *from, struct kevyrt_reply *to) {
     to->len = reply_pending_bytes(from);
     to->at = to->len <= sizeof to->small ? to->small : mem_alloc(NULL, to->len);
-    if (!to->at)
-        return false;
+    if (!to->at) return false;
     for (size_t done = 0; done < to->len;) {
         struct iovec iov[16];
         size_t before = done;
@@ -87,25 +83,21 @@ enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_sessi
     struct reply reply;
     struct reply_pool pool;
     struct client *client = session ? &session->client : NULL;
-    if (db >= server->fabric.domain.database_count)
-        return KEVYRT_BAD_CONFIG;
-    if (!begin(server, wait))
-        return KEVYRT_STOPPED;
+    if (db >= server->fabric.domain.database_count) return KEVYRT_BAD_CONFIG;
+    if (!begin(server, wait)) return KEVYRT_STOPPED;
     if (client) atomic_store_relaxed(&client->card->seen_ns, clock_monotonic_ns());
     reply_pool_init(&pool, NULL, 0);
     reply_init(&reply, &pool, 3);
     enum kevyrt_status status =
         status_of(caller_run(&server->fabric, client, db, argv, argc, wait == KEVYRT_WAIT, &reply));
     end(server, wait);
-    if (status == KEVYRT_OK && !gather(&reply, out))
-        status = KEVYRT_NO_MEMORY;
+    if (status == KEVYRT_OK && !gather(&reply, out)) status = KEVYRT_NO_MEMORY;
     reply_clear(&reply);
     return status;
 }
 
 void kevyrt_reply_free(struct kevyrt_reply *reply) {
-    if (reply->at != reply->small)
-        mem_free(NULL, reply->at);
+    if (reply->at != reply->small) mem_free(NULL, reply->at);
 }
 
 /* ---- One string key -------------------------------------------------------------------------- */
@@ -115,10 +107,8 @@ enum kevyrt_status kevyrt_get(struct kevyrt_server *server, uint32_t db, struct 
                               enum kevyrt_wait wait, struct kevyrt_value *out) {
     struct blob *large = NULL;
     enum caller_found found = CALLER_MISSING;
-    if (KRT_UNLIKELY(db >= server->fabric.domain.database_count))
-        return KEVYRT_BAD_CONFIG;
-    if (KRT_UNLIKELY(wait == KEVYRT_WAIT && !server_enter(server)))
-        return KEVYRT_STOPPED;
+    if (KRT_UNLIKELY(db >= server->fabric.domain.database_count)) return KEVYRT_BAD_CONFIG;
+    if (KRT_UNLIKELY(wait == KEVYRT_WAIT && !server_enter(server))) return KEVYRT_STOPPED;
     enum caller_result result =
         caller_get(&server->fabric, db, key, wait == KEVYRT_WAIT, out->small, sizeof out->small,
                    &out->len, &large, &found);
@@ -130,17 +120,14 @@ enum kevyrt_status kevyrt_get(struct kevyrt_server *server, uint32_t db, struct 
 }
 
 void kevyrt_value_put(struct kevyrt_value *value) {
-    if (value->counted)
-        blob_put(value->counted);
+    if (value->counted) blob_put(value->counted);
     value->counted = NULL;
 }
 
 enum kevyrt_status kevyrt_set(struct kevyrt_server *server, uint32_t db, struct bytes key,
                               struct bytes value, enum kevyrt_wait wait) {
-    if (KRT_UNLIKELY(db >= server->fabric.domain.database_count))
-        return KEVYRT_BAD_CONFIG;
-    if (KRT_UNLIKELY(wait == KEVYRT_WAIT && !server_enter(server)))
-        return KEVYRT_STOPPED;
+    if (KRT_UNLIKELY(db >= server->fabric.domain.database_count)) return KEVYRT_BAD_CONFIG;
+    if (KRT_UNLIKELY(wait == KEVYRT_WAIT && !server_enter(server))) return KEVYRT_STOPPED;
     enum caller_result result = caller_set(&server->fabric, db, key, value, wait == KEVYRT_WAIT);
     end(server, wait);
     return status_of(result);
@@ -175,10 +162,8 @@ static void shard_stats(const struct fabric *fabric, uint32_t index,
 
 static bool read_shards(struct fabric *fabric, struct kevyrt_stats *out) {
     uint64_t all = fabric_all(fabric);
-    if (baton_set_take(&fabric->set, all, FUTEX_NO_DEADLINE) != BATON_TAKEN)
-        return false;
-    for (uint32_t i = 0; i < out->shard_count; i++)
-        shard_stats(fabric, i, &out->shards[i]);
+    if (baton_set_take(&fabric->set, all, FUTEX_NO_DEADLINE) != BATON_TAKEN) return false;
+    for (uint32_t i = 0; i < out->shard_count; i++) shard_stats(fabric, i, &out->shards[i]);
     baton_set_drop(&fabric->set, all);
     return true;
 }
@@ -186,12 +171,10 @@ static bool read_shards(struct fabric *fabric, struct kevyrt_stats *out) {
 enum kevyrt_status kevyrt_stats(struct kevyrt_server *server, struct kevyrt_stats *out) {
     struct fabric *fabric = &server->fabric;
     *out = (struct kevyrt_stats){.shard_count = fabric->settings.shard_count};
-    if (!server_enter(server))
-        return KEVYRT_STOPPED;
+    if (!server_enter(server)) return KEVYRT_STOPPED;
     bool read = read_shards(fabric, out);
     server_leave(server);
-    if (!read)
-        return KEVYRT_STOPPED;
+    if (!read) return KEVYRT_STOPPED;
     bool uring = fabric->settings.reactor == REACTOR_URING;
     snprintf(out->io_backend, sizeof out->io_backend, "%s", uring ? "io_uring" : "epoll");
     snprintf(out->io_reason, sizeof out->io_reason, "%s", server->io_reason);

@@ -37,12 +37,12 @@ enum {
 
 static const struct setting settings[SETTING_COUNT] = {
 #define SETTING(id, name_, alias_, type, initial_, effect_, when_, note_) \
-    [SETTING_##id] = {.name = name_,                               \
-                      .alias = alias_,                             \
-                      .initial = initial_,                         \
-                      .note = note_,                               \
-                      .effect = EFFECT_##effect_,                  \
-                      .when = WHEN_##when_,                        \
+    [SETTING_##id] = {.name = name_,                                      \
+                      .alias = alias_,                                    \
+                      .initial = initial_,                                \
+                      .note = note_,                                      \
+                      .effect = EFFECT_##effect_,                         \
+                      .when = WHEN_##when_,                               \
                       .kind = type},
 #include "server/settings.def"
 #undef SETTING
@@ -56,8 +56,7 @@ static enum kevyrt_status fail(struct kevyrt_error *error, enum kevyrt_status st
 
 static enum kevyrt_status fail(struct kevyrt_error *error, enum kevyrt_status status,
                                const char *format, ...) {
-    if (!error)
-        return status;
+    if (!error) return status;
     va_list arguments;
     va_start(arguments, format);
     error->number = 0;
@@ -83,19 +82,16 @@ static uint16_t name_slots[NAME_SLOTS];
 /* Of the letters in either case. */
 static uint32_t hash_name(struct bytes name) {
     uint32_t hash = 0;
-    for (uint32_t i = 0; i < name.len; i++)
-        hash = hash * 31 + ((uint8_t)name.at[i] | 0x20);
+    for (uint32_t i = 0; i < name.len; i++) hash = hash * 31 + ((uint8_t)name.at[i] | 0x20);
     return hash ^ hash >> 10;
 }
 
 __attribute__((constructor)) static void index_names(void) {
     for (uint32_t index = 0; index < CONFIG_NAMES; index++) {
         const char *name = config_name(index);
-        if (!name)
-            continue;
+        if (!name) continue;
         uint32_t slot = hash_name(bytes_of(name, strlen(name)));
-        while (name_slots[slot % NAME_SLOTS])
-            slot++;
+        while (name_slots[slot % NAME_SLOTS]) slot++;
         name_slots[slot % NAME_SLOTS] = (uint16_t)(index + 1);
     }
 }
@@ -103,8 +99,7 @@ __attribute__((constructor)) static void index_names(void) {
 uint32_t config_find_name(struct bytes name) {
     for (uint32_t slot = hash_name(name); name_slots[slot % NAME_SLOTS]; slot++) {
         uint32_t index = name_slots[slot % NAME_SLOTS] - 1u;
-        if (bytes_is(name, config_name(index)))
-            return index;
+        if (bytes_is(name, config_name(index))) return index;
     }
     return CONFIG_NAMES;
 }
@@ -141,8 +136,7 @@ const char *config_text(const struct config *config, enum setting_id id) {
 
 bool config_get(const struct config *config, const char *name, char *out, size_t capacity) {
     enum setting_id id = config_find(name);
-    if (id == SETTING_COUNT)
-        return false;
+    if (id == SETTING_COUNT) return false;
     snprintf(out, capacity, "%s", config_text(config, id));
     return true;
 }
@@ -160,8 +154,7 @@ void config_init(struct config *config) {
 }
 
 void config_deinit(struct config *config) {
-    for (enum setting_id id = 0; id < SETTING_COUNT; id++)
-        mem_free(NULL, config->texts[id]);
+    for (enum setting_id id = 0; id < SETTING_COUNT; id++) mem_free(NULL, config->texts[id]);
     *config = (struct config){0};
 }
 
@@ -179,10 +172,8 @@ static enum kevyrt_status refuse_name(const char *name, struct kevyrt_error *err
 static bool parse(const struct setting *setting, const char *before, const char *given,
                   struct value *out) {
     char both[2 * CONFIG_VALUE_MAX];
-    if (!value_parse(setting, given, out))
-        return false;
-    if (setting->kind != KIND_BUFFER_LIMITS)
-        return true;
+    if (!value_parse(setting, given, out)) return false;
+    if (setting->kind != KIND_BUFFER_LIMITS) return true;
     snprintf(both, sizeof both, "%s %s", before, given);
     return value_parse(setting, both, out);
 }
@@ -194,8 +185,7 @@ static bool judge(const struct setting *setting, const char *before, const char 
         snprintf(reason, CONFIG_REASON_MAX, "%s", out->error);
         return false;
     }
-    if (setting->effect != EFFECT_REFUSED || strcmp(out->text, setting->initial) == 0)
-        return true;
+    if (setting->effect != EFFECT_REFUSED || strcmp(out->text, setting->initial) == 0) return true;
     snprintf(reason, CONFIG_REASON_MAX, "%s %.60s is not supported yet: %s", setting->name,
              out->text, setting->note);
     return false;
@@ -205,11 +195,9 @@ static enum kevyrt_status keep(struct config_change *change, const struct settin
                                const struct value *value) {
     size_t size = strlen(value->text) + 1;
     change->number = value->number;
-    if (strcmp(value->text, setting->initial) == 0)
-        return KEVYRT_OK;
+    if (strcmp(value->text, setting->initial) == 0) return KEVYRT_OK;
     change->text = mem_alloc(NULL, size);
-    if (!change->text)
-        return KEVYRT_NO_MEMORY;
+    if (!change->text) return KEVYRT_NO_MEMORY;
     memcpy(change->text, value->text, size);
     return KEVYRT_OK;
 }
@@ -220,8 +208,7 @@ enum kevyrt_status config_change_make(struct config_change *change, const struct
     struct value value;
     const struct setting *setting = &settings[id];
     *change = (struct config_change){.id = id};
-    if (!judge(setting, config_text(config, id), given, &value, reason))
-        return KEVYRT_BAD_CONFIG;
+    if (!judge(setting, config_text(config, id), given, &value, reason)) return KEVYRT_BAD_CONFIG;
     if (setting->effect == EFFECT_IGNORED && strcmp(value.text, setting->initial) != 0) {
         log_line(LOG_WARNING, "Setting '%s %.100s' is ignored%s%s", setting->name, value.text,
                  *setting->note ? ": " : "", setting->note);
@@ -233,8 +220,7 @@ enum kevyrt_status config_change_make(struct config_change *change, const struct
 }
 
 void config_change_swap(struct config_change *change, struct config *config) {
-    if (change->id == SETTING_COUNT)
-        return;
+    if (change->id == SETTING_COUNT) return;
     char *text = config->texts[change->id];
     int64_t number = config->numbers[change->id];
     config->texts[change->id] = change->text;
@@ -261,8 +247,7 @@ enum kevyrt_status config_check(const char *name, const char *given, struct kevy
     struct value value;
     char reason[CONFIG_REASON_MAX];
     enum setting_id id = config_find(name);
-    if (id == SETTING_COUNT)
-        return refuse_name(name, error);
+    if (id == SETTING_COUNT) return refuse_name(name, error);
     if (!judge(&settings[id], settings[id].initial, given, &value, reason))
         return refuse_value(&settings[id], given, KEVYRT_BAD_CONFIG, reason, error);
     return KEVYRT_OK;
@@ -273,11 +258,9 @@ enum kevyrt_status config_set(struct config *config, const char *name, const cha
     struct config_change change;
     char reason[CONFIG_REASON_MAX];
     enum setting_id id = config_find(name);
-    if (id == SETTING_COUNT)
-        return refuse_name(name, error);
+    if (id == SETTING_COUNT) return refuse_name(name, error);
     enum kevyrt_status status = config_change_make(&change, config, id, given, reason);
-    if (status != KEVYRT_OK)
-        return refuse_value(&settings[id], given, status, reason, error);
+    if (status != KEVYRT_OK) return refuse_value(&settings[id], given, status, reason, error);
     config_change_swap(&change, config);
     config_change_free(&change);
     return KEVYRT_OK;
@@ -331,8 +314,7 @@ static void buffer_settings(const struct config *config, struct fabric_settings 
  * end. */
 static uint64_t patience_ns(int64_t tenacity) {
     double us = 50.0 * (double)(tenacity < 10 ? tenacity : 10);
-    for (int64_t i = 10; i < tenacity; i++)
-        us *= 1.15;
+    for (int64_t i = 10; i < tenacity; i++) us *= 1.15;
     return tenacity == 100 ? UINT64_MAX : (uint64_t)(us * 1000);
 }
 
@@ -355,8 +337,7 @@ static void output_limits(const struct config *config, struct output_limit *out)
         [LIMIT_PUBSUB] = {32 << 20, 8 << 20, UINT64_C(60000000000)},
     };
     memcpy(out, initial, sizeof initial);
-    if (!config->texts[SETTING_CLIENT_OUTPUT_BUFFER_LIMIT])
-        return;
+    if (!config->texts[SETTING_CLIENT_OUTPUT_BUFFER_LIMIT]) return;
     const char *at = config_text(config, SETTING_CLIENT_OUTPUT_BUFFER_LIMIT);
     for (int i = 0; i < LIMIT_CLASSES; i++) {
         char *end = strchr(at, ' ');

@@ -38,26 +38,22 @@ static void show_setting(struct config_reply *state, uint32_t name, struct bytes
 
 static bool is_glob(struct bytes text) {
     for (uint32_t i = 0; i < text.len; i++)
-        if (memchr("*?[", text.at[i], 3))
-            return true;
+        if (memchr("*?[", text.at[i], 3)) return true;
     return false;
 }
 
 /* A plain name comes back as it was written, a pattern gives the settings' own names. */
 static void show_named(struct config_reply *state, struct bytes wanted) {
     uint32_t name = config_find_name(wanted);
-    if (name < CONFIG_NAMES && !state->shown[name])
-        show_setting(state, name, wanted);
+    if (name < CONFIG_NAMES && !state->shown[name]) show_setting(state, name, wanted);
 }
 
 static void show_matches(struct config_reply *state, struct bytes pattern) {
     for (uint32_t i = 0; i < CONFIG_NAMES; i++) {
         const char *text = config_name(i);
-        if (!text || state->shown[i])
-            continue;
+        if (!text || state->shown[i]) continue;
         struct bytes name = bytes_of(text, strlen(text));
-        if (glob_match_nocase(pattern, name))
-            show_setting(state, i, name);
+        if (glob_match_nocase(pattern, name)) show_setting(state, i, name);
     }
 }
 
@@ -65,10 +61,8 @@ static void config_get_command(struct call *call) {
     struct config_reply state = {.call = call};
     struct reply_mark mark = reply_defer_begin(call->reply);
     for (uint32_t i = 2; i < call->argc; i++) {
-        if (is_glob(call->argv[i]))
-            show_matches(&state, call->argv[i]);
-        else
-            show_named(&state, call->argv[i]);
+        if (is_glob(call->argv[i])) show_matches(&state, call->argv[i]);
+        else show_named(&state, call->argv[i]);
     }
     reply_defer_map(call->reply, mark, state.pairs);
 }
@@ -86,16 +80,14 @@ struct config_set {
 
 static bool refuse(struct config_set *set, uint32_t pair, const char *why) {
     struct bytes name = set->call->argv[2 + 2 * pair];
-    call_error_format(set->call,
-                      "ERR CONFIG SET failed (possibly related to argument '%.*s') - %s",
+    call_error_format(set->call, "ERR CONFIG SET failed (possibly related to argument '%.*s') - %s",
                       (int)name.len, name.at, why);
     return false;
 }
 
 /* The text of an argument as C knows it; false if it is none. */
 static bool copy_text(struct bytes from, char *to, size_t capacity) {
-    if (from.len >= capacity || memchr(from.at, 0, from.len))
-        return false;
+    if (from.len >= capacity || memchr(from.at, 0, from.len)) return false;
     memcpy(to, from.at, from.len);
     to[from.len] = 0;
     return true;
@@ -111,8 +103,7 @@ static bool check_names(struct config_set *set) {
     for (uint32_t i = 0; i < set->pairs; i++) {
         struct bytes name = set->call->argv[2 + 2 * i];
         set->changes[i].id = find_name(name);
-        if (set->changes[i].id < SETTING_COUNT)
-            continue;
+        if (set->changes[i].id < SETTING_COUNT) continue;
         call_error_format(set->call,
                           "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
                           (int)name.len, name.at);
@@ -130,8 +121,7 @@ static bool check_allowed(struct config_set *set) {
             !admin_allows(set->call, SETTING_ENABLE_PROTECTED_CONFIGS))
             return refuse(set, i, "can't set protected config");
         for (uint32_t k = 0; k < i; k++)
-            if (set->changes[k].id == id)
-                return refuse(set, i, "duplicate parameter");
+            if (set->changes[k].id == id) return refuse(set, i, "duplicate parameter");
     }
     return true;
 }
@@ -150,15 +140,13 @@ static bool make_change(struct config_set *set, uint32_t pair) {
 
 static bool reserve_changes(struct config_set *set) {
     set->changes = mem_calloc(NULL, set->pairs * sizeof *set->changes);
-    if (!set->changes)
-        call_error_memory(set->call);
+    if (!set->changes) call_error_memory(set->call);
     return set->changes;
 }
 
 static bool make_changes(struct config_set *set) {
     for (uint32_t i = 0; i < set->pairs; i++)
-        if (!make_change(set, i))
-            return false;
+        if (!make_change(set, i)) return false;
     return true;
 }
 
@@ -169,8 +157,7 @@ static void swap_changes(struct config_set *set) {
 
 static bool changes(const struct config_set *set, enum setting_id id, uint32_t *pair) {
     for (uint32_t i = 0; i < set->pairs; i++) {
-        if (set->changes[i].id != id)
-            continue;
+        if (set->changes[i].id != id) continue;
         *pair = i;
         return true;
     }
@@ -191,13 +178,11 @@ static bool apply_listeners(struct config_set *set) {
     struct kevyrt_error why = {0};
     int listeners[LISTENERS_MAX];
     uint32_t count, pair;
-    if (!changes(set, SETTING_PORT, &pair) && !changes(set, SETTING_BIND, &pair))
-        return true;
+    if (!changes(set, SETTING_PORT, &pair) && !changes(set, SETTING_BIND, &pair)) return true;
     if (listeners_reopen(set->server, fabric->listeners, fabric->listener_count, listeners, &count,
                          &why) != KEVYRT_OK)
         return refuse_listeners(set, why.text);
-    if (fabric_change_listeners(fabric, listeners, count))
-        return true;
+    if (fabric_change_listeners(fabric, listeners, count)) return true;
     listeners_give_up(fabric->listeners, fabric->listener_count, listeners, count);
     return refuse_listeners(set, "out of memory");
 }
@@ -206,13 +191,11 @@ static bool apply_listeners(struct config_set *set) {
 static bool apply_clients(struct config_set *set) {
     char why[128];
     uint32_t pair;
-    if (!changes(set, SETTING_MAXCLIENTS, &pair))
-        return true;
+    if (!changes(set, SETTING_MAXCLIENTS, &pair)) return true;
     uint64_t wanted = (uint64_t)config_number(&set->server->config, SETTING_MAXCLIENTS);
     uint64_t reserved = 32 + 8 * (uint64_t)set->server->fabric.settings.shard_count;
     uint64_t limit = descriptor_limit_raise(wanted + reserved);
-    if (limit >= wanted + reserved)
-        return true;
+    if (limit >= wanted + reserved) return true;
     (void)snprintf(why, sizeof why,
                    "The operating system is not able to handle the specified number of clients, "
                    "try with %lld",
@@ -222,8 +205,7 @@ static bool apply_clients(struct config_set *set) {
 
 static bool apply(struct config_set *set) {
     struct fabric *fabric = &set->server->fabric;
-    if (!apply_clients(set) || !apply_listeners(set))
-        return false;
+    if (!apply_clients(set) || !apply_listeners(set)) return false;
     struct fabric_settings settings = fabric->settings;
     config_fabric_settings(&set->server->config, &settings);
     fabric_apply_settings(fabric, &settings);
@@ -234,8 +216,7 @@ static bool set_all(struct config_set *set) {
     if (!reserve_changes(set) || !check_names(set) || !check_allowed(set) || !make_changes(set))
         return false;
     swap_changes(set);
-    if (apply(set))
-        return true;
+    if (apply(set)) return true;
     swap_changes(set);
     return false;
 }
@@ -243,12 +224,9 @@ static bool set_all(struct config_set *set) {
 static void config_set_command(struct call *call) {
     struct config_set set = {
         .call = call, .server = server_of(call), .pairs = (call->argc - 2) / 2};
-    if (call->argc % 2)
-        call_error_syntax(call);
-    else if (set_all(&set))
-        reply_ok(call->reply);
-    for (uint32_t i = 0; i < set.made; i++)
-        config_change_free(&set.changes[i]);
+    if (call->argc % 2) call_error_syntax(call);
+    else if (set_all(&set)) reply_ok(call->reply);
+    for (uint32_t i = 0; i < set.made; i++) config_change_free(&set.changes[i]);
     mem_free(NULL, set.changes);
 }
 

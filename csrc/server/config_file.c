@@ -14,10 +14,8 @@ const char *directive_split(struct directive *directive, struct bytes line, char
     int found;
     directive->count = 0;
     while ((found = words_next_quoted(&line, room, &len)) > 0) {
-        if (directive->count == DIRECTIVE_WORDS_MAX)
-            return "too many words";
-        if (memchr(room, 0, len))
-            return "a zero byte cannot be part of a value";
+        if (directive->count == DIRECTIVE_WORDS_MAX) return "too many words";
+        if (memchr(room, 0, len)) return "a zero byte cannot be part of a value";
         directive->words[directive->count++] = room;
         room[len] = 0;
         room += len + 1;
@@ -30,21 +28,17 @@ static bool is_space(char c) {
 }
 
 static struct bytes trim(struct bytes line) {
-    while (line.len > 0 && is_space(line.at[0]))
-        line = bytes_of(line.at + 1, line.len - 1);
-    while (line.len > 0 && is_space(line.at[line.len - 1]))
-        line.len--;
+    while (line.len > 0 && is_space(line.at[0])) line = bytes_of(line.at + 1, line.len - 1);
+    while (line.len > 0 && is_space(line.at[line.len - 1])) line.len--;
     return line;
 }
 
 static enum kevyrt_status read_line(struct options *options, struct directive *directive,
                                     char *room) {
     struct bytes line = directive->text;
-    if (line.len == 0 || line.at[0] == '#')
-        return KEVYRT_OK;
+    if (line.len == 0 || line.at[0] == '#') return KEVYRT_OK;
     const char *wrong = directive_split(directive, line, room);
-    if (wrong)
-        return options_fail(options, directive, KEVYRT_BAD_CONFIG, 0, "%s", wrong);
+    if (wrong) return options_fail(options, directive, KEVYRT_BAD_CONFIG, 0, "%s", wrong);
     return options_apply(options, directive);
 }
 
@@ -60,8 +54,7 @@ enum kevyrt_status options_read_text(struct options *options, const char *file, 
     struct directive directive = {.file = file};
     enum kevyrt_status status = KEVYRT_OK;
     char *room = mem_alloc(NULL, text.len + 2);
-    if (!room)
-        return options_fail(options, NULL, KEVYRT_NO_MEMORY, ENOMEM, "out of memory");
+    if (!room) return options_fail(options, NULL, KEVYRT_NO_MEMORY, ENOMEM, "out of memory");
     while (text.len > 0 && status == KEVYRT_OK) {
         directive.line++;
         directive.text = trim(next_line(&text));
@@ -105,8 +98,7 @@ enum kevyrt_status options_read_files(struct options *options, const struct dire
     options->depth++;
     int result = file_for_each(pattern, read_file, &reading);
     options->depth--;
-    if (result >= 0)
-        return (enum kevyrt_status)result; /* a status of read_file */
+    if (result >= 0) return (enum kevyrt_status)result; /* a status of read_file */
     return options_fail(options, from, KEVYRT_SYSTEM, result, "cannot look for %.100s: %s", pattern,
                         system_error_text(result));
 }

@@ -136,9 +136,9 @@ static void debug_protocol(struct call *call) {
         const char *name;
         void (*show)(struct reply *);
     } types[] = {
-        {"string", show_string},     {"integer", show_integer}, {"double", show_double},
-        {"bignum", show_big_number}, {"null", reply_null},      {"array", show_array},
-        {"set", show_set},           {"map", show_map},         {"attrib", show_attribute},
+        {"string", show_string},     {"integer", show_integer},   {"double", show_double},
+        {"bignum", show_big_number}, {"null", reply_null},        {"array", show_array},
+        {"set", show_set},           {"map", show_map},           {"attrib", show_attribute},
         {"push", show_push},         {"verbatim", show_verbatim}, {"true", show_true},
         {"false", show_false},
     };
@@ -164,8 +164,7 @@ static void debug_packed_threshold(struct call *call) {
     int64_t size;
     if (value_parse_memory(call->argv[2], &size) && size <= PACKED_THRESHOLD_MAX)
         reply_ok(call->reply);
-    else
-        call_error(call, "ERR argument must be a memory value bigger than 1 and smaller than 4gb");
+    else call_error(call, "ERR argument must be a memory value bigger than 1 and smaller than 4gb");
 }
 
 static void debug_reply_buffer(struct call *call) {
@@ -175,8 +174,7 @@ static void debug_reply_buffer(struct call *call) {
         (bytes_is(what, "peak-reset-time") &&
          (bytes_is(value, "never") || bytes_is(value, "reset") || call_integer(call, 3, &time_ms))))
         reply_ok(call->reply);
-    else if (!call->failed)
-        call_error_subcommand(call);
+    else if (!call->failed) call_error_subcommand(call);
 }
 
 /* The process is somebody else's as a rule: it is not ended, and no memory of it is lost, on request. */
@@ -187,8 +185,7 @@ static void debug_refuse(struct call *call) {
 static void debug_change_replication_id(struct call *call) {
     if (server_make_id(((struct kevyrt_server *)call->domain->server_context)->replication_id) < 0)
         call_error(call, "ERR no random bytes to be had");
-    else
-        reply_ok(call->reply);
+    else reply_ok(call->reply);
 }
 
 /* ---- DEBUG ------------------------------------------------------------------------------------ */
@@ -268,8 +265,7 @@ static void run_subcommand(struct call *call) {
 }
 
 static void debug_command(struct call *call) {
-    if (admin_allows(call, SETTING_ENABLE_DEBUG_COMMAND))
-        run_subcommand(call);
+    if (admin_allows(call, SETTING_ENABLE_DEBUG_COMMAND)) run_subcommand(call);
     else
         call_error(call, "ERR DEBUG command not allowed. If the enable-debug-command option is set "
                          "to \"local\", you can run it from a local connection, otherwise you need "

@@ -18,8 +18,8 @@ static struct entry *find_entry(struct call *call) {
 /* ---- OBJECT ----------------------------------------------------------------------------------- */
 
 enum {
-    INTEGER_TEXT_MAX = 11,        /* longer ones are kept as text */
-    LENGTH_OF_6_BITS = 1 << 6,    /* lengths below need one byte */
+    INTEGER_TEXT_MAX = 11,       /* longer ones are kept as text */
+    LENGTH_OF_6_BITS = 1 << 6,   /* lengths below need one byte */
     LENGTH_OF_14_BITS = 1 << 14, /* below: two; others: five */
 };
 
@@ -112,7 +112,8 @@ static bool read_count(struct call *call, uint32_t index, uint64_t *count) {
 
 static struct bytes name_key(const struct population *population, uint64_t number) {
     char *at = population->key + population->prefix.len;
-    return bytes_of(population->key, population->prefix.len + 1 + bytes_from_uint64(at + 1, number));
+    return bytes_of(population->key,
+                    population->prefix.len + 1 + bytes_from_uint64(at + 1, number));
 }
 
 /* "value:" and the number, cut short or followed by zeros where a size is wanted. */

@@ -19,23 +19,19 @@ enum { FIRST_BYTES = 4096, LINE_MAX_BYTES = 1024 };
 /* ---- Lines ----------------------------------------------------------------------------------- */
 
 static bool reserve(struct info *info, size_t more) {
-    if (info->failed)
-        return false;
-    if (info->len + more <= info->capacity)
-        return true;
+    if (info->failed) return false;
+    if (info->len + more <= info->capacity) return true;
     size_t capacity = info->capacity ? info->capacity * 2 : FIRST_BYTES;
     char *grown = mem_realloc(NULL, info->text, capacity);
     info->failed = !grown;
-    if (!grown)
-        return false;
+    if (!grown) return false;
     info->text = grown;
     info->capacity = capacity;
     return true;
 }
 
 void info_line(struct info *info, const char *format, ...) {
-    if (!reserve(info, LINE_MAX_BYTES))
-        return;
+    if (!reserve(info, LINE_MAX_BYTES)) return;
     va_list arguments;
     va_start(arguments, format);
     int n = vsnprintf(info->text + info->len, LINE_MAX_BYTES - 2, format, arguments);
@@ -48,8 +44,7 @@ void info_line(struct info *info, const char *format, ...) {
 /* Most lines are a name and a number: formats cost more than all else that is in them. */
 static char *line_begin(struct info *info, const char *name, const char *more) {
     size_t len = strlen(name), more_len = strlen(more);
-    if (!reserve(info, LINE_MAX_BYTES))
-        return NULL;
+    if (!reserve(info, LINE_MAX_BYTES)) return NULL;
     KRT_ASSERT(len + more_len < LINE_MAX_BYTES / 2);
     char *at = info->text + info->len;
     memcpy(at, name, len);
@@ -67,16 +62,14 @@ void info_text(struct info *info, const char *name, const char *text) {
     size_t len = strlen(text);
     char *at = line_begin(info, name, "");
     KRT_ASSERT(len < LINE_MAX_BYTES / 2 - 4);
-    if (!at)
-        return;
+    if (!at) return;
     memcpy(at, text, len);
     line_end(info, at + len);
 }
 
 void info_number(struct info *info, const char *name, uint64_t value) {
     char *at = line_begin(info, name, "");
-    if (at)
-        line_end(info, at + bytes_from_uint64(at, value));
+    if (at) line_end(info, at + bytes_from_uint64(at, value));
 }
 
 /* A number of hundredths as %.2f writes it. */
@@ -90,14 +83,12 @@ static size_t write_hundredths(char *at, uint64_t hundredths) {
 
 void info_signed(struct info *info, const char *name, int64_t value) {
     char *at = line_begin(info, name, "");
-    if (at)
-        line_end(info, at + bytes_from_int64(at, value));
+    if (at) line_end(info, at + bytes_from_int64(at, value));
 }
 
 void info_hundredths(struct info *info, const char *name, double value, const char *unit) {
     char *at = line_begin(info, name, "");
-    if (!at)
-        return;
+    if (!at) return;
     at += write_hundredths(at, (uint64_t)(value * 100 + 0.5));
     memcpy(at, unit, strlen(unit));
     line_end(info, at + strlen(unit));
@@ -107,8 +98,7 @@ void info_hundredths(struct info *info, const char *name, double value, const ch
 static size_t write_size(char *at, uint64_t bytes) {
     static const char units[] = "BKMGTP";
     unsigned unit = 0;
-    while (bytes >> (10 * unit) >= 1024 && units[unit + 1])
-        unit++;
+    while (bytes >> (10 * unit) >= 1024 && units[unit + 1]) unit++;
     unsigned __int128 scaled = (unsigned __int128)bytes * 100;
     uint64_t hundredths = (uint64_t)(scaled >> (10 * unit));
     uint64_t rest = (uint64_t)(scaled - ((unsigned __int128)hundredths << (10 * unit)));
@@ -122,18 +112,15 @@ static size_t write_size(char *at, uint64_t bytes) {
 void info_size(struct info *info, const char *name, uint64_t bytes) {
     info_number(info, name, bytes);
     char *at = line_begin(info, name, "_human");
-    if (at)
-        line_end(info, at + write_size(at, bytes));
+    if (at) line_end(info, at + write_size(at, bytes));
 }
 
 static void seconds(struct info *info, const char *name, struct timeval time) {
     char *at = line_begin(info, name, "");
-    if (!at)
-        return;
+    if (!at) return;
     at += bytes_from_int64(at, time.tv_sec);
     *at++ = '.';
-    for (long unit = 100000; unit > 0; unit /= 10)
-        *at++ = (char)('0' + time.tv_usec / unit % 10);
+    for (long unit = 100000; unit > 0; unit /= 10) *at++ = (char)('0' + time.tv_usec / unit % 10);
     line_end(info, at);
 }
 
@@ -166,8 +153,7 @@ static void server_section(struct info *info) {
     info_number(info, "hz", (uint64_t)config_number(&info->server->config, SETTING_HZ));
     info_number(info, "configured_hz", (uint64_t)config_number(&info->server->config, SETTING_HZ));
     const char *file = config_text(&info->server->config, SETTING_CONFIG_FILE);
-    if (*file)
-        info_line(info, "config_file:%.900s", file);
+    if (*file) info_line(info, "config_file:%.900s", file);
     info_number(info, "io_threads_active", 0); /* shards have no such threads beside them */
 }
 
@@ -223,8 +209,7 @@ static void replication_section(struct info *info) {
 /* Of the whole process, as the names say: of a guest that is its host's share too. */
 static void cpu_section(struct info *info) {
     struct rusage own, children;
-    if (getrusage(RUSAGE_SELF, &own) < 0 || getrusage(RUSAGE_CHILDREN, &children) < 0)
-        return;
+    if (getrusage(RUSAGE_SELF, &own) < 0 || getrusage(RUSAGE_CHILDREN, &children) < 0) return;
     seconds(info, "used_cpu_sys", own.ru_stime);
     seconds(info, "used_cpu_user", own.ru_utime);
     seconds(info, "used_cpu_sys_children", children.ru_stime);
@@ -250,8 +235,7 @@ static void database_line(struct info *info, uint32_t db) {
         keys += keyspace_count(keyspace, db);
         deadlines += own;
         expiring += keyspace_count_expiring(keyspace, db);
-        if (own)
-            left_ms += (double)own * (double)keyspace_average_ttl(keyspace, db, now);
+        if (own) left_ms += (double)own * (double)keyspace_average_ttl(keyspace, db, now);
     }
     if (keys)
         info_line(info, "db%u:keys=%llu,expires=%llu,avg_ttl=%lld,subexpiry=%llu", db,
@@ -261,14 +245,12 @@ static void database_line(struct info *info, uint32_t db) {
 }
 
 static void keyspace_section(struct info *info) {
-    for (uint32_t db = 0; db < info->fabric->domain.database_count; db++)
-        database_line(info, db);
+    for (uint32_t db = 0; db < info->fabric->domain.database_count; db++) database_line(info, db);
 }
 
 static uint64_t count_keys(const struct keyspace *keyspace) {
     uint64_t keys = 0;
-    for (uint32_t db = 0; db < keyspace->database_count; db++)
-        keys += keyspace_count(keyspace, db);
+    for (uint32_t db = 0; db < keyspace->database_count; db++) keys += keyspace_count(keyspace, db);
     return keys;
 }
 
@@ -331,22 +313,19 @@ static const struct section {
 };
 
 static bool is_wanted(const struct call *call, const struct section *section) {
-    if (call->argc == 1)
-        return !section->on_request;
+    if (call->argc == 1) return !section->on_request;
     for (uint32_t i = 1; i < call->argc; i++) {
         struct bytes word = call->argv[i];
         if (bytes_is(word, section->name) || bytes_is(word, "all") || bytes_is(word, "everything"))
             return true;
-        if (bytes_is(word, "default") && !section->on_request)
-            return true;
+        if (bytes_is(word, "default") && !section->on_request) return true;
     }
     return false;
 }
 
 /* With an empty line before it, but for the first. */
 static void title(struct info *info, const char *text) {
-    if (!reserve(info, LINE_MAX_BYTES))
-        return;
+    if (!reserve(info, LINE_MAX_BYTES)) return;
     char *at = info->text + info->len;
     size_t len = strlen(text);
     if (info->len > 0) {
@@ -367,12 +346,9 @@ static void info_command(struct call *call) {
     struct kevyrt_server *server = call->domain->server_context;
     struct info info = {.server = server, .fabric = &server->fabric};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
-        if (is_wanted(call, &sections[i]))
-            write_section(&info, &sections[i]);
-    if (info.failed)
-        call_error_memory(call);
-    else
-        reply_verbatim(call->reply, "txt", bytes_of(info.text, info.len));
+        if (is_wanted(call, &sections[i])) write_section(&info, &sections[i]);
+    if (info.failed) call_error_memory(call);
+    else reply_verbatim(call->reply, "txt", bytes_of(info.text, info.len));
     mem_free(NULL, info.text);
 }
 

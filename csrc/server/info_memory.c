@@ -16,8 +16,7 @@ static void ratio(struct info *info, const char *name, uint64_t of, uint64_t to)
     KRT_ASSERT(len + sizeof "_ratio" <= sizeof full);
     memcpy(full, name, len);
     memcpy(full + len, "_ratio", sizeof "_ratio");
-    if (to > 0)
-        info_hundredths(info, full, (double)of / (double)to, "");
+    if (to > 0) info_hundredths(info, full, (double)of / (double)to, "");
     memcpy(full + len, "_bytes", sizeof "_bytes");
     info_signed(info, full, (int64_t)(of - to));
 }
@@ -31,28 +30,26 @@ static void peak(struct info *info, uint64_t used) {
 
 /* What serves the keys and values, and the rest: they are the data set. */
 static void data_set(struct info *info, uint64_t used, uint64_t tables) {
-    uint64_t startup = atomic_load_relaxed(&info->fabric->startup_bytes), overhead = startup + tables;
+    uint64_t startup = atomic_load_relaxed(&info->fabric->startup_bytes),
+             overhead = startup + tables;
     uint64_t data = used > overhead ? used - overhead : 0;
     info_number(info, "used_memory_overhead", overhead);
     info_number(info, "used_memory_startup", startup);
     info_number(info, "used_memory_dataset", data);
     info_hundredths(info, "used_memory_dataset_perc",
-                    used > startup ? 100.0 * (double)data / (double)(used - startup) : 0.0,
-                    "%");
+                    used > startup ? 100.0 * (double)data / (double)(used - startup) : 0.0, "%");
 }
 
 /* There are no scripts and no functions, so they take nothing. */
 static void scripts(struct info *info) {
     static const char *const sizes[] = {"used_memory_lua", "used_memory_vm_total",
                                         "used_memory_scripts"};
-    static const char *const numbers[] = {
-        "used_memory_vm_eval",  "used_memory_scripts_eval", "number_of_cached_scripts",
-        "number_of_functions",  "number_of_libraries",      "used_memory_vm_functions",
-        "used_memory_functions"};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        info_size(info, sizes[i], 0);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        info_number(info, numbers[i], 0);
+    static const char *const numbers[] = {"used_memory_vm_eval",      "used_memory_scripts_eval",
+                                          "number_of_cached_scripts", "number_of_functions",
+                                          "number_of_libraries",      "used_memory_vm_functions",
+                                          "used_memory_functions"};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) info_size(info, sizes[i], 0);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) info_number(info, numbers[i], 0);
 }
 
 /* Nor replicas, a cluster or a log. */
@@ -60,8 +57,7 @@ static void buffers(struct info *info) {
     static const char *const names[] = {"mem_replication_backlog", "mem_total_replication_buffers",
                                         "mem_clients_slaves", "mem_cluster_links",
                                         "mem_aof_buffer"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        info_number(info, names[i], 0);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) info_number(info, names[i], 0);
 }
 
 void info_memory(struct info *info) {
@@ -93,5 +89,6 @@ void info_memory(struct info *info) {
     info_number(info, "mem_clients_normal", limits_sum(info->fabric));
     info_text(info, "mem_allocator", "kevyrt-" KEVYRT_VERSION);
     info_number(info, "active_defrag_running", 0);
-    info_number(info, "lazyfree_pending_objects", atomic_load_relaxed(&info->server->keeper.waiting));
+    info_number(info, "lazyfree_pending_objects",
+                atomic_load_relaxed(&info->server->keeper.waiting));
 }

@@ -71,16 +71,28 @@ static void sockets(struct info *info) {
 
 /* What there is none of, in Redis's fields. */
 static void absent(struct info *info) {
-    static const char *const names[] = {
-        "sync_full",           "sync_partial_ok",      "sync_partial_err",
-        "total_forks",         "pubsub_channels",      "pubsub_patterns",
-        "pubsubshard_channels", "slave_expires_tracked_keys", "tracking_total_keys",
-        "tracking_total_items", "tracking_total_prefixes",    "unexpected_error_replies",
-        "active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits",
-        "active_defrag_key_misses", "total_active_defrag_time", "current_active_defrag_time",
-        "io_threaded_reads_processed", "io_threaded_writes_processed", "migrate_cached_sockets"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        info_number(info, names[i], 0);
+    static const char *const names[] = {"sync_full",
+                                        "sync_partial_ok",
+                                        "sync_partial_err",
+                                        "total_forks",
+                                        "pubsub_channels",
+                                        "pubsub_patterns",
+                                        "pubsubshard_channels",
+                                        "slave_expires_tracked_keys",
+                                        "tracking_total_keys",
+                                        "tracking_total_items",
+                                        "tracking_total_prefixes",
+                                        "unexpected_error_replies",
+                                        "active_defrag_hits",
+                                        "active_defrag_misses",
+                                        "active_defrag_key_hits",
+                                        "active_defrag_key_misses",
+                                        "total_active_defrag_time",
+                                        "current_active_defrag_time",
+                                        "io_threaded_reads_processed",
+                                        "io_threaded_writes_processed",
+                                        "migrate_cached_sockets"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) info_number(info, names[i], 0);
 }
 
 void info_stats(struct info *info) {
@@ -137,8 +149,7 @@ static void command_line(struct info *info, size_t id) {
 }
 
 void info_commandstats(struct info *info) {
-    for (size_t id = 0; id < command_count(); id++)
-        command_line(info, id);
+    for (size_t id = 0; id < command_count(); id++) command_line(info, id);
 }
 
 /* ---- Errors ----------------------------------------------------------------------------------- */
@@ -149,10 +160,8 @@ static uint64_t count_error(const struct info *info, uint32_t first, const char 
     for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++) {
         const struct statistics *own = &info->fabric->shards[i]->data.statistics;
         for (uint32_t at = 0; at < own->error_count; at++) {
-            if (strcmp(own->errors[at].code, code) != 0)
-                continue;
-            if (i < first)
-                return 0;
+            if (strcmp(own->errors[at].code, code) != 0) continue;
+            if (i < first) return 0;
             count += own->errors[at].count;
         }
     }
@@ -164,8 +173,7 @@ void info_errorstats(struct info *info) {
         const struct statistics *own = &info->fabric->shards[i]->data.statistics;
         for (uint32_t at = 0; at < own->error_count; at++) {
             uint64_t count = count_error(info, i, own->errors[at].code);
-            if (count)
-                info_line(info, "errorstat_%s:count=%llu", own->errors[at].code, (ull)count);
+            if (count) info_line(info, "errorstat_%s:count=%llu", own->errors[at].code, (ull)count);
         }
     }
 }
@@ -182,10 +190,8 @@ static void write_percentiles(char text[PERCENTILES_TEXT_MAX], const struct late
     text[0] = 0;
     for (const char *at = numbers; *at && len < PERCENTILES_TEXT_MAX - 64; at = end) {
         double percentile = strtod(at, &end);
-        if (end == at)
-            break;
-        while (*at == ' ')
-            at++;
+        if (end == at) break;
+        while (*at == ' ') at++;
         double us = (double)latency_percentile_ns(latency, percentile) / 1000;
         len += (size_t)snprintf(text + len, PERCENTILES_TEXT_MAX - len, "%sp%.*s=%.3f",
                                 len ? "," : "", (int)(end - at), at, us);
@@ -196,10 +202,8 @@ static bool sum_latency(const struct info *info, size_t id, struct latency *sum)
     bool any = false;
     for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++) {
         const struct latency *own = of_shard(info, i, id)->latency;
-        if (own && !any)
-            memset(sum, 0, sizeof *sum);
-        if (own)
-            latency_add(sum, own);
+        if (own && !any) memset(sum, 0, sizeof *sum);
+        if (own) latency_add(sum, own);
         any = any || own;
     }
     return any;
@@ -210,11 +214,9 @@ void info_latencystats(struct info *info) {
     const char *numbers = config_text(config, SETTING_LATENCY_TRACKING_INFO_PERCENTILES);
     char text[PERCENTILES_TEXT_MAX];
     struct latency sum;
-    if (!config_number(config, SETTING_LATENCY_TRACKING) || !*numbers)
-        return;
+    if (!config_number(config, SETTING_LATENCY_TRACKING) || !*numbers) return;
     for (size_t id = 0; id < command_count(); id++) {
-        if (!sum_latency(info, id, &sum))
-            continue;
+        if (!sum_latency(info, id, &sum)) continue;
         write_percentiles(text, &sum, numbers);
         info_line(info, "latency_percentiles_usec_%s:%s", command_at(id)->full_name, text);
     }

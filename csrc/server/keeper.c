@@ -23,8 +23,7 @@ static void keeper_ring(struct keeper *keeper) {
 static bool push(struct keeper *keeper, struct garbage *garbage) {
     void *head = atomic_load_relaxed(&keeper->garbage);
     do {
-        if (head == CLOSED)
-            return false;
+        if (head == CLOSED) return false;
         garbage->next = head;
     } while (!atomic_cas_acq_rel(&keeper->garbage, &head, garbage));
     return true;
@@ -68,8 +67,7 @@ static bool keeper_work(struct keeper *keeper) {
     keeper->stop_requested = false;
     pthread_mutex_unlock(&keeper->lock);
     free_waiting(keeper, ending ? CLOSED : NULL);
-    if (stop && !ending)
-        keeper->stop(keeper->context);
+    if (stop && !ending) keeper->stop(keeper->context);
     return !ending;
 }
 
@@ -78,8 +76,7 @@ static void *keeper_thread(void *argument) {
     thread_be_patient();
     for (;;) {
         uint32_t seen = atomic_load_seq_cst(&keeper->bell);
-        if (!keeper_work(keeper))
-            return NULL;
+        if (!keeper_work(keeper)) return NULL;
         futex_wait(&keeper->bell, seen, FUTEX_NO_DEADLINE);
     }
 }
@@ -100,8 +97,7 @@ int keeper_start(struct keeper *keeper, void (*stop)(void *), void *context) {
     keeper->stop_requested = keeper->ending = false;
     atomic_store_release(&keeper->garbage, NULL);
     int result = thread_start(&keeper->thread, "kevyrt-keeper", keeper_thread, keeper);
-    if (result < 0)
-        free_waiting(keeper, CLOSED);
+    if (result < 0) free_waiting(keeper, CLOSED);
     return result;
 }
 

@@ -38,10 +38,8 @@ static void ring(int waiters) {
 static void enqueue(void *context, enum log_level level, const char *text) {
     (void)context;
     pthread_mutex_lock(&queue.lock);
-    if (queue.count == LOG_LINES)
-        queue.dropped++;
-    else
-        append((int)level, text);
+    if (queue.count == LOG_LINES) queue.dropped++;
+    else append((int)level, text);
     pthread_mutex_unlock(&queue.lock);
     ring(1);
 }
@@ -68,8 +66,7 @@ enum dequeued { DEQUEUED_LINE, DEQUEUED_NONE, DEQUEUED_LAST };
 
 static enum dequeued dequeue(struct kevyrt_log_line *out) {
     char text[64];
-    if (queue.count == 0)
-        return queue.servers ? DEQUEUED_NONE : DEQUEUED_LAST;
+    if (queue.count == 0) return queue.servers ? DEQUEUED_NONE : DEQUEUED_LAST;
     *out = queue.lines[queue.first];
     queue.first = (queue.first + 1) % LOG_LINES;
     queue.count--;
@@ -88,10 +85,8 @@ bool kevyrt_log_next(struct kevyrt_log_line *out, uint64_t deadline_ns) {
         pthread_mutex_lock(&queue.lock);
         enum dequeued result = dequeue(out);
         pthread_mutex_unlock(&queue.lock);
-        if (result != DEQUEUED_NONE)
-            return result == DEQUEUED_LINE;
-        if (!futex_wait(&queue.bell, seen, deadline_ns))
-            return false;
+        if (result != DEQUEUED_NONE) return result == DEQUEUED_LINE;
+        if (!futex_wait(&queue.bell, seen, deadline_ns)) return false;
     }
 }
 

@@ -103,7 +103,8 @@ static void stats_command(struct call *call) {
     field(reply, "keys.count", memory.keys);
     field(reply, "keys.bytes-per-key", memory.keys ? memory.used / memory.keys : 0);
     field(reply, "dataset.bytes", data);
-    field_double(reply, "dataset.percentage", 100 * ratio(data, memory.used > startup ? memory.used - startup : 0));
+    field_double(reply, "dataset.percentage",
+                 100 * ratio(data, memory.used > startup ? memory.used - startup : 0));
     field_double(reply, "peak.percentage", 100 * ratio(memory.used, memory.peak));
     reply_allocator(reply, &memory);
 }
@@ -120,11 +121,13 @@ static size_t add_finding(char *report, size_t len, const char *finding) {
 static size_t find_problems(char *report, const struct memory *memory, uint64_t limit) {
     size_t len = 0;
     if (memory->used < memory->peak / 3 * 2)
-        len = add_finding(report, len, "Peak: there was half as much again at some time, and the "
-                                       "process may still hold the room for it.");
+        len = add_finding(report, len,
+                          "Peak: there was half as much again at some time, and the "
+                          "process may still hold the room for it.");
     if (memory->held > memory->used + MUCH_FREE_BYTES && ratio(memory->held, memory->used) > 1.4)
-        len = add_finding(report, len, "Fragmentation: over a quarter of what the allocator holds "
-                                       "is free, but in pieces among data.");
+        len = add_finding(report, len,
+                          "Fragmentation: over a quarter of what the allocator holds "
+                          "is free, but in pieces among data.");
     if (limit && memory->used > limit / 10 * 9)
         len = add_finding(report, len, "Budget: over nine tenths of maxmemory are used.");
     return len;

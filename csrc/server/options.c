@@ -35,8 +35,7 @@ static enum kevyrt_status no_memory(struct options *options) {
 static char *copy_text(const char *text) {
     size_t size = strlen(text) + 1;
     char *copy = mem_alloc(NULL, size);
-    if (copy)
-        memcpy(copy, text, size);
+    if (copy) memcpy(copy, text, size);
     return copy;
 }
 
@@ -46,25 +45,21 @@ static void free_setting(struct kevyrt_setting *setting) {
 }
 
 void kevyrt_options_free(struct kevyrt_setting *settings, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        free_setting(&settings[i]);
+    for (size_t i = 0; i < count; i++) free_setting(&settings[i]);
     mem_free(NULL, settings);
 }
 
 static struct kevyrt_setting *find(struct options *options, const char *name) {
     for (size_t i = 0; i < options->count; i++)
-        if (strcmp(options->settings[i].name, name) == 0)
-            return &options->settings[i];
+        if (strcmp(options->settings[i].name, name) == 0) return &options->settings[i];
     return NULL;
 }
 
 static bool reserve(struct options *options) {
-    if (options->count < options->capacity)
-        return true;
+    if (options->count < options->capacity) return true;
     size_t capacity = options->capacity ? options->capacity * 2 : 16;
     struct kevyrt_setting *grown = mem_realloc(NULL, options->settings, capacity * sizeof *grown);
-    if (!grown)
-        return false;
+    if (!grown) return false;
     options->settings = grown;
     options->capacity = capacity;
     return true;
@@ -78,8 +73,7 @@ static bool put(struct options *options, const char *name, const char *value) {
         free_setting(&entry);
         return false;
     }
-    if (old)
-        free_setting(old);
+    if (old) free_setting(old);
     *(old ? old : &options->settings[options->count++]) = entry;
     return true;
 }
@@ -128,25 +122,21 @@ static enum kevyrt_status add_setting(struct options *options, const struct dire
                             "'%s': wrong number of arguments", name);
     value.at[0] = 0;
     const char *before = said_before(options, id, directive);
-    if (*before)
-        fits = append(&value, before);
+    if (*before) fits = append(&value, before);
     for (uint32_t i = 1; fits && i < directive->count; i++)
         fits = append(&value, is_no_name(id, directive->words[i]) ? "\"\"" : directive->words[i]);
     if (!fits)
         return options_fail(options, directive, KEVYRT_BAD_CONFIG, 0, "'%s': the value is too long",
                             name);
     enum kevyrt_status status = config_check(name, value.at, &why);
-    if (status != KEVYRT_OK)
-        return options_fail(options, directive, status, 0, "%s", why.text);
+    if (status != KEVYRT_OK) return options_fail(options, directive, status, 0, "%s", why.text);
     return put(options, name, value.at) ? KEVYRT_OK : no_memory(options);
 }
 
 enum kevyrt_status options_apply(struct options *options, const struct directive *directive) {
-    if (directive->count == 0)
-        return KEVYRT_OK;
+    if (directive->count == 0) return KEVYRT_OK;
     struct bytes name = bytes_of(directive->words[0], strlen(directive->words[0]));
-    if (!bytes_is(name, "include"))
-        return add_setting(options, directive);
+    if (!bytes_is(name, "include")) return add_setting(options, directive);
     if (directive->count != 2)
         return options_fail(options, directive, KEVYRT_BAD_CONFIG, 0,
                             "'include': wrong number of arguments");
@@ -172,8 +162,7 @@ static int take_option(int argc, const char *const *argv, struct directive *dire
     bool has_value, last = argc == 1;
     int taken = 1;
     *wrong = directive_split(directive, first, room);
-    if (*wrong)
-        return taken;
+    if (*wrong) return taken;
     if (bytes_is(first, "save") && (last || is_option(argv[1])))
         directive->words[directive->count++] = "";
     has_value = directive->count > 1;
@@ -196,23 +185,20 @@ static enum kevyrt_status parse_option(struct options *options, int argc, const 
         return options_fail(options, NULL, KEVYRT_BAD_CONFIG, 0,
                             "'%.100s' is not an option: options are --name value", argv[0]);
     char *room = mem_alloc(NULL, strlen(argv[0]) + 2);
-    if (!room)
-        return no_memory(options);
+    if (!room) return no_memory(options);
     *taken = take_option(argc, argv, &directive, room, &wrong);
     enum kevyrt_status status;
     if (wrong || directive.count == 0)
         status = options_fail(options, NULL, KEVYRT_BAD_CONFIG, 0, "'%.100s': %s", argv[0],
                               wrong ? wrong : "an option needs a name");
-    else
-        status = options_apply(options, &directive);
+    else status = options_apply(options, &directive);
     mem_free(NULL, room);
     return status;
 }
 
 static enum kevyrt_status read_input(struct options *options, const char *text) {
     size_t len = text ? strlen(text) : 0;
-    if (!text)
-        return options_fail(options, NULL, KEVYRT_BAD_CONFIG, 0, "no standard input");
+    if (!text) return options_fail(options, NULL, KEVYRT_BAD_CONFIG, 0, "no standard input");
     if (len > OPTIONS_FILE_BYTES)
         return options_fail(options, NULL, KEVYRT_BAD_CONFIG, 0, "standard input is too long");
     return options_read_text(options, "standard input", bytes_of(text, len));
@@ -221,8 +207,7 @@ static enum kevyrt_status read_input(struct options *options, const char *text) 
 /* A single file is what CONFIG REWRITE writes later, wherever the process is then. */
 static enum kevyrt_status read_named(struct options *options, const char *name) {
     enum kevyrt_status status = options_read_files(options, NULL, name);
-    if (status != KEVYRT_OK || strpbrk(name, "*?["))
-        return status;
+    if (status != KEVYRT_OK || strpbrk(name, "*?[")) return status;
     char *path = realpath(name, NULL);
     bool kept = path && put(options, "config-file", path);
     free(path);
@@ -235,8 +220,7 @@ static enum kevyrt_status parse(struct options *options, int argc, const char *c
     enum kevyrt_status status = KEVYRT_OK;
     int at = 0, taken = 0;
     bool asks = false;
-    if (argc > 0 && argv[0][0] != '-')
-        status = read_named(options, argv[at++]);
+    if (argc > 0 && argv[0][0] != '-') status = read_named(options, argv[at++]);
     if (argc > 0 && is_standard_input(argv[0])) {
         asks = true;
         at++;
@@ -244,8 +228,7 @@ static enum kevyrt_status parse(struct options *options, int argc, const char *c
         asks = true;
         argc--;
     }
-    if (status == KEVYRT_OK && asks)
-        status = read_input(options, standard_input);
+    if (status == KEVYRT_OK && asks) status = read_input(options, standard_input);
     for (; at < argc && status == KEVYRT_OK; at += taken)
         status = parse_option(options, argc - at, argv + at, &taken);
     return status;

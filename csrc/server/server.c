@@ -80,8 +80,7 @@ static void bind_once(void) {
 
 enum kevyrt_status server_fail(struct kevyrt_error *error, enum kevyrt_status status, int number,
                                const char *format, ...) {
-    if (!error)
-        return status;
+    if (!error) return status;
     va_list arguments;
     va_start(arguments, format);
     error->number = number < 0 ? -number : number;
@@ -102,8 +101,7 @@ static void list_add(struct kevyrt_server *server) {
 static void list_remove(struct kevyrt_server *server) {
     pthread_mutex_lock(&list_lock);
     struct kevyrt_server **at = &servers;
-    while (*at != server)
-        at = &(*at)->next;
+    while (*at != server) at = &(*at)->next;
     *at = server->next;
     pthread_mutex_unlock(&list_lock);
 }
@@ -114,8 +112,7 @@ static enum kevyrt_status configure(struct kevyrt_server *server,
     for (size_t i = 0; i < count; i++) {
         enum kevyrt_status status =
             config_set(&server->config, settings[i].name, settings[i].value, error);
-        if (status != KEVYRT_OK)
-            return status;
+        if (status != KEVYRT_OK) return status;
     }
     return KEVYRT_OK;
 }
@@ -132,18 +129,15 @@ static enum kevyrt_status make_fabric(struct kevyrt_server *server, struct kevyr
     struct fabric_settings settings = {0};
     config_fabric_settings(&server->config, &settings);
     int result = server_make_id(server->run_id);
-    if (result == 0)
-        result = server_make_id(server->replication_id);
-    if (result == 0)
-        result = fabric_init(&server->fabric, &settings);
+    if (result == 0) result = server_make_id(server->replication_id);
+    if (result == 0) result = fabric_init(&server->fabric, &settings);
     if (result < 0)
         return server_fail(error, KEVYRT_SYSTEM, result, "cannot make the shards: %s",
                            system_error_text(result));
     struct domain *domain = &server->fabric.domain;
     domain->server_context = server;
     domain->taker = &server->keeper.taker;
-    if (config_names(&server->config, &server->names))
-        domain->names = &server->names;
+    if (config_names(&server->config, &server->names)) domain->names = &server->names;
     return KEVYRT_OK;
 }
 
@@ -151,16 +145,14 @@ enum kevyrt_status kevyrt_server_new(const struct kevyrt_setting *settings, size
                                      struct kevyrt_server **out, struct kevyrt_error *error) {
     pthread_once(&once, bind_once);
     struct kevyrt_server *server = mem_pages_alloc(NULL, sizeof *server, 4096);
-    if (!server)
-        return server_fail(error, KEVYRT_NO_MEMORY, ENOMEM, "out of memory");
+    if (!server) return server_fail(error, KEVYRT_NO_MEMORY, ENOMEM, "out of memory");
     atomic_store_relaxed(&server->references, 1);
     pthread_mutex_init(&server->control, NULL);
     pthread_mutex_init(&server->life, NULL);
     keeper_init(&server->keeper);
     config_init(&server->config);
     enum kevyrt_status status = configure(server, settings, count, error);
-    if (status == KEVYRT_OK)
-        status = make_fabric(server, error);
+    if (status == KEVYRT_OK) status = make_fabric(server, error);
     if (status != KEVYRT_OK) {
         config_deinit(&server->config);
         mem_pages_free(NULL, server, sizeof *server);
@@ -176,10 +168,8 @@ void kevyrt_server_get(struct kevyrt_server *server) {
 }
 
 void kevyrt_server_put(struct kevyrt_server *server) {
-    if (server->forked)
-        return; /* what another thread was changing at the fork stays as it was */
-    if (atomic_sub_acq_rel(&server->references, 1) != 1)
-        return;
+    if (server->forked) return; /* what another thread was changing at the fork stays as it was */
+    if (atomic_sub_acq_rel(&server->references, 1) != 1) return;
     kevyrt_server_stop(server);
     list_remove(server);
     fabric_deinit(&server->fabric);
@@ -205,8 +195,7 @@ static enum kevyrt_status choose_reactor(struct kevyrt_server *server, struct ke
     server->fabric.settings.reactor = result == 0 ? REACTOR_URING : REACTOR_EPOLL;
     if (result < 0 && wanted == CONFIG_IO_URING)
         return server_fail(error, KEVYRT_SYSTEM, result, "io_uring cannot be had: %s", reason);
-    if (result < 0)
-        log_line(LOG_NOTICE, "Using epoll: %s", reason);
+    if (result < 0) log_line(LOG_NOTICE, "Using epoll: %s", reason);
     return KEVYRT_OK;
 }
 
@@ -214,13 +203,10 @@ static enum kevyrt_status start_fabric(struct kevyrt_server *server, struct kevy
     int listeners[LISTENERS_MAX];
     uint32_t count = 0;
     enum kevyrt_status status = choose_reactor(server, error);
-    if (status == KEVYRT_OK)
-        status = listeners_open(server, listeners, &count, error);
-    if (status != KEVYRT_OK)
-        return status;
+    if (status == KEVYRT_OK) status = listeners_open(server, listeners, &count, error);
+    if (status != KEVYRT_OK) return status;
     int result = fabric_start(&server->fabric, listeners, count);
-    if (result == 0)
-        return KEVYRT_OK;
+    if (result == 0) return KEVYRT_OK;
     listeners_close(server, listeners, count);
     return server_fail(error, KEVYRT_SYSTEM, result, "cannot start the shards: %s",
                        system_error_text(result));
@@ -236,15 +222,13 @@ static void log_start(const struct kevyrt_server *server) {
 
 bool server_enter(struct kevyrt_server *server) {
     atomic_add_seq_cst(&server->waiters, 1);
-    if (atomic_load_seq_cst(&server->state) == SERVER_RUNNING)
-        return true;
+    if (atomic_load_seq_cst(&server->state) == SERVER_RUNNING) return true;
     server_leave(server);
     return false;
 }
 
 void server_leave(struct kevyrt_server *server) {
-    if (atomic_sub_acq_rel(&server->waiters, 1) == 1)
-        futex_wake(&server->waiters, INT32_MAX);
+    if (atomic_sub_acq_rel(&server->waiters, 1) == 1) futex_wake(&server->waiters, INT32_MAX);
 }
 
 /* The batons are CLOSED, so everybody is on the way out, and nobody new goes to sleep. */
@@ -270,8 +254,7 @@ static void stop_running(struct kevyrt_server *server) {
 
 static void stop_locked(struct kevyrt_server *server) {
     pthread_mutex_lock(&server->life);
-    if (atomic_load_acquire(&server->state) == SERVER_RUNNING)
-        stop_running(server);
+    if (atomic_load_acquire(&server->state) == SERVER_RUNNING) stop_running(server);
     pthread_mutex_unlock(&server->life);
 }
 
@@ -293,12 +276,9 @@ static enum kevyrt_status start_locked(struct kevyrt_server *server, struct kevy
 
 static enum kevyrt_status start_controlled(struct kevyrt_server *server,
                                            struct kevyrt_error *error) {
-    if (server->forked)
-        return server_fail(error, KEVYRT_STOPPED, 0, "this is a forked child");
-    if (atomic_load_acquire(&server->state) == SERVER_RUNNING)
-        return KEVYRT_OK;
-    if (server->keeper_running)
-        keeper_stop(&server->keeper);
+    if (server->forked) return server_fail(error, KEVYRT_STOPPED, 0, "this is a forked child");
+    if (atomic_load_acquire(&server->state) == SERVER_RUNNING) return KEVYRT_OK;
+    if (server->keeper_running) keeper_stop(&server->keeper);
     server->keeper_running = false;
     int result = keeper_start(&server->keeper, stop_on_keeper, server);
     if (result < 0)
@@ -322,12 +302,10 @@ enum kevyrt_status kevyrt_server_start(struct kevyrt_server *server, struct kevy
 }
 
 void kevyrt_server_stop(struct kevyrt_server *server) {
-    if (server->forked)
-        return;
+    if (server->forked) return;
     pthread_mutex_lock(&server->control);
     stop_locked(server);
-    if (server->keeper_running)
-        keeper_stop(&server->keeper);
+    if (server->keeper_running) keeper_stop(&server->keeper);
     server->keeper_running = false;
     pthread_mutex_unlock(&server->control);
 }
@@ -350,8 +328,7 @@ uint64_t kevyrt_now_ns(void) {
 
 enum kevyrt_status kevyrt_server_wait(struct kevyrt_server *server, uint64_t deadline_ns) {
     uint32_t seen = atomic_load_seq_cst(&server->ends);
-    if (atomic_load_seq_cst(&server->state) == SERVER_STOPPED)
-        return KEVYRT_STOPPED;
+    if (atomic_load_seq_cst(&server->state) == SERVER_STOPPED) return KEVYRT_STOPPED;
     return futex_wait(&server->ends, seen, deadline_ns) ? KEVYRT_OK : KEVYRT_TIMEOUT;
 }
 
@@ -379,10 +356,8 @@ enum kevyrt_status kevyrt_server_adopt(struct kevyrt_server *server, int fd,
         result = fabric_adopt(&server->fabric, fd);
         server_leave(server);
     }
-    if (result == 0)
-        return KEVYRT_OK;
-    if (result == -ESHUTDOWN)
-        return server_fail(error, KEVYRT_STOPPED, 0, "the server is stopped");
+    if (result == 0) return KEVYRT_OK;
+    if (result == -ESHUTDOWN) return server_fail(error, KEVYRT_STOPPED, 0, "the server is stopped");
     return server_fail(error, KEVYRT_SYSTEM, result, "cannot adopt descriptor %d: %s", fd,
                        system_error_text(result));
 }

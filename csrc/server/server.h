@@ -23,12 +23,12 @@ struct kevyrt_server {
     atomic_u32 waiters;    /* futex: callers that may sleep on a baton (server_enter); seq_cst */
     bool forked;           /* this is a child's copy; written by the fork handler only */
     bool keeper_running;   /* control */
-    atomic_u32 port; /* bound by the last start or CONFIG SET, or 0; relaxed */
+    atomic_u32 port;       /* bound by the last start or CONFIG SET, or 0; relaxed */
     char host[HOST_MAX];   /* life: what was bound first, or "" */
     bool unix_bound;       /* life: the socket file is ours to remove */
     struct fabric fabric;
     struct command_names names; /* of commands, if some are renamed */
-    struct config config; /* written before start; later under all batons */
+    struct config config;       /* written before start; later under all batons */
     struct keeper keeper;
     pthread_mutex_t control; /* start and stop from outside, one at a time */
     pthread_mutex_t life;    /* start and stop of the fabric; never held by a shard thread */

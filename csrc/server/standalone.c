@@ -12,9 +12,10 @@ static void refuse_cluster(struct call *call) {
 }
 
 static void refuse_module(struct call *call) {
-    call_error(call, "ERR MODULE command not allowed. If the enable-module-command option is set to "
-                     "\"local\", you can run it from a local connection, otherwise you need to set "
-                     "this option in the configuration file, and then restart the server.");
+    call_error(call,
+               "ERR MODULE command not allowed. If the enable-module-command option is set to "
+               "\"local\", you can run it from a local connection, otherwise you need to set "
+               "this option in the configuration file, and then restart the server.");
 }
 
 static void refuse_failover(struct call *call) {
@@ -53,7 +54,8 @@ static void module_help_command(struct call *call) {
         "LOAD <path> [<arg> ...]",
         "    Load a module library from <path>, passing to it any optional arguments.",
         "LOADEX <path> [[CONFIG NAME VALUE] [CONFIG NAME VALUE]] [ARGS ...]",
-        "    Load a module library from <path>, while passing it module configurations and optional "
+        "    Load a module library from <path>, while passing it module configurations and "
+        "optional "
         "arguments.",
         "UNLOAD <name>",
         "    Unload a module.",

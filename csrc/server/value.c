@@ -48,8 +48,7 @@ static bool split(const char *text, struct words *out) {
     struct bytes word;
     out->count = 0;
     while (next_word(&text, &word)) {
-        if (out->count == LIST_WORDS_MAX)
-            return false;
+        if (out->count == LIST_WORDS_MAX) return false;
         out->at[out->count++] = word;
     }
     return true;
@@ -59,8 +58,7 @@ static bool split(const char *text, struct words *out) {
 static void join(struct value *out, const struct words *words) {
     size_t len = 0;
     for (uint32_t i = 0; i < words->count; i++) {
-        if (i > 0)
-            out->text[len++] = ' ';
+        if (i > 0) out->text[len++] = ' ';
         memcpy(out->text + len, words->at[i].at, words->at[i].len);
         len += words->at[i].len;
     }
@@ -69,8 +67,7 @@ static void join(struct value *out, const struct words *words) {
 
 static bool word_equal(struct bytes given, struct bytes known) {
     char lower[64];
-    if (given.len != known.len || known.len >= sizeof lower)
-        return false;
+    if (given.len != known.len || known.len >= sizeof lower) return false;
     memcpy(lower, known.at, known.len);
     lower[known.len] = 0;
     return bytes_is(given, lower);
@@ -79,8 +76,7 @@ static bool word_equal(struct bytes given, struct bytes known) {
 /* Which of the known words, or -1; *word is the known one. */
 static int word_position(const char *known, struct bytes given, struct bytes *word) {
     for (int i = 0; next_word(&known, word); i++)
-        if (word_equal(given, *word))
-            return i;
+        if (word_equal(given, *word)) return i;
     return -1;
 }
 
@@ -97,8 +93,7 @@ static bool refuse_words(struct value *out, const char *known) {
 static bool parse_enum(const struct setting *setting, struct bytes given, struct value *out) {
     struct bytes word;
     out->number = word_position(setting->words, given, &word);
-    if (out->number < 0)
-        return refuse_words(out, setting->words);
+    if (out->number < 0) return refuse_words(out, setting->words);
     set_text(out, word);
     return true;
 }
@@ -108,8 +103,7 @@ static void set_flags(const char *known, int64_t bits, struct value *out) {
     struct bytes word;
     struct words chosen = {.count = 0};
     for (unsigned i = 0; next_word(&known, &word); i++)
-        if (i == 0 ? bits <= 1 : bits >> i & 1)
-            chosen.at[chosen.count++] = word;
+        if (i == 0 ? bits <= 1 : bits >> i & 1) chosen.at[chosen.count++] = word;
     out->number = bits & ~INT64_C(1);
     join(out, &chosen);
 }
@@ -125,12 +119,10 @@ static bool parse_flags(const struct setting *setting, const char *given, struct
     struct words words;
     struct bytes known;
     int64_t bits = 0;
-    if (!split(given, &words) || words.count == 0)
-        return refuse_words(out, setting->words);
+    if (!split(given, &words) || words.count == 0) return refuse_words(out, setting->words);
     for (uint32_t i = 0; i < words.count; i++) {
         int position = word_position(setting->words, words.at[i], &known);
-        if (position < 0)
-            return refuse_words(out, setting->words);
+        if (position < 0) return refuse_words(out, setting->words);
         bits |= INT64_C(1) << position;
     }
     if (says_both(setting->words, bits, "save", "nosave"))
@@ -140,10 +132,8 @@ static bool parse_flags(const struct setting *setting, const char *given, struct
 }
 
 static bool parse_bool(struct bytes given, struct value *out) {
-    if (bytes_is(given, "yes"))
-        return set_number(out, 1, "yes");
-    if (bytes_is(given, "no"))
-        return set_number(out, 0, "no");
+    if (bytes_is(given, "yes")) return set_number(out, 1, "yes");
+    if (bytes_is(given, "no")) return set_number(out, 0, "no");
     return refuse(out, "argument must be 'yes' or 'no'");
 }
 
@@ -153,8 +143,7 @@ static bool in_range(const struct setting *setting, int64_t number, struct value
     const char *form = setting->kind == KIND_OCTAL
                            ? "argument must be between %" PRIo64 " and %" PRIo64 " inclusive"
                            : "argument must be between %" PRId64 " and %" PRId64 " inclusive";
-    if (number >= setting->least && number <= setting->most)
-        return true;
+    if (number >= setting->least && number <= setting->most) return true;
     snprintf(out->error, sizeof out->error, form, setting->least, setting->most);
     return false;
 }
@@ -167,8 +156,7 @@ static bool parse_integer(const struct setting *setting, struct bytes given, str
 }
 
 static bool parse_port(const struct setting *setting, struct bytes given, struct value *out) {
-    if (bytes_is(given, "any"))
-        return set_number(out, -1, "any");
+    if (bytes_is(given, "any")) return set_number(out, -1, "any");
     return parse_integer(setting, given, out);
 }
 
@@ -179,10 +167,8 @@ static bool parse_octal(const struct setting *setting, struct bytes given, struc
         digits = given.at[i] >= '0' && given.at[i] <= '7';
         number = number * 8 + (given.at[i] - '0');
     }
-    if (!digits)
-        return refuse(out, "argument couldn't be parsed as an octal number");
-    if (!in_range(setting, number, out))
-        return false;
+    if (!digits) return refuse(out, "argument couldn't be parsed as an octal number");
+    if (!in_range(setting, number, out)) return false;
     snprintf(out->text, sizeof out->text, "%" PRIo64, number);
     out->number = number;
     return true;
@@ -195,8 +181,7 @@ static bool unit_factor(struct bytes unit, int64_t *factor) {
     } known[] = {{"", 1},        {"b", 1},        {"k", 1000},       {"kb", 1024},
                  {"m", 1000000}, {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (!bytes_is(unit, known[i].unit))
-            continue;
+        if (!bytes_is(unit, known[i].unit)) continue;
         *factor = known[i].factor;
         return true;
     }
@@ -226,12 +211,10 @@ static bool parse_memory(const struct setting *setting, struct bytes given, stru
 static bool parse_memory_or_percent(const struct setting *setting, struct bytes given,
                                     struct value *out) {
     int64_t percent;
-    if (given.len == 0 || given.at[given.len - 1] != '%')
-        return parse_memory(setting, given, out);
+    if (given.len == 0 || given.at[given.len - 1] != '%') return parse_memory(setting, given, out);
     if (!bytes_to_int64(bytes_of(given.at, given.len - 1), &percent) || percent < 0)
         return refuse(out, "argument must be a memory or percent value");
-    if (percent > 100)
-        return refuse(out, "percentage argument must be less or equal to 100");
+    if (percent > 100) return refuse(out, "percentage argument must be less or equal to 100");
     out->number = -percent;
     snprintf(out->text, sizeof out->text, "%" PRId64 "%%", percent);
     return true;
@@ -254,8 +237,7 @@ static bool parse_save(const char *given, struct value *out) {
         int64_t number;
         good = bytes_to_int64(words.at[i], &number) && number >= (i % 2 == 0) && number <= INT_MAX;
     }
-    if (!good)
-        return refuse(out, "Invalid save parameters");
+    if (!good) return refuse(out, "Invalid save parameters");
     join(out, &words);
     return true;
 }
@@ -271,8 +253,7 @@ static bool parse_events(const char *given, struct value *out) {
     for (const char *letter = ordered; *letter; letter++) {
         bool hidden = all && *letter != 'A' && (*letter == 'n' || strchr(classes, *letter));
         bool chosen = *letter == 'A' ? all : !hidden && strchr(given, *letter);
-        if (chosen)
-            out->text[len++] = *letter;
+        if (chosen) out->text[len++] = *letter;
     }
     out->text[len] = 0;
     return true;
@@ -280,8 +261,7 @@ static bool parse_events(const char *given, struct value *out) {
 
 static bool parse_scores(const char *given, struct value *out) {
     struct words words;
-    if (!split(given, &words) || words.count != 3)
-        return refuse(out, "wrong number of arguments");
+    if (!split(given, &words) || words.count != 3) return refuse(out, "wrong number of arguments");
     for (uint32_t i = 0; i < words.count; i++) {
         int64_t number;
         if (!bytes_to_int64(words.at[i], &number) || number < -SCORE_MAX || number > SCORE_MAX)
@@ -299,14 +279,11 @@ static bool is_negative(struct bytes text) {
 /* Digits with at most one point between them; the locale has no say. */
 static bool is_decimal(struct bytes text) {
     bool point = false;
-    if (is_negative(text))
-        text = bytes_of(text.at + 1, text.len - 1);
+    if (is_negative(text)) text = bytes_of(text.at + 1, text.len - 1);
     for (uint32_t i = 0; i < text.len; i++) {
         char c = text.at[i];
-        if (c == '.' && !point && i > 0)
-            point = true;
-        else if (c < '0' || c > '9')
-            return false;
+        if (c == '.' && !point && i > 0) point = true;
+        else if (c < '0' || c > '9') return false;
     }
     return text.len > 0;
 }
@@ -314,16 +291,12 @@ static bool is_decimal(struct bytes text) {
 static bool is_percentage(struct bytes decimal) {
     unsigned whole = 0;
     bool point = false, fraction = false;
-    if (is_negative(decimal))
-        return false;
+    if (is_negative(decimal)) return false;
     for (uint32_t i = 0; i < decimal.len && whole <= 100; i++) {
         char c = decimal.at[i];
-        if (c == '.')
-            point = true;
-        else if (point)
-            fraction |= c != '0';
-        else
-            whole = whole * 10 + (unsigned)(c - '0');
+        if (c == '.') point = true;
+        else if (point) fraction |= c != '0';
+        else whole = whole * 10 + (unsigned)(c - '0');
     }
     return whole < 100 || (whole == 100 && !fraction);
 }
@@ -333,20 +306,16 @@ static struct bytes shortest(struct bytes decimal) {
     bool point = memchr(decimal.at, '.', decimal.len);
     while (decimal.len > 1 && decimal.at[0] == '0' && decimal.at[1] != '.')
         decimal = bytes_of(decimal.at + 1, decimal.len - 1);
-    while (point && decimal.at[decimal.len - 1] == '0')
-        decimal.len--;
-    if (decimal.at[decimal.len - 1] == '.')
-        decimal.len--;
+    while (point && decimal.at[decimal.len - 1] == '0') decimal.len--;
+    if (decimal.at[decimal.len - 1] == '.') decimal.len--;
     return decimal;
 }
 
 static bool parse_percentiles(const char *given, struct value *out) {
     struct words words;
     bool good = split(given, &words);
-    for (uint32_t i = 0; good && i < words.count; i++)
-        good = is_decimal(words.at[i]);
-    if (!good)
-        return refuse(out, "Invalid latency-tracking-info-percentiles parameters");
+    for (uint32_t i = 0; good && i < words.count; i++) good = is_decimal(words.at[i]);
+    if (!good) return refuse(out, "Invalid latency-tracking-info-percentiles parameters");
     for (uint32_t i = 0; i < words.count; i++) {
         if (!is_percentage(words.at[i]))
             return refuse(out, "latency-tracking-info-percentiles parameters should sit between "
@@ -378,19 +347,16 @@ struct buffer_limit {
 };
 
 static struct buffer_limit *buffer_limit_find(struct buffer_limit *limits, struct bytes name) {
-    if (bytes_is(name, "replica"))
-        name = BYTES_LITERAL("slave");
+    if (bytes_is(name, "replica")) name = BYTES_LITERAL("slave");
     for (int i = 0; i < 3; i++)
-        if (bytes_is(name, limits[i].name))
-            return &limits[i];
+        if (bytes_is(name, limits[i].name)) return &limits[i];
     return NULL;
 }
 
 static bool parse_buffer_limit(const struct bytes *words, struct buffer_limit *limits,
                                struct value *out) {
     struct buffer_limit *limit = buffer_limit_find(limits, words[0]);
-    if (!limit)
-        return refuse(out, "Invalid client class specified in buffer limit configuration.");
+    if (!limit) return refuse(out, "Invalid client class specified in buffer limit configuration.");
     if (!value_parse_memory(words[1], &limit->hard) ||
         !value_parse_memory(words[2], &limit->soft) || !bytes_to_int64(words[3], &limit->seconds) ||
         limit->seconds < 0)
@@ -407,8 +373,7 @@ static bool parse_buffer_limits(const char *given, struct value *out) {
     if (!split(given, &words) || words.count % 4 != 0)
         return refuse(out, "Wrong number of arguments in buffer limit configuration.");
     for (uint32_t i = 0; i < words.count; i += 4)
-        if (!parse_buffer_limit(&words.at[i], limits, out))
-            return false;
+        if (!parse_buffer_limit(&words.at[i], limits, out)) return false;
     for (int i = 0; i < 3; i++)
         len += (size_t)snprintf(out->text + len, sizeof out->text - len,
                                 "%s%s %" PRId64 " %" PRId64 " %" PRId64, i ? " " : "",
@@ -423,11 +388,9 @@ static struct bytes unquoted(struct bytes word) {
 bool value_renames(const char *text, struct command_names *names, const char **why) {
     struct words words;
     *why = "wrong number of arguments";
-    if (!split(text, &words) || words.count % 2 != 0)
-        return false;
+    if (!split(text, &words) || words.count % 2 != 0) return false;
     for (uint32_t i = 0; i < words.count; i += 2)
-        if (!command_names_add(names, words.at[i], unquoted(words.at[i + 1]), why))
-            return false;
+        if (!command_names_add(names, words.at[i], unquoted(words.at[i + 1]), why)) return false;
     return true;
 }
 
@@ -435,8 +398,7 @@ static bool parse_renames(const char *given, struct value *out) {
     struct command_names names = {.count = 0};
     struct words words;
     const char *why;
-    if (!value_renames(given, &names, &why))
-        return refuse(out, why);
+    if (!value_renames(given, &names, &why)) return refuse(out, why);
     (void)split(given, &words);
     join(out, &words);
     return true;
@@ -447,8 +409,7 @@ static bool parse_renames(const char *given, struct value *out) {
 bool value_parse(const struct setting *setting, const char *given, struct value *out) {
     struct bytes text = bytes_of(given, strlen(given));
     out->number = 0;
-    if (text.len > CONFIG_VALUE_MAX)
-        return refuse(out, "the value is too long");
+    if (text.len > CONFIG_VALUE_MAX) return refuse(out, "the value is too long");
     switch (setting->kind) {
     case KIND_INTEGER:
         return parse_integer(setting, text, out);

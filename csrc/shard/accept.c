@@ -90,8 +90,7 @@ static void deal_all(struct shard *shard, struct shard *target) {
                                  "mode is enabled and no password is set. Connect from the "
                                  "loopback interface, set requirepass, or start the server with "
                                  "'--protected-mode no'.\r\n"));
-        else
-            deal(shard, fd, target ? target : accept_target(fabric));
+        else deal(shard, fd, target ? target : accept_target(fabric));
     }
     shard->io.accepted_count = 0;
 }

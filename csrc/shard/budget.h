@@ -26,10 +26,11 @@ struct budget_settings {
 
 struct budget {
     atomic_u64 used; /* what the shards have noted: each is at most BUDGET_STEP off */
-    atomic_u64 exceeded_since_ns, exceeded_ns; /* since when, or 0; and for how long before; any holder, relaxed */
+    atomic_u64 exceeded_since_ns,
+        exceeded_ns; /* since when, or 0; and for how long before; any holder, relaxed */
 };
 
-struct budget_share { /* of a shard */
+struct budget_share {      /* of a shard */
     uint64_t noted;        /* of budget.used; holder of the baton */
     atomic_u64 candidates; /* writer: holder of the baton; readers: who chooses a shard; relaxed */
 };

@@ -37,8 +37,8 @@ enum caller_result caller_run(struct fabric *fabric, struct client *client, uint
     struct request request = {.argv = argv, .argc = argc};
     struct plan plan;
     int64_t now_ms = 0;
-    struct origin origin = {client, client ? client->db : db, client ? client->call_flags : 0, reply,
-                            &now_ms};
+    struct origin origin = {client, client ? client->db : db, client ? client->call_flags : 0,
+                            reply, &now_ms};
     plan_request(fabric, &request, &(struct plan_hint){0}, &plan);
     if (execute_refused(client, reply, &request, &plan)) return CALLER_DONE;
     for (;;) {

@@ -16,7 +16,7 @@ enum caller_result {
     CALLER_STOPPED,
     CALLER_NO_MEMORY,
     CALLER_PAUSED, /* inside caller_run alone */
-    CALLER_GATED, /* of the fast path: caller_run knows what the command has to pass */
+    CALLER_GATED,  /* of the fast path: caller_run knows what the command has to pass */
 };
 
 /* Runs one command. `client` may be NULL: then in database `db`, as nobody. Without `may_wait` it returns

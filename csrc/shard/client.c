@@ -55,7 +55,8 @@ void client_deinit(struct client *client) {
 }
 
 uint64_t client_bytes(const struct card *card) {
-    uint64_t own = sizeof *card + (card->fd < 0 ? sizeof(struct client) : sizeof(struct connection));
+    uint64_t own =
+        sizeof *card + (card->fd < 0 ? sizeof(struct client) : sizeof(struct connection));
     return own + atomic_load_relaxed(&card->input_bytes) + atomic_load_relaxed(&card->output_bytes);
 }
 
@@ -82,9 +83,12 @@ void client_reset(struct client *client) {
 
 static char **text_of(struct card *card, enum client_text which) {
     switch (which) {
-    case CLIENT_NAME: return &card->name;
-    case CLIENT_LIB_NAME: return &card->lib_name;
-    case CLIENT_LIB_VERSION: return &card->lib_version;
+    case CLIENT_NAME:
+        return &card->name;
+    case CLIENT_LIB_NAME:
+        return &card->lib_name;
+    case CLIENT_LIB_VERSION:
+        return &card->lib_version;
     }
     return NULL;
 }

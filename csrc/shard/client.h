@@ -20,20 +20,21 @@ enum { CLIENT_NAME_MAX = 1024 };
 
 struct card {
     struct card *next, *previous; /* registry lock */
-    atomic_u32 references;        /* the client's, and of each request on its way elsewhere; acquire-release */
-    uint64_t id;                  /* constant */
-    int64_t created_ms;           /* constant */
-    int fd;                       /* constant; -1 for a session */
-    uint32_t shard;               /* constant; UINT32_MAX for a session */
+    atomic_u32
+        references; /* the client's, and of each request on its way elsewhere; acquire-release */
+    uint64_t id;    /* constant */
+    int64_t created_ms;                     /* constant */
+    int fd;                                 /* constant; -1 for a session */
+    uint32_t shard;                         /* constant; UINT32_MAX for a session */
     struct socket_address_text peer, local; /* constant */
     char *name, *lib_name, *lib_version;    /* registry lock; NULL when unset */
     bool is_unix;                           /* constant */
-    atomic_u64 seen_ns;                     /* monotonic: the last bytes or call; writer owner, relaxed */
-    atomic_u32 doomed;                      /* to be closed; writer who kills, reader the owner, relaxed */
+    atomic_u64 seen_ns; /* monotonic: the last bytes or call; writer owner, relaxed */
+    atomic_u32 doomed;  /* to be closed; writer who kills, reader the owner, relaxed */
     /* What CLIENT LIST tells; writer owner, relaxed. */
-    atomic_u32 flags;                       /* enum card_flag */
-    atomic_u32 db, proto, command;          /* command: the id of the last row plus 1 */
-    atomic_u64 input_bytes, output_bytes;   /* held for it */
+    atomic_u32 flags;                     /* enum card_flag */
+    atomic_u32 db, proto, command;        /* command: the id of the last row plus 1 */
+    atomic_u64 input_bytes, output_bytes; /* held for it */
 };
 
 enum card_flag { CARD_NO_EVICT = 1, CARD_NO_TOUCH = 2, CARD_CLOSING = 4 };
@@ -49,7 +50,7 @@ struct client {
     struct client_task *task; /* of the command that is to be called again; NULL: none */
     uint32_t db;
     uint32_t call_flags; /* enum call_flags of its calls */
-    uint8_t proto;          /* 2 or 3 */
+    uint8_t proto;       /* 2 or 3 */
     bool authenticated;
     bool close_after_reply; /* QUIT and protocol errors: answer what is there, then close */
     bool close_unanswered;  /* with close_after_reply: what is not sent yet is not sent either */
@@ -81,7 +82,6 @@ void client_flag(struct client *client, enum card_flag flag, bool set);
 void client_reset(struct client *client);
 
 /* ---- Handlers ----------------------------------------------------------------------------------- */
-
 
 enum client_type { CLIENT_NORMAL, CLIENT_REPLICA, CLIENT_PUBSUB, CLIENT_MASTER };
 /* In Redis's words; false after the error reply. */

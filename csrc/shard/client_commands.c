@@ -3,8 +3,8 @@
  *
  * They need the client behind the call. A plain in-process call has none, and its commands say so.
  */
-#include "cmd/call.h"
 #include "base/version.h"
+#include "cmd/call.h"
 #include "shard/fabric.h"
 
 struct client *client_of(struct call *call) {

@@ -56,7 +56,8 @@ static bool parse_pair(struct call *call, struct bytes name, struct bytes value,
     if (bytes_is(name, "maxage")) return parse_age(call, value, filter);
     if (bytes_is(name, "user")) return parse_user(call, value);
     if (bytes_is(name, "skipme")) return parse_skipme(call, value, filter);
-    if (bytes_is(name, "type")) return filter->has_type = client_type_parse(call, value, &filter->type);
+    if (bytes_is(name, "type"))
+        return filter->has_type = client_type_parse(call, value, &filter->type);
     if (bytes_is(name, "addr")) filter->peer = value;
     else if (bytes_is(name, "laddr")) filter->local = value;
     else call_error_syntax(call);

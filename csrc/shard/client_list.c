@@ -141,7 +141,8 @@ static void list_add(struct client_list *list, const struct card *card) {
     if (list->no_memory || atomic_load_relaxed(&card->doomed)) return;
     size_t len = describe(card, line), before = list->text->len;
     line[len++] = '\n';
-    struct blob *grown = before + len < UINT32_MAX ? blob_grow(list->text, (uint32_t)(before + len)) : NULL;
+    struct blob *grown =
+        before + len < UINT32_MAX ? blob_grow(list->text, (uint32_t)(before + len)) : NULL;
     list->no_memory = !grown;
     if (!grown) return;
     list->text = grown;
@@ -215,8 +216,10 @@ bool client_type_parse(struct call *call, struct bytes name, enum client_type *t
     static const struct {
         const char *name;
         enum client_type type;
-    } types[] = {{"normal", CLIENT_NORMAL},   {"slave", CLIENT_REPLICA},
-                 {"replica", CLIENT_REPLICA}, {"pubsub", CLIENT_PUBSUB},
+    } types[] = {{"normal", CLIENT_NORMAL},
+                 {"slave", CLIENT_REPLICA},
+                 {"replica", CLIENT_REPLICA},
+                 {"pubsub", CLIENT_PUBSUB},
                  {"master", CLIENT_MASTER}};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         if (!bytes_is(name, types[i].name)) continue;

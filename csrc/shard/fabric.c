@@ -192,8 +192,7 @@ static void end_threads(struct fabric *fabric, uint32_t first) {
 
 uint64_t fabric_note_used(struct fabric *fabric, uint64_t used) {
     uint64_t peak = atomic_load_relaxed(&fabric->used_peak);
-    while (used > peak && !atomic_cas_acq_rel(&fabric->used_peak, &peak, used))
-        continue;
+    while (used > peak && !atomic_cas_acq_rel(&fabric->used_peak, &peak, used)) continue;
     return used > peak ? used : peak;
 }
 

@@ -33,12 +33,13 @@ struct fabric_settings {
     bool order_by_shard; /* a connection's commands keep their order per shard only */
     uint32_t ring_entries, buffer_count, buffer_bytes, stream_entries;
     uint32_t max_clients;
-    uint32_t idle_timeout_s;  /* 0: never */
-    uint64_t busy_ms;         /* how long a shard thread waits for its place before it answers -BUSY; 0: for ever */
+    uint32_t idle_timeout_s; /* 0: never */
+    uint64_t
+        busy_ms; /* how long a shard thread waits for its place before it answers -BUSY; 0: for ever */
     uint32_t tcp_keepalive_s; /* 0: off */
     const char *password;     /* "": none; read under the registry's lock */
     bool latency_tracking;    /* the time of commands is counted by its length too */
-    bool protected_mode;      /* refuses remote peers while there is no password and no explicit bind */
+    bool protected_mode; /* refuses remote peers while there is no password and no explicit bind */
     struct parser_limits parser, parser_unauthenticated;
     struct budget_settings budget;
     struct client_limits limits;
@@ -61,14 +62,15 @@ struct fabric {
     struct effect_sink sink; /* what effects go to; `wanted` changes under all batons */
     const struct command *get_command, *set_command; /* rows of the in-process fast path */
     atomic_u64 startup_bytes; /* used before there were any keys; the start writes, relaxed */
-    uint32_t kills; /* how often clients were killed; with all batons */
-    bool expiry_is_lazy;     /* no active expiry (DEBUG); written with all batons */
-    int *listeners;          /* listening fds, accepted on shard 0; with its baton */
+    uint32_t kills;           /* how often clients were killed; with all batons */
+    bool expiry_is_lazy;      /* no active expiry (DEBUG); written with all batons */
+    int *listeners;           /* listening fds, accepted on shard 0; with its baton */
     uint32_t listener_count;
-    atomic_u64 busy_ms; /* as in the settings, for who takes a baton */
+    atomic_u64 busy_ms;      /* as in the settings, for who takes a baton */
     atomic_u64 pause_end_ns; /* as domain.pause, for those who sleep without a baton */
-    atomic_u32 pause_bell; /* futex: rung when a pause begins, ends or changes, and at the stop */
-    atomic_u64 used_peak; /* any holder, by compare-and-swap: the most bytes that were ever seen used */
+    atomic_u32 pause_bell;   /* futex: rung when a pause begins, ends or changes, and at the stop */
+    atomic_u64
+        used_peak; /* any holder, by compare-and-swap: the most bytes that were ever seen used */
     atomic_u64 connections_received, connections_rejected; /* writer shard 0, relaxed; statistics */
 };
 
@@ -100,7 +102,6 @@ bool fabric_has_password(struct fabric *fabric);
 static inline struct fabric *fabric_of(const struct call *call) {
     return (struct fabric *)((char *)call->domain - offsetof(struct fabric, domain));
 }
-
 
 static inline uint64_t fabric_all(const struct fabric *fabric) {
     return fabric->settings.shard_count == 64 ? UINT64_MAX

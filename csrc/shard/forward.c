@@ -137,8 +137,7 @@ bool message_push(struct shard *from, uint32_t target, struct message *message) 
 void forward_flush(struct shard *shard) {
     for (uint32_t t = 0; t < shard->fabric->settings.shard_count; t++) {
         struct batch *batch = shard->io.open[t];
-        if (batch && batch->count && message_push(shard, t, &batch->head))
-            shard->io.open[t] = NULL;
+        if (batch && batch->count && message_push(shard, t, &batch->head)) shard->io.open[t] = NULL;
     }
 }
 
@@ -162,8 +161,10 @@ static void send_home(struct shard *shard, struct batch *batch) {
 static void execute_forwarded(struct shard *shard, struct reply *reply,
                               struct forwarded *forwarded) {
     struct request request = {.argv = forwarded->argv, .argc = forwarded->argc};
-    struct plan plan = {.command = forwarded->command, .hash = forwarded->hash,
-                        .hash_index = forwarded->hash_index, .arity_ok = true};
+    struct plan plan = {.command = forwarded->command,
+                        .hash = forwarded->hash,
+                        .hash_index = forwarded->hash_index,
+                        .arity_ok = true};
     uint64_t before = reply_pending_bytes(reply);
     reply->proto = forwarded->proto;
     struct origin origin = {NULL, forwarded->db, forwarded->call_flags, reply, &shard->now_ms};
@@ -289,10 +290,18 @@ static void listen_anew(struct shard *shard, struct listen_message *message) {
 
 static void receive(struct shard *shard, struct message *message) {
     switch (message->kind) {
-    case MESSAGE_ADOPT: adopt(shard, (struct adopt_message *)message); break;
-    case MESSAGE_LISTEN: listen_anew(shard, (struct listen_message *)message); break;
-    case MESSAGE_BATCH: execute_batch(shard, (struct batch *)message); break;
-    case MESSAGE_REPLIES: take_home(shard, (struct batch *)message); break;
+    case MESSAGE_ADOPT:
+        adopt(shard, (struct adopt_message *)message);
+        break;
+    case MESSAGE_LISTEN:
+        listen_anew(shard, (struct listen_message *)message);
+        break;
+    case MESSAGE_BATCH:
+        execute_batch(shard, (struct batch *)message);
+        break;
+    case MESSAGE_REPLIES:
+        take_home(shard, (struct batch *)message);
+        break;
     }
 }
 

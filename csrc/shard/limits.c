@@ -149,8 +149,7 @@ static uint64_t sum_of_cards(struct registry *registry) {
 /* Runs beside the shards. */
 static void evict_clients(struct garbage *job) {
     struct client_eviction *eviction = (struct client_eviction *)job;
-    struct fabric *fabric =
-        (struct fabric *)((char *)eviction - offsetof(struct fabric, eviction));
+    struct fabric *fabric = (struct fabric *)((char *)eviction - offsetof(struct fabric, eviction));
     uint64_t limit = atomic_load_relaxed(&eviction->limit);
     uint64_t sum = sum_of_cards(&fabric->registry);
     while (sum > limit) {

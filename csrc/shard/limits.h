@@ -30,10 +30,11 @@ struct client_limits {
 
 /* The closing of clients for maxmemory-clients goes on beside the shards (base/garbage.h). */
 struct client_eviction {
-    struct garbage job;   /* first: the job is its eviction */
-    atomic_u32 asked;     /* it is on its way; any shard thread, the one that does it; acquire-release */
-    atomic_u64 limit;     /* who asks, relaxed */
-    atomic_u64 evicted;   /* so far; relaxed, a statistic */
+    struct garbage job; /* first: the job is its eviction */
+    atomic_u32
+        asked; /* it is on its way; any shard thread, the one that does it; acquire-release */
+    atomic_u64 limit;   /* who asks, relaxed */
+    atomic_u64 evicted; /* so far; relaxed, a statistic */
 };
 
 void limits_init(struct client_eviction *eviction);

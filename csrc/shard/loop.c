@@ -20,7 +20,8 @@ enum {
     TURN_BUDGET_NS = 300000, /* then the loop looks at its sockets again */
     CRON_NS = 100000000,     /* active expiry and time-outs, while there is something to do */
     EXPIRE_BUDGET_NS = 500000,
-    EXPIRE_AGAIN_NS = 2000000, /* when the budget did not suffice: a quarter of the time, as in Redis */
+    EXPIRE_AGAIN_NS =
+        2000000, /* when the budget did not suffice: a quarter of the time, as in Redis */
     RELIEF_AGAIN_NS = 500000, /* over the budget of memory */
     BUSY_POLL_NS = 10000000,
 };
@@ -55,11 +56,21 @@ static void bury_later(struct shard *shard, struct connection *connection) {
 static void handle_event(struct shard *shard, const struct reactor_event *event) {
     struct connection *connection = (struct connection *)event->socket;
     switch (event->kind) {
-    case EVENT_ACCEPT: accept_note(shard, event->result); break;
-    case EVENT_DATA: connection_receive(shard, connection, event->data); break;
-    case EVENT_END: connection_peer_ended(shard, connection, event->result); break;
-    case EVENT_SENT: connection_sent(shard, connection, event->result); break;
-    case EVENT_CLOSED: bury_later(shard, connection); break;
+    case EVENT_ACCEPT:
+        accept_note(shard, event->result);
+        break;
+    case EVENT_DATA:
+        connection_receive(shard, connection, event->data);
+        break;
+    case EVENT_END:
+        connection_peer_ended(shard, connection, event->result);
+        break;
+    case EVENT_SENT:
+        connection_sent(shard, connection, event->result);
+        break;
+    case EVENT_CLOSED:
+        bury_later(shard, connection);
+        break;
     case EVENT_ACCEPT_FAILED:
         log_line(LOG_WARNING, "Accepting a client connection failed: %s",
                  system_error_text(event->result));
@@ -68,7 +79,8 @@ static void handle_event(struct shard *shard, const struct reactor_event *event)
         inbox_answer(&shard->inbox);
         shard->io.called = true;
         break;
-    case EVENT_NONE: break;
+    case EVENT_NONE:
+        break;
     }
 }
 
@@ -115,7 +127,8 @@ static void end_idle_connections(struct shard *shard) {
     if (limit_ns == 0) return;
     for (uint32_t i = 0; i < shard->io.connection_capacity; i++) {
         struct connection *connection = shard->io.connections[i];
-        if (connection && shard->io.woke_ns - atomic_load_relaxed(&connection->client.card->seen_ns) > limit_ns)
+        if (connection &&
+            shard->io.woke_ns - atomic_load_relaxed(&connection->client.card->seen_ns) > limit_ns)
             connection_end(shard, connection);
     }
 }
@@ -134,10 +147,10 @@ static void end_doomed(struct shard *shard) {
 /* Periodic work, with the own baton. Sleeps for ever again when there is none left. */
 static void run_cron(struct shard *shard) {
     struct shard_data *data = &shard->data;
-    bool again = keyspace_has_deadlines(&data->keyspace) && !shard->fabric->expiry_is_lazy &&
-                 !pause_is_in_force(&shard->fabric->domain) &&
-                 expire_cycle(&shard->fabric->domain, &data->keyspace, &data->effects,
-                              EXPIRE_BUDGET_NS);
+    bool again =
+        keyspace_has_deadlines(&data->keyspace) && !shard->fabric->expiry_is_lazy &&
+        !pause_is_in_force(&shard->fabric->domain) &&
+        expire_cycle(&shard->fabric->domain, &data->keyspace, &data->effects, EXPIRE_BUDGET_NS);
     end_idle_connections(shard);
     data->expiry_armed = keyspace_has_deadlines(&data->keyspace);
     bool wanted = data->expiry_armed || shard->io.soft_exceeded ||
@@ -264,7 +277,8 @@ static void phase_bury(struct shard *shard) {
 static void note_gap(struct shard_io *io) {
     uint64_t gap_ns = clock_monotonic_ns() - io->woke_ns;
     atomic_store_relaxed(&io->loops, atomic_load_relaxed(&io->loops) + 1);
-    if (gap_ns > atomic_load_relaxed(&io->gap_max_ns)) atomic_store_relaxed(&io->gap_max_ns, gap_ns);
+    if (gap_ns > atomic_load_relaxed(&io->gap_max_ns))
+        atomic_store_relaxed(&io->gap_max_ns, gap_ns);
     if (gap_ns > 1000000)
         atomic_store_relaxed(&io->gaps_over_1ms, atomic_load_relaxed(&io->gaps_over_1ms) + 1);
 }

@@ -43,11 +43,11 @@ struct forwarded {
     const struct bytes *argv; /* in the batch's arena; blobs are counted */
     uint32_t argc;
     uint32_t db;
-    uint64_t hash;      /* of the first key */
+    uint64_t hash; /* of the first key */
     uint32_t hash_index;
     uint32_t connection, generation, slot; /* of the source shard */
-    struct card *card; /* of the connection's client; counted */
-    uint64_t reply_bytes; /* set by the target */
+    struct card *card;                     /* of the connection's client; counted */
+    uint64_t reply_bytes;                  /* set by the target */
     uint8_t proto;
     uint8_t call_flags; /* enum call_flags */
 };

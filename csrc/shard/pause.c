@@ -35,8 +35,7 @@ void pause_forget(struct shard *shard, struct connection *connection) {
     connection->paused = false;
 }
 
-bool pause_holds_back(const struct shard *shard, uint32_t source,
-                      const struct forwarded *request) {
+bool pause_holds_back(const struct shard *shard, uint32_t source, const struct forwarded *request) {
     for (const struct batch *batch = shard->io.paused_batches; batch; batch = batch->next_spare) {
         if (batch->source != source) continue;
         for (uint32_t i = 0; i < batch->count; i++)

@@ -48,14 +48,12 @@ static uint64_t plan_mask(const struct fabric *fabric, const struct request *req
     if (fabric->settings.shard_count == 1) return 0; /* one's own baton is always held */
     if (plan->hash_index == 0)
         return command->spec_count ? plan_keys_by_spec(fabric, request, command) : 0;
-    if (command->flags & CMD_MOVABLE_KEYS)
-        return plan_keys_by_spec(fabric, request, command);
+    if (command->flags & CMD_MOVABLE_KEYS) return plan_keys_by_spec(fabric, request, command);
     return plan_keys_by_range(fabric, request, command, plan->hash);
 }
 
 static const struct command *find_command(const struct fabric *fabric,
-                                          const struct request *request,
-                                          struct plan_hint *hint) {
+                                          const struct request *request, struct plan_hint *hint) {
     if (KRT_LIKELY(hint->command && bytes_equal(request->argv[0], hint->name)))
         return hint->command;
     const struct command *command =

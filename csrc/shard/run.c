@@ -23,9 +23,9 @@
 enum run_outcome {
     RUN_DONE,
     RUN_SUSPENDED,
-    RUN_AGAIN, /* its turn is over, and a request goes on in the next */
+    RUN_AGAIN,  /* its turn is over, and a request goes on in the next */
     RUN_PAUSED, /* a request may not run before the pause is over */
-    RUN_LOST,  /* the place, and nothing is held */
+    RUN_LOST,   /* the place, and nothing is held */
 };
 
 static uint32_t group_end(uint32_t from, uint32_t to) {
@@ -144,12 +144,14 @@ static bool is_stopped(const struct run *run, uint32_t i) {
 }
 
 /* Should the run from `from` go to another shard rather than wait for it? */
-static bool prefers_forward(const struct run *run, uint32_t from, uint64_t mask,
-                            uint32_t *target) {
+static bool prefers_forward(const struct run *run, uint32_t from, uint64_t mask, uint32_t *target) {
     switch (run->shard->fabric->settings.borrow) {
-    case BORROW_ALWAYS: return false;
-    case BORROW_NEVER: return forward_target(run, from, target);
-    case BORROW_AUTO: return is_single(mask) && forward_target(run, from, target);
+    case BORROW_ALWAYS:
+        return false;
+    case BORROW_NEVER:
+        return forward_target(run, from, target);
+    case BORROW_AUTO:
+        return is_single(mask) && forward_target(run, from, target);
     }
     return false;
 }
@@ -341,9 +343,8 @@ static void run_parse(struct shard *shard, struct run *run, struct connection *c
     run->shard = shard;
     run->connection = connection;
     run->unfinished = run->postponed = false;
-    connection->parser.limits = connection->client.authenticated
-                                    ? &settings->parser
-                                    : &settings->parser_unauthenticated;
+    connection->parser.limits =
+        connection->client.authenticated ? &settings->parser : &settings->parser_unauthenticated;
     struct plan_hint hint = {0};
     run->result = parser_run(&connection->parser, &run->input);
     for (uint32_t i = 0; i < run->input.count; i++)

@@ -61,14 +61,12 @@ static void fetch_members(const struct run *run, uint32_t from,
     uint32_t leaves = 0;
     for (uint32_t i = 0; i < count; i++) {
         const struct tree *tree = values[i] ? collection_tree_by_hash(values[i]) : NULL;
-        if (!tree || !is_cold(values, i, tree))
-            continue;
+        if (!tree || !is_cold(values, i, tree)) continue;
         fetched[leaves].hash = likely_hash(run, from + i);
         fetched[leaves].leaf = tree_prefetch_leaf(tree, fetched[leaves].hash);
         leaves++;
     }
-    for (uint32_t i = 0; i < leaves; i++)
-        tree_prefetch_record(fetched[i].leaf, fetched[i].hash);
+    for (uint32_t i = 0; i < leaves; i++) tree_prefetch_record(fetched[i].leaf, fetched[i].hash);
 }
 
 /* What entries lead to: of a value that was not there for the request before where a search begins, and the leaf
@@ -80,15 +78,13 @@ void run_fetch_values(const struct run *run, uint32_t from, uint32_t to) {
     for (uint32_t i = 0; i < count; i++) {
         const struct plan *plan = &run->plans[from + i];
         found[i] = NULL;
-        if (!has_elements(plan->command) || !is_fetchable(run, plan))
-            continue;
+        if (!has_elements(plan->command) || !is_fetchable(run, plan)) continue;
         if (plan->hash != last)
             value = keyspace_prefetch_value(place_of(run->shard, plan->hash), db, plan->hash);
         last = plan->hash;
         found[i] = value;
     }
     for (uint32_t i = 0; i < count; i++)
-        if (found[i] && (i == 0 || found[i] != found[i - 1]))
-            collection_prefetch(found[i]);
+        if (found[i] && (i == 0 || found[i] != found[i - 1])) collection_prefetch(found[i]);
     fetch_members(run, from, found, count);
 }

@@ -40,7 +40,8 @@ struct connection {
     struct connection *next_paused;
     uint32_t index, generation;
     uint64_t counted_bytes, soft_since_ns; /* see limits.c */
-    uint32_t outstanding_at; /* the shard at which its forwarded requests are, while slots are pending */
+    uint32_t
+        outstanding_at; /* the shard at which its forwarded requests are, while slots are pending */
     bool in_input, in_ready, in_keep, suspended, paused, ended_input, closing;
     bool sending;
     struct iovec iov[16];
@@ -48,7 +49,8 @@ struct connection {
 
 struct shard_counters { /* holder of the baton */
     uint64_t commands, forwarded, borrowed_runs;
-    uint64_t input_before, output_before; /* bytes that statistics no longer count (CONFIG RESETSTAT) */
+    uint64_t input_before,
+        output_before; /* bytes that statistics no longer count (CONFIG RESETSTAT) */
 };
 
 struct shard_data {
@@ -57,10 +59,10 @@ struct shard_data {
     struct shard_counters counters;
     struct statistics statistics;
     struct budget_share share;
-    struct stream *streams;    /* producer ends: streams[t] goes to shard t */
-    uint64_t pushed;           /* streams that were pushed to and not yet woken in this turn */
-    uint64_t backlogged;       /* streams with messages behind their ring */
-    bool expiry_armed;         /* the shard thread knows that there are deadlines */
+    struct stream *streams; /* producer ends: streams[t] goes to shard t */
+    uint64_t pushed;        /* streams that were pushed to and not yet woken in this turn */
+    uint64_t backlogged;    /* streams with messages behind their ring */
+    bool expiry_armed;      /* the shard thread knows that there are deadlines */
 };
 
 struct shard_io {
@@ -69,51 +71,57 @@ struct shard_io {
     uint32_t *generations;
     uint32_t connection_capacity;
     uint32_t connection_count, next_free;
-    struct connection *input_first, *input_last; /* have bytes to parse, or replies that came home */
-    struct connection *ready_first;              /* have output, or a close, to be looked at after the turn */
-    struct connection *keep_first;               /* have been fed from buffers that go back after the turn */
+    struct connection *input_first,
+        *input_last;                /* have bytes to parse, or replies that came home */
+    struct connection *ready_first; /* have output, or a close, to be looked at after the turn */
+    struct connection *keep_first;  /* have been fed from buffers that go back after the turn */
     struct reply_pool pool;
-    struct connection *closed_first;             /* to be freed at the end of the loop */
+    struct connection *closed_first; /* to be freed at the end of the loop */
     struct run *runs;
     struct batch *open[SHARDS_MAX]; /* batches being filled in this turn */
     struct batch *spare_batches;
     uint32_t spare_count;
     int *accepted; /* accepted in this loop, to be dealt in the turn */
     uint32_t accepted_count, accepted_capacity;
-    bool called;           /* woken by another thread: a turn is due even without a message */
+    bool called; /* woken by another thread: a turn is due even without a message */
     struct connection *paused_first; /* may not run yet (pause.c) */
     struct batch *paused_batches;    /* by age */
-    struct client_limits limits; /* as of the last turn */
-    uint32_t soft_exceeded;      /* connections beyond a soft limit of output */
-    atomic_u64 client_bytes; /* held for its connections; writer shard thread, relaxed */
-    uint64_t pause_end_ns; /* to look after them; FUTEX_NO_DEADLINE: nothing waits */
-    uint64_t next_cron_ns; /* FUTEX_NO_DEADLINE: nothing periodic to do */
-    uint64_t woke_ns;      /* when this loop began */
-    uint64_t slice_ns;     /* when this slice began */
-    uint32_t slice_commands; /* executed in it */
-    atomic_u64 used_bytes; /* of its data, at the last sample; writer shard thread, relaxed; statistics */
+    struct client_limits limits;     /* as of the last turn */
+    uint32_t soft_exceeded;          /* connections beyond a soft limit of output */
+    atomic_u64 client_bytes;         /* held for its connections; writer shard thread, relaxed */
+    uint64_t pause_end_ns;           /* to look after them; FUTEX_NO_DEADLINE: nothing waits */
+    uint64_t next_cron_ns;           /* FUTEX_NO_DEADLINE: nothing periodic to do */
+    uint64_t woke_ns;                /* when this loop began */
+    uint64_t slice_ns;               /* when this slice began */
+    uint32_t slice_commands;         /* executed in it */
+    atomic_u64
+        used_bytes; /* of its data, at the last sample; writer shard thread, relaxed; statistics */
     atomic_u64 input_bytes, output_bytes; /* of sockets; writer shard thread, relaxed; statistics */
     atomic_u64 reads, writes;             /* the same, counted */
     /* The most that one connection held, of input and of output, in this period and in the one before. */
     atomic_u64 recent_input[2], recent_output[2]; /* writer shard thread, relaxed */
     uint64_t recent_ns;                           /* when the period began */
-    atomic_u64 loops, gap_max_ns, gaps_over_1ms; /* writer shard thread, relaxed; statistics */
+    atomic_u64 loops, gap_max_ns, gaps_over_1ms;  /* writer shard thread, relaxed; statistics */
 };
 
 struct shard {
     struct fabric *fabric;
     struct baton *baton;
     uint32_t index;
-    uint64_t own;     /* the bit of its baton */
-    uint64_t held;    /* batons held by the shard thread in this turn, often its own; the thread only */
-    atomic_u32 has_doomed; /* some connection is to be ended; any thread sets, the thread clears, relaxed */
-    atomic_u32 busy;  /* somebody else has the place for long; writer the thread, readers other shard threads, relaxed */
-    int64_t now_ms;   /* the clock of this slice, 0: not read yet; the thread only */
+    uint64_t own; /* the bit of its baton */
+    uint64_t
+        held; /* batons held by the shard thread in this turn, often its own; the thread only */
+    atomic_u32
+        has_doomed; /* some connection is to be ended; any thread sets, the thread clears, relaxed */
+    atomic_u32
+        busy; /* somebody else has the place for long; writer the thread, readers other shard threads, relaxed */
+    int64_t now_ms; /* the clock of this slice, 0: not read yet; the thread only */
     struct inbox inbox;
     struct shard_data data;
     struct shard_io io;
     pthread_t thread;
-    atomic_u32 connections; /* dealt to it and not yet gone; relaxed: the dealer adds, the thread subtracts */
+    atomic_u32
+        connections; /* dealt to it and not yet gone; relaxed: the dealer adds, the thread subtracts */
     int start_result;
     atomic_u32 started; /* futex: 0, then 1 when start_result is valid */
 };
@@ -208,8 +216,8 @@ struct run {
     enum parse_result result;
     bool unfinished; /* the request that it stopped at is to come again */
     bool postponed;  /* the same, when the pause is over */
-    bool fetched;  /* the memory of its keys is on its way */
-    uint64_t mask; /* shards of all its keys */
+    bool fetched;    /* the memory of its keys is on its way */
+    uint64_t mask;   /* shards of all its keys */
     struct request_run input;
     struct plan plans[RUN_REQUESTS];
 };

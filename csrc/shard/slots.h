@@ -22,8 +22,8 @@ struct slot {
 };
 
 struct slots {
-    struct slot *ring; /* NULL until the first issue */
-    uint32_t capacity; /* a power of two */
+    struct slot *ring;        /* NULL until the first issue */
+    uint32_t capacity;        /* a power of two */
     uint32_t issued, retired; /* free-running */
 };
 

@@ -110,7 +110,8 @@ const struct rate_sample *statistics_baseline(const struct statistics *statistic
 
 static inline uint32_t latency_bucket(uint64_t ns) {
     uint64_t clipped = ns < (UINT64_C(1) << 30) - 1 ? ns : (UINT64_C(1) << 30) - 1;
-    uint32_t width = clipped < 64 ? 0 : 63 - LATENCY_LINEAR_SHIFT - (uint32_t)__builtin_clzll(clipped);
+    uint32_t width =
+        clipped < 64 ? 0 : 63 - LATENCY_LINEAR_SHIFT - (uint32_t)__builtin_clzll(clipped);
     return (width << LATENCY_LINEAR_SHIFT) + (uint32_t)(clipped >> width);
 }
 

@@ -72,8 +72,7 @@ static bool turn_took(struct shard *shard, uint64_t mask, enum baton_result resu
 }
 
 static bool turn_take(struct shard *shard, uint64_t mask) {
-    return turn_took(shard, mask,
-                     baton_set_take(&shard->fabric->set, mask, patience_end(shard)));
+    return turn_took(shard, mask, baton_set_take(&shard->fabric->set, mask, patience_end(shard)));
 }
 
 /* The own place, or the end of the turn. */

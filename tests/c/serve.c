@@ -18,8 +18,7 @@ static void wait_for_end(struct kevyrt_server *server) {
     sigemptyset(&ends);
     sigaddset(&ends, SIGTERM);
     sigaddset(&ends, SIGINT);
-    while (kevyrt_server_running(server) && sigtimedwait(&ends, NULL, &pause) < 0)
-        continue;
+    while (kevyrt_server_running(server) && sigtimedwait(&ends, NULL, &pause) < 0) continue;
 }
 
 int main(int argc, char **argv) {
@@ -37,8 +36,7 @@ int main(int argc, char **argv) {
         return fail("options", &error);
     enum kevyrt_status status = kevyrt_server_new(settings, count, &server, &error);
     kevyrt_options_free(settings, count);
-    if (status != KEVYRT_OK)
-        return fail("settings", &error);
+    if (status != KEVYRT_OK) return fail("settings", &error);
     if (kevyrt_server_start(server, &error) != KEVYRT_OK) {
         kevyrt_server_put(server);
         return fail("start", &error);
@@ -46,8 +44,7 @@ int main(int argc, char **argv) {
     wait_for_end(server);
     kevyrt_server_stop(server);
     struct kevyrt_log_line line;
-    while (kevyrt_log_next(&line, 0))
-        fprintf(stderr, "%s\n", line.text);
+    while (kevyrt_log_next(&line, 0)) fprintf(stderr, "%s\n", line.text);
     kevyrt_server_put(server);
     return EXIT_SUCCESS;
 }

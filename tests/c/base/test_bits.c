@@ -33,10 +33,8 @@ static struct run run_new(size_t len, unsigned kind) {
     struct run run = {malloc(len + !len), len};
     assert_non_null(run.at);
     memset(run.at, kind == 1 ? 0xff : 0, len);
-    if (kind < 2 && len > 0 && draw(4) > 0)
-        run.at[draw(len)] ^= (char)(1 << draw(8));
-    for (size_t i = 0; kind == 2 && i < len; i++)
-        run.at[i] = (char)draw(256);
+    if (kind < 2 && len > 0 && draw(4) > 0) run.at[draw(len)] ^= (char)(1 << draw(8));
+    for (size_t i = 0; kind == 2 && i < len; i++) run.at[i] = (char)draw(256);
     return run;
 }
 
@@ -46,15 +44,13 @@ static bool bit_of(struct run run, uint64_t number) {
 
 static uint64_t count_naively(struct run run, uint64_t first, uint64_t end) {
     uint64_t count = 0;
-    for (uint64_t i = first; i < end; i++)
-        count += bit_of(run, i);
+    for (uint64_t i = first; i < end; i++) count += bit_of(run, i);
     return count;
 }
 
 static uint64_t find_naively(struct run run, uint64_t first, uint64_t end, bool bit) {
     uint64_t i = first;
-    while (i < end && bit_of(run, i) != bit)
-        i++;
+    while (i < end && bit_of(run, i) != bit) i++;
     return i < end ? i : end;
 }
 
@@ -117,8 +113,7 @@ static void check_combined(enum bits_operation operation, size_t len) {
     for (size_t i = 0; i < len; i++)
         assert_int_equal(to.at[i], (char)~combined(operation, before.at[i], from.at[i]));
     bits_invert(from.at, to.at, len);
-    for (size_t i = 0; i < len; i++)
-        assert_int_equal(from.at[i], (char)~to.at[i]);
+    for (size_t i = 0; i < len; i++) assert_int_equal(from.at[i], (char)~to.at[i]);
     free(to.at);
     free(from.at);
     free(before.at);
@@ -135,8 +130,7 @@ static void test_combining(void **unused) {
 
 static uint64_t read_naively(struct run run, uint64_t first, uint32_t width) {
     uint64_t value = 0;
-    for (uint32_t i = 0; i < width; i++)
-        value = value << 1 | bit_of(run, first + i);
+    for (uint32_t i = 0; i < width; i++) value = value << 1 | bit_of(run, first + i);
     return value;
 }
 
@@ -150,8 +144,7 @@ static void check_number(uint64_t first, uint32_t width, unsigned kind) {
     assert_int_equal(read_naively(run, first, width), value & all);
     assert_int_equal(bits_read(run.at, first, width), value & all);
     for (uint64_t i = 0; i < run.len * 8; i++)
-        if (i < first || i >= end)
-            assert_int_equal(bit_of(run, i), bit_of(before, i));
+        if (i < first || i >= end) assert_int_equal(bit_of(run, i), bit_of(before, i));
     free(run.at);
     free(before.at);
 }
@@ -160,8 +153,7 @@ static void test_numbers(void **unused) {
     (void)unused;
     for (uint64_t first = 0; first < 24; first++)
         for (uint32_t width = 1; width <= 64; width++)
-            for (unsigned kind = 0; kind < 3; kind++)
-                check_number(first, width, kind);
+            for (unsigned kind = 0; kind < 3; kind++) check_number(first, width, kind);
 }
 
 int main(void) {

@@ -43,13 +43,30 @@ static void test_values_are_written_as_the_library_writes_them(void **state) {
     random_seed(&random, 1);
     for (int i = 0; i < DRAWS; i++) check_text(draw_value(&random));
     for (int i = 0; i < DRAWS; i++)
-        check_text((long double)random_below(&random, 1000000) / (long double)(1 + random_below(&random, 4096)));
+        check_text((long double)random_below(&random, 1000000) /
+                   (long double)(1 + random_below(&random, 4096)));
 }
 
 static void test_edges_are_written(void **state) {
-    static const long double values[] = {0.0L, -0.0L, 1.0L, 0.5L, 0.999999999999999999L, 1e17L, 9.5e17L, 1e18L,
-                                         18446744073709551615.0L, 1e19L, 1e-17L, 5e-18L, 1.5e-17L, 4.9e-18L, 1e-30L,
-                                         1e300L, 3.0e3L, 0.1L, 1234.56789L};
+    static const long double values[] = {0.0L,
+                                         -0.0L,
+                                         1.0L,
+                                         0.5L,
+                                         0.999999999999999999L,
+                                         1e17L,
+                                         9.5e17L,
+                                         1e18L,
+                                         18446744073709551615.0L,
+                                         1e19L,
+                                         1e-17L,
+                                         5e-18L,
+                                         1.5e-17L,
+                                         4.9e-18L,
+                                         1e-30L,
+                                         1e300L,
+                                         3.0e3L,
+                                         0.1L,
+                                         1234.56789L};
     (void)state;
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         check_text(values[i]);
@@ -77,16 +94,18 @@ static void test_digits_are_read_as_the_library_reads_them(void **state) {
         uint64_t whole = random_next(&random) >> random_below(&random, 64);
         uint64_t part = random_next(&random) >> random_below(&random, 64);
         const char *sign = random_below(&random, 2) ? "-" : "";
-        int len = random_below(&random, 4) ? snprintf(text, sizeof text, "%s%llu.%0*llu", sign,
-                                                      (unsigned long long)whole, (int)random_below(&random, 9),
-                                                      (unsigned long long)part)
-                                           : snprintf(text, sizeof text, "%s%llu", sign, (unsigned long long)whole);
+        int len =
+            random_below(&random, 4)
+                ? snprintf(text, sizeof text, "%s%llu.%0*llu", sign, (unsigned long long)whole,
+                           (int)random_below(&random, 9), (unsigned long long)part)
+                : snprintf(text, sizeof text, "%s%llu", sign, (unsigned long long)whole);
         check_read(text, (size_t)len);
     }
 }
 
 static void test_what_is_no_number_is_refused(void **state) {
-    static const char *const texts[] = {"", "-", ".", "-.", " 1", "1 ", "1.2.3", "1x", "x", "--1", "+-1", "nan", "1e", "0x"};
+    static const char *const texts[] = {"",   "-", ".",   "-.",  " 1",  "1 ", "1.2.3",
+                                        "1x", "x", "--1", "+-1", "nan", "1e", "0x"};
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         long double value = 7;

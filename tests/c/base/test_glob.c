@@ -85,8 +85,7 @@ static void test_bytes_are_not_characters(void **state) {
 static void test_stars_do_not_multiply(void **state) {
     (void)state;
     char pattern[61], subject[4001];
-    for (int i = 0; i < 60; i++)
-        pattern[i] = i % 2 ? 'a' : '*';
+    for (int i = 0; i < 60; i++) pattern[i] = i % 2 ? 'a' : '*';
     memset(subject, 'a', 4000);
     pattern[60] = subject[4000] = 0;
     pattern[59] = 'b';

@@ -30,8 +30,7 @@ static int compare(const void *a, const void *b) {
 
 static void assert_all_differ(uint64_t *hashes, size_t count) {
     qsort(hashes, count, sizeof *hashes, compare);
-    for (size_t i = 1; i < count; i++)
-        assert_true(hashes[i - 1] != hashes[i]);
+    for (size_t i = 1; i < count; i++) assert_true(hashes[i - 1] != hashes[i]);
 }
 
 /* Runs of zeroes of every length, and every single bit in keys of every length up to 80. */
@@ -107,10 +106,8 @@ static void test_random_numbers(void **state) {
         assert_true(number == random_next(&same));
         assert_true(number != random_next(&other));
     }
-    for (int i = 0; i < 10000; i++)
-        counts[random_below(&one, 10)]++;
-    for (int i = 0; i < 10; i++)
-        assert_in_range(counts[i], 800, 1200);
+    for (int i = 0; i < 10000; i++) counts[random_below(&one, 10)]++;
+    for (int i = 0; i < 10; i++) assert_in_range(counts[i], 800, 1200);
     assert_int_equal(random_below(&one, 1), 0);
 }
 

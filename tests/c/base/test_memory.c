@@ -43,8 +43,7 @@ static void test_pages_are_aligned_zeroed_and_counted(void **state) {
     assert_non_null(pages);
     assert_int_equal((uintptr_t)pages % ALIGN, 0);
     assert_int_equal(account.used_bytes, 4 * page);
-    for (size_t i = 0; i < size; i++)
-        assert_int_equal(pages[i], 0);
+    for (size_t i = 0; i < size; i++) assert_int_equal(pages[i], 0);
     memset(pages, 1, size);
     mem_pages_free(&account, pages, size);
     assert_int_equal(account.used_bytes, 0);
@@ -134,8 +133,7 @@ static void test_an_arena_hands_out_aligned_room(void **state) {
         memset(rooms[i], i % 128, (size_t)i % 97 + 1);
     }
     for (int i = 0; i < 2000; i++)
-        for (int at = 0; at <= i % 97; at++)
-            assert_int_equal(rooms[i][at], i % 128);
+        for (int at = 0; at <= i % 97; at++) assert_int_equal(rooms[i][at], i % 128);
     arena_deinit(&arena);
 }
 
@@ -144,8 +142,7 @@ static void test_an_arena_keeps_its_first_block(void **state) {
     (void)state;
     arena_reset(&arena);
     char *first = arena_alloc(&arena, 100);
-    for (int i = 0; i < 100; i++)
-        assert_non_null(arena_alloc(&arena, 1000));
+    for (int i = 0; i < 100; i++) assert_non_null(arena_alloc(&arena, 1000));
     assert_ptr_not_equal(arena.first, arena.last);
     arena_reset(&arena);
     assert_ptr_equal(arena.first, arena.last);

@@ -33,15 +33,12 @@ __attribute__((format(printf, 2, 3))) static void text_add(struct world_text *te
 }
 
 static void text_begin_item(struct world_text *text) {
-    if (text->len > 0)
-        text_add(text, "; ");
+    if (text->len > 0) text_add(text, "; ");
 }
 
 static void text_add_bytes(struct world_text *text, struct bytes bytes) {
-    if (bytes.len > SHOWN_BYTES_MAX)
-        text_add(text, "%%%u", bytes.len);
-    else
-        text_add(text, "%.*s", (int)bytes.len, bytes.at);
+    if (bytes.len > SHOWN_BYTES_MAX) text_add(text, "%%%u", bytes.len);
+    else text_add(text, "%.*s", (int)bytes.len, bytes.at);
 }
 
 /* ---- The recording sink ------------------------------------------------------------------------- */
@@ -62,8 +59,7 @@ static void sink_place(struct world_text *text, const char *what, const struct k
     text_begin_item(text);
     text_add(text, "%s", what);
     text_add_bytes(text, place->key);
-    if (place->db > 0)
-        text_add(text, " in %u", place->db);
+    if (place->db > 0) text_add(text, " in %u", place->db);
 }
 
 static void sink_touch(void *context, const struct key_place *place) {
@@ -129,8 +125,7 @@ int world_bind(void **state) {
     struct kevyrt_error error;
     (void)state;
     enum kevyrt_status status = kevyrt_server_new(NULL, 0, &server, &error);
-    if (status == KEVYRT_OK)
-        kevyrt_server_put(server);
+    if (status == KEVYRT_OK) kevyrt_server_put(server);
     return status == KEVYRT_OK ? 0 : -1;
 }
 
@@ -216,8 +211,7 @@ static void line_add(struct line *line, const char *word) {
     uint32_t i = line->argc++;
     assert_true(i < WORDS_MAX);
     line->argv[i] = bytes_of(word, strlen(word));
-    if ((*word != '%' && *word != '&') || word[1] == '\0')
-        return;
+    if ((*word != '%' && *word != '&') || word[1] == '\0') return;
     uint32_t len = (uint32_t)atoi(word + 1);
     char *bytes = malloc(len);
     assert_non_null(bytes);
@@ -238,10 +232,8 @@ static struct line *line_new(const char *text) {
     strcpy(line->text, text);
     for (char *word = strtok_r(line->text, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
         size_t len = strlen(word);
-        if (line->argc == 0 && word[len - 1] == '>')
-            line->db = (uint32_t)atoi(word);
-        else
-            line_add(line, word);
+        if (line->argc == 0 && word[len - 1] == '>') line->db = (uint32_t)atoi(word);
+        else line_add(line, word);
     }
     return line;
 }
@@ -249,8 +241,7 @@ static struct line *line_new(const char *text) {
 static void line_free(struct line *line) {
     for (uint32_t i = 0; i < line->argc; i++) {
         free(line->made[i]);
-        if (line->blobs[i])
-            blob_put(line->blobs[i]);
+        if (line->blobs[i]) blob_put(line->blobs[i]);
     }
     free(line);
 }
@@ -269,8 +260,7 @@ static void reply_to_text(struct reply *reply, struct world_text *text) {
         *end = ' ';
         memmove(end + 1, end + 2, strlen(end + 2) + 1);
     }
-    if (text->len > 0)
-        text->at[--text->len] = '\0';
+    if (text->len > 0) text->at[--text->len] = '\0';
 }
 
 /* The handler alone runs short of memory, not what the test does around it. */
@@ -282,8 +272,7 @@ static void fail_memory(struct world *world, long count) {
     for (uint32_t shard = 0; shard < world->domain.shard_count; shard++)
         for (uint32_t db = 0; db < WORLD_DATABASES; db++) {
             struct database *database = world->keyspaces[shard].databases[db];
-            if (database)
-                slab_fail_after(database->store.heap, (uint64_t)count);
+            if (database) slab_fail_after(database->store.heap, (uint64_t)count);
         }
 }
 
@@ -334,8 +323,7 @@ void world_run_all(struct world *world, const char *lines) {
     char one[LINE_MAX];
     for (const char *end; *lines; lines = *end ? end + 2 : end) {
         end = strstr(lines, "; ");
-        if (!end)
-            end = lines + strlen(lines);
+        if (!end) end = lines + strlen(lines);
         assert_true((size_t)(end - lines) < sizeof one);
         memcpy(one, lines, (size_t)(end - lines));
         one[end - lines] = '\0';
@@ -408,8 +396,7 @@ static void dump_element(const struct dump *dump, const struct walk *walk, uint6
     }
     if (type == VALUE_ZSET)
         text_add(dump->out, "%llu %.17g ", (unsigned long long)rank, tree_score(walk->key.order));
-    else if (type == VALUE_LIST)
-        text_add(dump->out, "%llu ", (unsigned long long)rank);
+    else if (type == VALUE_LIST) text_add(dump->out, "%llu ", (unsigned long long)rank);
     text_add_bytes(dump->out, walk->record);
     text_add(dump->out, "\n");
 }
@@ -489,12 +476,9 @@ static void dump_stream(const struct dump *dump, const struct entry *entry) {
 }
 
 static void dump_entry(void *context, struct entry *entry) {
-    if (entry_type(entry) == VALUE_STRING)
-        dump_string(context, entry);
-    else if (entry_type(entry) == VALUE_STREAM)
-        dump_stream(context, entry);
-    else
-        dump_elements(context, entry);
+    if (entry_type(entry) == VALUE_STRING) dump_string(context, entry);
+    else if (entry_type(entry) == VALUE_STREAM) dump_stream(context, entry);
+    else dump_elements(context, entry);
 }
 
 static int compare_lines(const void *a, const void *b) {
@@ -513,8 +497,7 @@ static void sort_lines(struct world_text *text) {
     }
     qsort(lines, count, sizeof *lines, compare_lines);
     text_clear(text);
-    for (size_t i = 0; i < count; i++)
-        text_add(text, "%s\n", lines[i]);
+    for (size_t i = 0; i < count; i++) text_add(text, "%s\n", lines[i]);
 }
 
 void world_dump(const struct world *world, struct world_text *out) {
@@ -523,8 +506,7 @@ void world_dump(const struct world *world, struct world_text *out) {
         for (uint32_t db = 0; db < WORLD_DATABASES; db++) {
             struct dump dump = {out, shard, db};
             uint64_t cursor = 0;
-            do
-                cursor = keyspace_scan(world->by_shard[shard], db, cursor, dump_entry, &dump);
+            do cursor = keyspace_scan(world->by_shard[shard], db, cursor, dump_entry, &dump);
             while (cursor != 0);
         }
     sort_lines(out);

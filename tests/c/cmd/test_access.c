@@ -16,8 +16,17 @@ static struct world *world_with(enum access_kind kind) {
 
 static void test_looking_is_no_access(void **state) {
     static const char *const lines[] = {
-        "TTL k", "PTTL k", "EXPIRETIME k", "TYPE k", "EXISTS k", "OBJECT ENCODING k", "OBJECT IDLETIME k",
-        "RANDOMKEY", "SCAN 0", "KEYS *", "MEMORY USAGE k",
+        "TTL k",
+        "PTTL k",
+        "EXPIRETIME k",
+        "TYPE k",
+        "EXISTS k",
+        "OBJECT ENCODING k",
+        "OBJECT IDLETIME k",
+        "RANDOMKEY",
+        "SCAN 0",
+        "KEYS *",
+        "MEMORY USAGE k",
     };
     (void)state;
     struct world *world = world_with(ACCESS_TIME);
@@ -31,9 +40,10 @@ static void test_looking_is_no_access(void **state) {
 
 static void test_using_is_an_access(void **state) {
     static const char *const lines[] = {
-        "GET k", "TOUCH k", "MGET k other", "STRLEN k", "EXPIRE k 1000", "PERSIST k", "APPEND k x", "SET k v",
-        "SET k v KEEPTTL", "GETRANGE k 0 1", "SETRANGE k 1 x", "MSET k v other w", "GETSET k v", "COPY k third",
-        "MSET k %100", "SET k &20000", "SET k &30000", "APPEND k x",
+        "GET k",          "TOUCH k",          "MGET k other", "STRLEN k",        "EXPIRE k 1000",
+        "PERSIST k",      "APPEND k x",       "SET k v",      "SET k v KEEPTTL", "GETRANGE k 0 1",
+        "SETRANGE k 1 x", "MSET k v other w", "GETSET k v",   "COPY k third",    "MSET k %100",
+        "SET k &20000",   "SET k &30000",     "APPEND k x",
     };
     (void)state;
     struct world *world = world_with(ACCESS_TIME);

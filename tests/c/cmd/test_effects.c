@@ -85,8 +85,7 @@ static const struct effect_case writes[] = {
     {"", "PFADD k a b", ":1", "log:PFADD k a b; n:new k; touch:k; $:pfadd k"},
     {"", "3> PFADD k", ":1", "log/3:PFADD k; n:new k in 3; touch:k in 3; $:pfadd k in 3"},
     {"PFADD k a; EXPIREAT k 9999999", "PFADD k b", ":1", "log:PFADD k b; touch:k; $:pfadd k"},
-    {"PFADD k a; PFDEBUG TODENSE k", "PFADD k a b", ":1",
-     "log:PFADD k a b; touch:k; $:pfadd k"},
+    {"PFADD k a; PFDEBUG TODENSE k", "PFADD k a b", ":1", "log:PFADD k a b; touch:k; $:pfadd k"},
     {"PFADD k a b", "PFCOUNT k", ":2", "log:PFCOUNT k; touch:k"},
     {"PFADD k a; PFDEBUG TODENSE k; COPY k j", "PFCOUNT k", ":1", "log:PFCOUNT k; touch:k"},
     {"PFADD k a; PFADD j b", "PFMERGE k j i", "+OK",
@@ -256,12 +255,11 @@ static const struct effect_case refused[] = {
      "m:keymiss j"},
     {"PFADD k a; APPEND k x", "PFMERGE j k", "-INVALIDOBJ Corrupted HLL object detected",
      "m:keymiss j"},
-    {"PFADD k a; SET j v", "PFMERGE k j",
-     "-WRONGTYPE Key is not a valid HyperLogLog string value.", ""},
+    {"PFADD k a; SET j v", "PFMERGE k j", "-WRONGTYPE Key is not a valid HyperLogLog string value.",
+     ""},
     {"RPUSH k a", "PFMERGE j k",
      "-WRONGTYPE Operation against a key holding the wrong kind of value", "m:keymiss j"},
-    {"PFADD k a; APPEND k x", "PFDEBUG TODENSE k", "-INVALIDOBJ Corrupted HLL object detected",
-     ""},
+    {"PFADD k a; APPEND k x", "PFDEBUG TODENSE k", "-INVALIDOBJ Corrupted HLL object detected", ""},
     {"", "PFDEBUG TODENSE k", "-ERR The specified key does not exist", ""},
     {"PFADD k a", "PFDEBUG FOO k", "-ERR Unknown PFDEBUG subcommand 'FOO'", ""},
     {"PFADD k a; PFDEBUG TODENSE k", "PFDEBUG TODENSE k", ":0", ""},
@@ -428,8 +426,7 @@ static void check_case(const struct effect_case *c, uint32_t shards, bool route)
         (c->reply && strcmp(world->reply.at, c->reply) != 0))
         print_message("given \"%s\", \"%s\" on %u shards\n", c->given, c->line, shards);
     assert_string_equal(world->recorded.at, c->recorded);
-    if (c->reply)
-        assert_string_equal(world->reply.at, c->reply);
+    if (c->reply) assert_string_equal(world->reply.at, c->reply);
     world_free(world);
 }
 
@@ -462,8 +459,7 @@ static void test_what_declares_nothing_changes_nothing(void **state) {
     (void)state;
     for (size_t i = 0; i < COUNT(refused) + COUNT(reads); i++) {
         const struct effect_case *c = i < COUNT(refused) ? &refused[i] : &reads[i - COUNT(refused)];
-        if (strstr(c->recorded, "expired"))
-            continue;
+        if (strstr(c->recorded, "expired")) continue;
         struct world *world = world_new(2);
         world_run_all(world, c->given);
         uint64_t dirty = world->effects.dirty;
@@ -510,8 +506,7 @@ static void replay(struct world *world, const struct world_text *recorded) {
             *end = '\0';
             rest = end + 2;
         }
-        if (strncmp(item, "log", 3) == 0)
-            replay_item(world, item);
+        if (strncmp(item, "log", 3) == 0) replay_item(world, item);
     }
 }
 
@@ -654,13 +649,11 @@ static bool has_case(const struct command *command, const struct effect_case *ca
         char text[256], *words[2] = {NULL, NULL}, *rest;
         (void)snprintf(text, sizeof text, "%s", cases[i].line);
         char *word = strtok_r(text, " ", &rest);
-        if (word[strlen(word) - 1] == '>')
-            word = strtok_r(NULL, " ", &rest);
+        if (word[strlen(word) - 1] == '>') word = strtok_r(NULL, " ", &rest);
         words[0] = word;
         words[1] = strtok_r(NULL, " ", &rest);
         struct bytes argv[2] = {bytes_of(word, strlen(word))};
-        if (words[1])
-            argv[1] = bytes_of(words[1], strlen(words[1]));
+        if (words[1]) argv[1] = bytes_of(words[1], strlen(words[1]));
         if (command_find(argv, words[1] ? 2 : 1) == command && logs(&cases[i]) == logged)
             return true;
     }
@@ -678,8 +671,7 @@ static void test_every_write_command_has_cases(void **state) {
     (void)state;
     for (size_t id = 0; id < command_count(); id++) {
         const struct command *command = command_at(id);
-        if (!command->handler || !(command->flags & CMD_WRITE))
-            continue;
+        if (!command->handler || !(command->flags & CMD_WRITE)) continue;
         if (!has_case(command, writes, COUNT(writes), true))
             fail_msg("no effects are checked of %s", command->full_name);
         if (!fails_by_type_alone(command) && !has_case(command, refused, COUNT(refused), false))

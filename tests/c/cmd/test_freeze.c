@@ -45,14 +45,12 @@ static uint64_t mix_record(uint64_t digest, const struct tree_path *path) {
 static uint64_t digest_of_tree(const struct tree *tree) {
     struct tree_path path;
     uint64_t digest = tree->count, count = 0;
-    if (!tree->root)
-        return 0;
+    if (!tree->root) return 0;
     for (bool more = tree_seek(tree, 0, &path); more; more = tree_next(&path), count++)
         digest = mix_record(digest, &path);
     digest ^= count;
     (void)tree_seek(tree, tree->count, &path);
-    while (tree_prev(&path))
-        digest = mix_record(digest, &path);
+    while (tree_prev(&path)) digest = mix_record(digest, &path);
     for (uint64_t rank = 0; rank < tree->count; rank += 1 + tree->count / 16)
         if (tree_seek(tree, rank, &path))
             digest = mix(mix_record(digest, &path), &rank, sizeof rank);
@@ -115,8 +113,7 @@ static uint64_t digest_of(const struct collection *collection, uint8_t type) {
 }
 
 static uint64_t digest_of_value(const struct entry *entry) {
-    if (entry_is_tree(entry))
-        return digest_of(entry_collection(entry), (uint8_t)entry_type(entry));
+    if (entry_is_tree(entry)) return digest_of(entry_collection(entry), (uint8_t)entry_type(entry));
     struct bytes value = entry_string(entry);
     return mix(entry->type, value.at, value.len);
 }
@@ -164,15 +161,13 @@ static uint64_t count_pending(const struct collection *collection) {
 
 static void watch(void *context, struct entry *entry) {
     struct cut *cut = context;
-    if (!entry_is_tree(entry) || cut->count == WATCHED_MAX)
-        return;
+    if (!entry_is_tree(entry) || cut->count == WATCHED_MAX) return;
     uint8_t type = (uint8_t)entry_type(entry);
     struct collection *frozen = collection_freeze(entry_collection(entry));
     assert_non_null(frozen);
     cut->watched[cut->count++] = (struct watched){frozen, type, digest_of(frozen, type)};
     cut->per_type[type]++;
-    if (type == VALUE_STREAM)
-        cut->pending += count_pending(frozen);
+    if (type == VALUE_STREAM) cut->pending += count_pending(frozen);
 }
 
 static void read_all(struct cut *cut) {
@@ -186,8 +181,7 @@ static void read_all(struct cut *cut) {
 
 static void reader_body(struct crew_member *member) {
     struct cut *cut = member->world;
-    do
-        read_all(cut);
+    do read_all(cut);
     while (!atomic_load_relaxed(&cut->stop));
 }
 
@@ -243,10 +237,8 @@ __attribute__((format(printf, 2, 3))) static void add(struct writer *writer, con
 /* One member in twenty is long enough to lie outside its leaf. */
 static void add_member(struct writer *writer, uint32_t members) {
     uint32_t number = below(writer, members);
-    if (number % 20 == 0)
-        add(writer, " %%%u", 1001 + number % 200);
-    else
-        add(writer, " member:%u", number);
+    if (number % 20 == 0) add(writer, " %%%u", 1001 + number % 200);
+    else add(writer, " member:%u", number);
 }
 
 enum { KEYS = 3, MEMBERS = 12000 };
@@ -271,11 +263,9 @@ static void add_elements(struct writer *writer, bool grows) {
         return;
     }
     for (uint32_t i = 1 + below(writer, 60); i > 0; i--) {
-        if (adds && families[family].key == 'z')
-            add(writer, " %u", below(writer, 300));
+        if (adds && families[family].key == 'z') add(writer, " %u", below(writer, 300));
         add_member(writer, MEMBERS);
-        if (adds && families[family].key == 'h')
-            add(writer, " value:%u", below(writer, 1000));
+        if (adds && families[family].key == 'h') add(writer, " value:%u", below(writer, 1000));
     }
 }
 
@@ -309,8 +299,7 @@ static uint32_t recent(struct writer *writer) {
 
 static void add_acknowledgement(struct writer *writer, uint32_t key) {
     add(writer, "XACK x%u g", key);
-    for (uint32_t i = 1 + below(writer, 6); i > 0; i--)
-        add(writer, " 1-%u", recent(writer));
+    for (uint32_t i = 1 + below(writer, 6); i > 0; i--) add(writer, " 1-%u", recent(writer));
 }
 
 static void add_group_change(struct writer *writer, uint32_t key, bool grows) {
@@ -323,16 +312,11 @@ static void add_group_change(struct writer *writer, uint32_t key, bool grows) {
                                          "XGROUP DESTROY x%u g", "XGROUP CREATE x%u %%70 0",
                                          "XGROUP CREATECONSUMER x%u g %%99"};
     uint32_t dice = below(writer, 100), consumer = below(writer, 6);
-    if (dice < 3)
-        add(writer, others[below(writer, 5)], key);
-    else if (dice < 12)
-        add(writer, "XGROUP CREATE x%u g 0 MKSTREAM", key);
-    else if (dice < 30)
-        add(writer, claims[below(writer, 3)], key, consumer, recent(writer));
-    else if (dice < (grows ? 80u : 50u))
-        add(writer, reads[below(writer, 4) == 0], consumer, key);
-    else
-        add_acknowledgement(writer, key);
+    if (dice < 3) add(writer, others[below(writer, 5)], key);
+    else if (dice < 12) add(writer, "XGROUP CREATE x%u g 0 MKSTREAM", key);
+    else if (dice < 30) add(writer, claims[below(writer, 3)], key, consumer, recent(writer));
+    else if (dice < (grows ? 80u : 50u)) add(writer, reads[below(writer, 4) == 0], consumer, key);
+    else add_acknowledgement(writer, key);
 }
 
 enum { GROUPED = 20, GROUPED_ENTRIES = 600 };
@@ -340,18 +324,15 @@ enum { GROUPED = 20, GROUPED_ENTRIES = 600 };
 /* Mostly about one stream, which stays, so that much of it is pending. */
 static void add_group_command(struct writer *writer, bool grows) {
     uint32_t key = below(writer, 4) ? GROUPED : below(writer, KEYS);
-    if (below(writer, 3))
-        add_group_change(writer, key, grows);
+    if (below(writer, 3)) add_group_change(writer, key, grows);
     else if (below(writer, grows ? 20 : 3) == 0)
         add(writer, "XDEL x%u 1-%u 1-%u", GROUPED, recent(writer), recent(writer));
-    else
-        add(writer, "XADD x%u 1-%u name value", GROUPED, ++writer->added);
+    else add(writer, "XADD x%u 1-%u name value", GROUPED, ++writer->added);
 }
 
 static void run_both(struct writer *writer) {
     world_run(writer->world, writer->line);
-    if (writer->twin)
-        world_run(writer->twin, writer->line);
+    if (writer->twin) world_run(writer->twin, writer->line);
     writer->len = 0;
 }
 
@@ -428,22 +409,14 @@ static void add_key_command(struct writer *writer) {
 static void add_command(struct writer *writer, bool grows) {
     uint32_t dice = below(writer, 1000);
     writer->len = 0;
-    if (dice < 200)
-        add_stream_command(writer, grows);
-    else if (dice < 300)
-        add_group_command(writer, grows);
-    else if (dice < 850)
-        add_elements(writer, grows);
-    else if (dice < 970)
-        add_part(writer, grows);
-    else if (dice < 985)
-        add_key_command(writer);
-    else if (dice < 990)
-        add(writer, "SET t%u &1200000", below(writer, KEYS));
-    else if (dice < 998)
-        add(writer, "~%u", below(writer, 4));
-    else
-        add(writer, "%u> FLUSHDB", 1 + below(writer, 2));
+    if (dice < 200) add_stream_command(writer, grows);
+    else if (dice < 300) add_group_command(writer, grows);
+    else if (dice < 850) add_elements(writer, grows);
+    else if (dice < 970) add_part(writer, grows);
+    else if (dice < 985) add_key_command(writer);
+    else if (dice < 990) add(writer, "SET t%u &1200000", below(writer, KEYS));
+    else if (dice < 998) add(writer, "~%u", below(writer, 4));
+    else add(writer, "%u> FLUSHDB", 1 + below(writer, 2));
 }
 
 /* Once more with all the memory it wants, if that was refused. */
@@ -451,20 +424,16 @@ static void run_refused(struct writer *writer) {
     writer->world->fail_after = 1 + below(writer, 12);
     world_run(writer->world, writer->line);
     writer->world->fail_after = 0;
-    if (strncmp(writer->world->reply.at, "-OOM", 4) == 0)
-        world_run(writer->world, writer->line);
+    if (strncmp(writer->world->reply.at, "-OOM", 4) == 0) world_run(writer->world, writer->line);
 }
 
 static void write_some(struct writer *writer, uint32_t commands, bool grows, bool frozen) {
     for (uint32_t i = 0; i < commands; i++) {
         add_command(writer, grows);
-        if (frozen && below(writer, 4) == 0)
-            run_refused(writer);
-        else
-            world_run(writer->world, writer->line);
+        if (frozen && below(writer, 4) == 0) run_refused(writer);
+        else world_run(writer->world, writer->line);
         world_run(writer->twin, writer->line);
-        if (i % 500 == 0)
-            world_check(writer->world);
+        if (i % 500 == 0) world_check(writer->world);
     }
     assert_int_equal(digest_of_world(writer->world), digest_of_world(writer->twin));
 }
@@ -480,8 +449,7 @@ static void test_read_while_written(void **state) {
     for (uint32_t round = 0; round < ROUNDS; round++) {
         write_some(&writer, round == 0 ? FIRST_COMMANDS : FIRST_COMMANDS / 4, true, false);
         struct cut *cut = cut_begin(world);
-        for (uint32_t type = 0; type <= VALUE_STREAM; type++)
-            assert_true(cut->per_type[type] > 0);
+        for (uint32_t type = 0; type <= VALUE_STREAM; type++) assert_true(cut->per_type[type] > 0);
         assert_in_range(cut->pending, PENDING_MIN, UINT32_MAX);
         uint32_t half = 0;
         while (half < 2 || atomic_load_relaxed(&cut->walks) < WALKS_MIN) {
@@ -521,17 +489,14 @@ static void test_read_while_deleted(void **state) {
         deliver(&writer);
         for (uint32_t n = 0; n < 400; n++) {
             writer.len = 0;
-            if (n % 3 == 0)
-                add_stream_command(&writer, true);
-            else
-                add_elements(&writer, true);
+            if (n % 3 == 0) add_stream_command(&writer, true);
+            else add_elements(&writer, true);
             world_run(world, writer.line);
         }
         world_run_all(world, "SET t0 &1200000; SETRANGE t0 1300000 x; SET l1 v");
         struct cut *cut = cut_begin(world);
         world_run_all(world, lines[i]);
-        while (atomic_load_relaxed(&cut->walks) < WALKS_MIN)
-            crew_sleep_us(100);
+        while (atomic_load_relaxed(&cut->walks) < WALKS_MIN) crew_sleep_us(100);
         cut_end(cut);
         world_free(world);
     }

@@ -81,14 +81,10 @@ static void test_many_fields_go_in_steps(void **state) {
     struct world *world = world_new(1);
     struct keyspace *keyspace = &world->keyspaces[0];
     world->effects.sink = &effect_sink_none;
-    for (int i = 0; i < MANY; i++)
-        run(world, "HSET large f%d v", i);
-    for (int i = 0; i < MANY; i++)
-        run(world, "HPEXPIRE large 50 FIELDS 1 f%d", i);
-    for (int i = 0; i < HASHES; i++)
-        run(world, "HSET small:%d a 1 b 2", i);
-    for (int i = 0; i < HASHES; i++)
-        run(world, "HPEXPIRE small:%d 50 FIELDS 1 a", i);
+    for (int i = 0; i < MANY; i++) run(world, "HSET large f%d v", i);
+    for (int i = 0; i < MANY; i++) run(world, "HPEXPIRE large 50 FIELDS 1 f%d", i);
+    for (int i = 0; i < HASHES; i++) run(world, "HSET small:%d a 1 b 2", i);
+    for (int i = 0; i < HASHES; i++) run(world, "HPEXPIRE small:%d 50 FIELDS 1 a", i);
     world_run(world, "~50");
     uint64_t cycles = 0, before = 0;
     while (expire_cycle(&world->domain, keyspace, &world->effects, BUDGET_NS)) {
@@ -163,10 +159,8 @@ static void test_a_draw_may_pause(void **state) {
     (void)state;
     struct world *world = world_new(1);
     int parts = 1;
-    for (int i = 0; i < 2000; i++)
-        run(world, "HSET k f%d v", i);
-    for (int i = 1; i < 2000; i++)
-        run(world, "HPEXPIRE k 5 FIELDS 1 f%d", i);
+    for (int i = 0; i < 2000; i++) run(world, "HSET k f%d v", i);
+    for (int i = 1; i < 2000; i++) run(world, "HPEXPIRE k 5 FIELDS 1 f%d", i);
     world_run_all(world, "~5");
     world->call_flags = CALL_MAY_PAUSE;
     world->effects.sink = &effect_sink_none;

@@ -130,8 +130,7 @@ static void check_registers(const struct hll_value *value, const struct hll_regi
 }
 
 static enum hll_change raise_in(struct hll_registers *registers, struct hll_element element) {
-    if (registers->at[element.index] >= element.rank)
-        return HLL_SAME;
+    if (registers->at[element.index] >= element.rank) return HLL_SAME;
     registers->at[element.index] = (uint8_t)element.rank;
     return HLL_CHANGED;
 }
@@ -144,15 +143,13 @@ static void add_many(struct random_state *random, uint64_t limit_bytes, uint32_t
     hll_init(&value);
     for (uint32_t i = 0; i < count; i++) {
         struct hll_element element = draw_element(random);
-        if (random_below(random, 4) == 0)
-            element.rank = 1; /* more equal neighbours */
+        if (random_below(random, 4) == 0) element.rank = 1; /* more equal neighbours */
         enum hll_change expected = raise_in(&registers, element);
         assert_int_equal(hll_add(&value, element, limit_bytes), expected);
         assert_true(was_sparse || !is_sparse(&value));
         assert_true(!is_sparse(&value) || value.len <= limit_bytes || value.len <= 18);
         was_sparse = is_sparse(&value);
-        if (i % (count / 16 + 1) == 0)
-            check_registers(&value, &registers);
+        if (i % (count / 16 + 1) == 0) check_registers(&value, &registers);
     }
     check_registers(&value, &registers);
 }
@@ -265,8 +262,7 @@ static void check_raise(struct random_state *random, uint64_t limit_bytes) {
     assert_true(hll_collect(bytes_of_value(&other), &registers));
     slow = value;
     for (uint32_t i = 0; i < HLL_REGISTERS; i++)
-        if (registers.at[i])
-            hll_add(&slow, (struct hll_element){i, registers.at[i]}, limit_bytes);
+        if (registers.at[i]) hll_add(&slow, (struct hll_element){i, registers.at[i]}, limit_bytes);
     hll_raise(&value, &registers, limit_bytes);
     hll_forget(value.at);
     hll_forget(slow.at);
@@ -359,15 +355,12 @@ static void test_bytes_written_into_values(void **state) {
     random_seed(&random, 5);
     for (int i = 0; i < DAMAGED_ROUNDS; i++) {
         draw_value(&random, &value, (uint32_t)random_below(&random, 300));
-        if (random_below(&random, 8) == 0)
-            assert_true(hll_make_dense(&value));
+        if (random_below(&random, 8) == 0) assert_true(hll_make_dense(&value));
         for (uint64_t writes = random_below(&random, 4); writes > 0; writes--)
             value.at[random_below(&random, value.len)] = (char)random_next(&random);
         value.len -= (uint32_t)random_below(&random, 2);
-        if (use_exact(&random, &value))
-            whole++;
-        else
-            damaged++;
+        if (use_exact(&random, &value)) whole++;
+        else damaged++;
     }
     assert_true(whole > DAMAGED_ROUNDS / 20 && damaged > DAMAGED_ROUNDS / 20);
 }

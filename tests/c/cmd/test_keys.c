@@ -29,8 +29,7 @@ static unsigned long long take_page(struct world *world, struct seen *seen) {
     assert_int_equal(sscanf(world->reply.at, "*2 $%*d %llu", &cursor), 1);
     for (const char *at = world->reply.at; (at = strstr(at, ":")) != NULL; at++) {
         seen->keys++;
-        if (strncmp(at - 6, "stable", 6) == 0)
-            seen->stable[atoi(at + 1)] = 1;
+        if (strncmp(at - 6, "stable", 6) == 0) seen->stable[atoi(at + 1)] = 1;
     }
     return cursor;
 }
@@ -38,10 +37,8 @@ static unsigned long long take_page(struct world *world, struct seen *seen) {
 static void churn(struct world *world, struct random_state *random, int *top) {
     bool grows = random_below(random, 2) == 0;
     for (uint64_t i = random_below(random, random_below(random, 6) == 0 ? 700 : 20); i > 0; i--) {
-        if (grows && *top < VOLATILE)
-            run(world, "SET volatile:%d v", (*top)++);
-        else if (!grows && *top > 0)
-            run(world, "UNLINK volatile:%d", --*top);
+        if (grows && *top < VOLATILE) run(world, "SET volatile:%d v", (*top)++);
+        else if (!grows && *top > 0) run(world, "UNLINK volatile:%d", --*top);
     }
 }
 
@@ -57,8 +54,7 @@ static void scan_while_it_changes(struct world *world, struct random_state *rand
         cursor = take_page(world, &seen);
         churn(world, random, top);
     }
-    for (int i = 0; i < STABLE; i++)
-        assert_true(seen.stable[i]);
+    for (int i = 0; i < STABLE; i++) assert_true(seen.stable[i]);
 }
 
 static void test_scan_sees_what_stays(void **state) {
@@ -70,8 +66,7 @@ static void test_scan_sees_what_stays(void **state) {
         int top = 0;
         random_seed(&random, 3 + i);
         world->effects.sink = &effect_sink_none;
-        for (int n = 0; n < STABLE; n++)
-            run(world, "SET stable:%d v", n);
+        for (int n = 0; n < STABLE; n++) run(world, "SET stable:%d v", n);
         for (int count = 1; count <= 64; count *= 4)
             scan_while_it_changes(world, &random, count, &top);
         world_free(world);
@@ -85,8 +80,7 @@ static void test_scan_at_rest(void **state) {
     struct seen seen = {0};
     unsigned long long cursor = 0;
     uint32_t calls = 0;
-    for (int n = 0; n < STABLE; n++)
-        run(world, "SET stable:%d v", n);
+    for (int n = 0; n < STABLE; n++) run(world, "SET stable:%d v", n);
     do {
         char line[64];
         (void)snprintf(line, sizeof line, "SCAN %llu COUNT 10", cursor);
@@ -125,8 +119,7 @@ static void test_random_keys_have_equal_chances(void **state) {
     (void)state;
     for (uint32_t shards = 1; shards <= 4; shards += 3) {
         struct world *world = world_new(shards);
-        for (int i = 0; i < 120; i++)
-            run(world, "SET random:%d v", i);
+        for (int i = 0; i < 120; i++) run(world, "SET random:%d v", i);
         double sum = chi_square(world, 120, 250);
         assert_true(sum > 119 - 4 * 15.4 && sum < 119 + 4 * 15.4);
         world_free(world);

@@ -247,26 +247,38 @@ static const struct memory_case cases[] = {
     {"XADD k 1-1 a 1", "XGROUP CREATE k g 0", true},
     {"", "XGROUP CREATE k g 0 MKSTREAM", true},
     {"XGROUP CREATE k g 0 MKSTREAM", "XGROUP SETID k g 5", false},
-    {"XADD k 1-1 a 1; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >", "XGROUP DESTROY k g", false},
+    {"XADD k 1-1 a 1; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >", "XGROUP DESTROY k g",
+     false},
     {"XGROUP CREATE k g 0 MKSTREAM", "XGROUP CREATECONSUMER k g c", true},
-    {"XGROUP CREATE k g 0 MKSTREAM; XGROUP CREATECONSUMER k g c", "XGROUP CREATECONSUMER k g %600", true},
-    {"XADD k 1-1 a 1; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >", "XGROUP DELCONSUMER k g c", false},
-    {"XADD k 1-1 a 1; XADD k 1-2 %600 %600; XGROUP CREATE k g 0", "XREADGROUP GROUP g c STREAMS k >", true},
-    {"XADD k 1-1 a 1; XGROUP CREATE k g 0; XGROUP CREATECONSUMER k g c", "XREADGROUP GROUP g c STREAMS k >", true},
-    {"XADD k 1-1 a 1; XADD j 1-1 a 1; XADD i 1-1 a 1; XGROUP CREATE k g 0; XGROUP CREATE j g 0; XGROUP CREATE i g 0",
+    {"XGROUP CREATE k g 0 MKSTREAM; XGROUP CREATECONSUMER k g c", "XGROUP CREATECONSUMER k g %600",
+     true},
+    {"XADD k 1-1 a 1; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >",
+     "XGROUP DELCONSUMER k g c", false},
+    {"XADD k 1-1 a 1; XADD k 1-2 %600 %600; XGROUP CREATE k g 0",
+     "XREADGROUP GROUP g c STREAMS k >", true},
+    {"XADD k 1-1 a 1; XGROUP CREATE k g 0; XGROUP CREATECONSUMER k g c",
+     "XREADGROUP GROUP g c STREAMS k >", true},
+    {"XADD k 1-1 a 1; XADD j 1-1 a 1; XADD i 1-1 a 1; XGROUP CREATE k g 0; XGROUP CREATE j g 0; "
+     "XGROUP CREATE i g 0",
      "XREADGROUP GROUP g c STREAMS k j i k > > > 0", true},
     {"XADD k 1-1 a 1; XADD j 1-1 a 1; XGROUP CREATE k g 0; XGROUP CREATE j g 0",
      "XREADGROUP GROUP g c STREAMS k j k j k j k j k j > > > > > > > > > >", true},
-    {"XADD k 1-1 a 1; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >", "XREADGROUP GROUP g c STREAMS k 0", false},
-    {"XADD k 1-1 a 1; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >", "XACK k g 1-1", false},
+    {"XADD k 1-1 a 1; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >",
+     "XREADGROUP GROUP g c STREAMS k 0", false},
+    {"XADD k 1-1 a 1; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >", "XACK k g 1-1",
+     false},
     {"XADD k 1-1 a 1; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >",
      "XACK k g 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 1-1", true},
-    {"XADD k 1-1 a 1; XGROUP CREATE k g 0; XREADGROUP GROUP g b STREAMS k >", "XCLAIM k g c 0 1-1 1-1 LASTID 5", true},
+    {"XADD k 1-1 a 1; XGROUP CREATE k g 0; XREADGROUP GROUP g b STREAMS k >",
+     "XCLAIM k g c 0 1-1 1-1 LASTID 5", true},
     {"XADD k 1-1 a 1; XGROUP CREATE k g 0", "XCLAIM k g c 0 1-1 FORCE JUSTID", true},
-    {"XADD k 1-1 a 1; XADD k 1-2 a 1; XGROUP CREATE k g 0; XREADGROUP GROUP g b STREAMS k >; XDEL k 1-1",
+    {"XADD k 1-1 a 1; XADD k 1-2 a 1; XGROUP CREATE k g 0; XREADGROUP GROUP g b STREAMS k >; XDEL "
+     "k 1-1",
      "XAUTOCLAIM k g c 0 0", true},
-    {"XADD k 1-1 a 1; XADD k 1-2 a 1; XGROUP CREATE k g 0; XREADGROUP GROUP g b STREAMS k >", "COPY k j", true},
-    {"XADD k 1-1 a 1; XADD k 1-2 a 1; XGROUP CREATE k g 0; XREADGROUP GROUP g b STREAMS k >", "RENAME k j", true},
+    {"XADD k 1-1 a 1; XADD k 1-2 a 1; XGROUP CREATE k g 0; XREADGROUP GROUP g b STREAMS k >",
+     "COPY k j", true},
+    {"XADD k 1-1 a 1; XADD k 1-2 a 1; XGROUP CREATE k g 0; XREADGROUP GROUP g b STREAMS k >",
+     "RENAME k j", true},
 };
 
 /* Keys beside those of the case, so that it meets full buckets and tables about to grow. */
@@ -325,19 +337,16 @@ static struct outcome check_case(const struct memory_case *c, int filler, bool s
     world_run_all(rich, c->given);
     uint64_t dirty = rich->effects.dirty;
     world->fail_slabs = slabs;
-    if (frozen)
-        world_freeze(world);
+    if (frozen) world_freeze(world);
     struct outcome outcome = run_until_it_succeeds(world, c->line);
     world_run(rich, c->line);
     world_dump(world, &with_failures);
     world_dump(rich, &without);
     assert_string_equal(with_failures.at, without.at);
-    if (!world->lost)
-        assert_string_equal(world->reply.at, rich->reply.at);
+    if (!world->lost) assert_string_equal(world->reply.at, rich->reply.at);
     assert_int_equal(outcome.dirty, rich->effects.dirty - dirty);
     assert_string_equal(world->recorded.at, rich->recorded.at);
-    if (frozen)
-        world_thaw(world);
+    if (frozen) world_thaw(world);
     world_free(world);
     world_free(rich);
     return outcome;

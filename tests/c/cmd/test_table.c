@@ -25,8 +25,7 @@ static struct line words_of(const char *text, struct bytes *argv) {
         size_t len = strcspn(text, " ");
         assert_true(argc < MAX_WORDS);
         argv[argc++] = bytes_of(text, len);
-        if (text[len] == '\0')
-            return (struct line){.argv = argv, .argc = argc};
+        if (text[len] == '\0') return (struct line){.argv = argv, .argc = argc};
         text += len + 1;
     }
 }
@@ -193,8 +192,7 @@ static const char *keys_of(const char *text) {
     assert_true(command_arity_ok(command, line.argc));
     struct key_ref keys[MAX_WORDS];
     int count = command_keys(command, line.argv, line.argc, keys, MAX_WORDS);
-    if (count <= 0)
-        return count == 0 ? "-" : "!";
+    if (count <= 0) return count == 0 ? "-" : "!";
     size_t used = 0;
     for (int i = 0; i < count; i++) {
         assert_true(keys[i].index < line.argc);
@@ -289,11 +287,9 @@ static void test_legacy_keys_agree_with_specs(void **state) {
     for (size_t id = 0; id < command_count(); id++) {
         const struct command *row = command_at(id);
         assert_int_equal(row->spec_count == 0 && row->first_key != 0, 0);
-        if (row->spec_count != 1)
-            continue;
+        if (row->spec_count != 1) continue;
         const struct key_spec *spec = &row->specs[0];
-        if (spec->begin.type != KEY_BEGIN_INDEX || spec->find.type != KEY_FIND_RANGE)
-            continue;
+        if (spec->begin.type != KEY_BEGIN_INDEX || spec->find.type != KEY_FIND_RANGE) continue;
         int last = spec->find.last < 0 ? spec->find.last : spec->begin.position + spec->find.last;
         assert_int_equal(row->first_key, spec->begin.position);
         assert_int_equal(row->last_key, last);

@@ -39,8 +39,7 @@ static void input_expand(struct input *input, const uint8_t *data, size_t size) 
     for (size_t i = 0; i < size; i++) {
         bool is_run = data[i] == RUN_MARK && i + 1 < size;
         size_t len = is_run ? data[i + 1] * (size_t)RUN_BYTES : 1;
-        if (input->len + len > EXPANDED_MAX)
-            break;
+        if (input->len + len > EXPANDED_MAX) break;
         memset(input->at + input->len, is_run ? 'x' : data[i], len);
         input->len += len;
         i += is_run;
@@ -69,8 +68,7 @@ static size_t piece_of(const struct input *input, struct random_state *random, s
 static void compare(const struct transcript *found, const struct transcript *expected) {
     bool same = found->len == expected->len &&
                 (found->len == 0 || memcmp(found->text, expected->text, found->len) == 0);
-    if (same)
-        return;
+    if (same) return;
     fprintf(stderr, "parser:    %.*s\nreference: %.*s\n", (int)found->len, found->text,
             (int)expected->len, expected->text);
     abort();
@@ -113,10 +111,8 @@ static void check_against_reference(const struct input *input) {
 static bool feed_and_run(struct parser *parser, struct request_run *run, const char *at,
                          size_t len) {
     enum parse_result result;
-    if (!parser_feed(parser, at, len))
-        return false;
-    do
-        result = parser_run(parser, run);
+    if (!parser_feed(parser, at, len)) return false;
+    do result = parser_run(parser, run);
     while (result == PARSE_FULL);
     return result == PARSE_MORE && parser_keep(parser);
 }
@@ -133,8 +129,7 @@ static void check_without_memory(const struct input *input) {
     mem_fail_after(1 + input->seed % 16);
     for (size_t at = 0; at < input->len; at += len) {
         len = piece_of(input, &random, input->len - at);
-        if (!feed_and_run(&parser, &run, input->at + at, len))
-            break;
+        if (!feed_and_run(&parser, &run, input->at + at, len)) break;
     }
     mem_fail_after(0);
     parser_deinit(&parser);
@@ -145,14 +140,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct input input;
-    if (size < SETTINGS_BYTES)
-        return 0;
+    if (size < SETTINGS_BYTES) return 0;
     input = (struct input){.flags = data[0], .seed = data[1]};
     input_expand(&input, data + SETTINGS_BYTES, size - SETTINGS_BYTES);
-    if (input.flags & FUZZ_NO_MEMORY)
-        check_without_memory(&input);
-    else
-        check_against_reference(&input);
+    if (input.flags & FUZZ_NO_MEMORY) check_without_memory(&input);
+    else check_against_reference(&input);
     free(input.at);
     return 0;
 }

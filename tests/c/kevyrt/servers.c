@@ -61,8 +61,7 @@ static bool is_to_be_had(const struct variant *variant) {
     struct kevyrt_server *server = server_new(variant);
     enum kevyrt_status status = kevyrt_server_start(server, &error);
     kevyrt_server_put(server);
-    if (status != KEVYRT_OK)
-        print_message("%s is not to be had: %s\n", variant->name, error.text);
+    if (status != KEVYRT_OK) print_message("%s is not to be had: %s\n", variant->name, error.text);
     return status == KEVYRT_OK;
 }
 
@@ -70,8 +69,7 @@ void for_each_setting(void (*test)(const struct variant *variant)) {
     int tested = 0;
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
         bool required = strcmp(variants[i].io, "epoll") == 0;
-        if (!required && !is_to_be_had(&variants[i]))
-            continue;
+        if (!required && !is_to_be_had(&variants[i])) continue;
         test(&variants[i]);
         tested++;
     }
@@ -95,8 +93,7 @@ static uint64_t connections_of(struct kevyrt_server *server) {
     static struct kevyrt_stats stats;
     uint64_t count = 0;
     assert_int_equal(kevyrt_stats(server, &stats), KEVYRT_OK);
-    for (uint32_t i = 0; i < stats.shard_count; i++)
-        count += stats.shards[i].connections;
+    for (uint32_t i = 0; i < stats.shard_count; i++) count += stats.shards[i].connections;
     return count;
 }
 
@@ -149,8 +146,7 @@ int wire_open(struct kevyrt_server *server) {
 void wire_send(int fd, const char *at, size_t len) {
     while (len > 0) {
         ssize_t sent = send(fd, at, len, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR)
-            continue;
+        if (sent < 0 && errno == EINTR) continue;
         assert_true(sent > 0);
         at += sent;
         len -= (size_t)sent;
@@ -164,10 +160,8 @@ void wire_say(int fd, const char *text) {
 bool wire_receive(int fd, char *at, size_t len) {
     while (len > 0) {
         ssize_t got = recv(fd, at, len, 0);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return false;
         at += got;
         len -= (size_t)got;
     }
@@ -187,8 +181,7 @@ void assert_answers(int fd, const char *request, const char *expected) {
 void wire_drain(int fd) {
     char bytes[4096];
     ssize_t got;
-    do
-        got = recv(fd, bytes, sizeof bytes, 0);
+    do got = recv(fd, bytes, sizeof bytes, 0);
     while (got > 0 || (got < 0 && errno == EINTR));
     assert_true(got == 0 || errno == ECONNRESET);
 }

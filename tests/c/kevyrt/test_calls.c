@@ -29,8 +29,7 @@ static void crew_join(struct worker *crew, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
         void *trouble;
         assert_int_equal(pthread_join(crew[i].thread, &trouble), 0);
-        if (trouble)
-            fail_msg("worker %u: %s", i, (char *)trouble);
+        if (trouble) fail_msg("worker %u: %s", i, (char *)trouble);
     }
 }
 
@@ -73,15 +72,13 @@ static const uint32_t lengths[] = {1, 60, 1500, 20000};
 
 static bool is_of_one_letter(const char *at, uint32_t len) {
     for (uint32_t i = 1; i < len; i++)
-        if (at[i] != at[0])
-            return false;
+        if (at[i] != at[0]) return false;
     return true;
 }
 
 static const char *read_value(struct kevyrt_server *server, struct bytes key) {
     struct kevyrt_value value;
-    if (kevyrt_get(server, 0, key, KEVYRT_WAIT, &value) != KEVYRT_OK)
-        return "get failed";
+    if (kevyrt_get(server, 0, key, KEVYRT_WAIT, &value) != KEVYRT_OK) return "get failed";
     bool good = value.found == KEVYRT_MISSING || is_of_one_letter(value.at, value.len);
     kevyrt_value_put(&value);
     return good ? NULL : "a torn value";
@@ -99,8 +96,7 @@ static void *set_and_get(void *argument) {
         struct bytes value = bytes_of(text, len);
         if (kevyrt_set(worker->server, 0, key, value, KEVYRT_WAIT) != KEVYRT_OK)
             trouble = "set failed";
-        else
-            trouble = read_value(worker->server, bytes_of(&keys[i * 5 % 8], 1));
+        else trouble = read_value(worker->server, bytes_of(&keys[i * 5 % 8], 1));
     }
     return (void *)(uintptr_t)trouble;
 }
@@ -149,17 +145,13 @@ static bool all_equal(const char *reply) {
     int first, value, used;
     char text[64];
     const char *at = reply;
-    if (sscanf(at, "*8%n", &used) != 0)
-        return false;
+    if (sscanf(at, "*8%n", &used) != 0) return false;
     at = strchr(at, '\n') + 1;
     for (int i = 0; i < TOGETHER; i++, at += used) {
-        if (sscanf(at, "$%*d\r\n%63[0-9]\r\n%n", text, &used) != 1)
-            return false;
+        if (sscanf(at, "$%*d\r\n%63[0-9]\r\n%n", text, &used) != 1) return false;
         (void)sscanf(text, "%d", &value);
-        if (i == 0)
-            first = value;
-        if (value != first)
-            return false;
+        if (i == 0) first = value;
+        if (value != first) return false;
     }
     return true;
 }
@@ -179,10 +171,8 @@ static void *read_together(void *argument) {
     struct worker *worker = argument;
     char reply[REPLY_MAX];
     for (int i = 0; i < ROUNDS; i++) {
-        if (call(worker->server, KEYS, reply) != KEVYRT_OK)
-            return "MGET failed";
-        if (!all_equal(reply))
-            return "half of an MSET was seen";
+        if (call(worker->server, KEYS, reply) != KEVYRT_OK) return "MGET failed";
+        if (!all_equal(reply)) return "half of an MSET was seen";
     }
     return NULL;
 }
@@ -197,13 +187,11 @@ static void *connect_and_read_together(void *argument) {
         size_t len = 0;
         wire_say(fd, KEYS "\r\n");
         for (int lines = 0; lines < 1 + 2 * TOGETHER && len + 1 < sizeof reply; len++) {
-            if (!wire_receive(fd, reply + len, 1))
-                return "the connection ended";
+            if (!wire_receive(fd, reply + len, 1)) return "the connection ended";
             lines += reply[len] == '\n';
         }
         reply[len] = '\0';
-        if (!all_equal(reply))
-            trouble = "half of an MSET was seen on the wire";
+        if (!all_equal(reply)) trouble = "half of an MSET was seen on the wire";
     }
     close(fd);
     return (void *)(uintptr_t)trouble;
@@ -282,8 +270,7 @@ static void await_empty(struct kevyrt_server *server) {
     char reply[REPLY_MAX];
     for (int i = 0; i < 2000; i++) {
         assert_int_equal(call(server, "DBSIZE", reply), KEVYRT_OK);
-        if (strcmp(reply, ":0\r\n") == 0)
-            return;
+        if (strcmp(reply, ":0\r\n") == 0) return;
         (void)nanosleep(&pause, NULL);
     }
     fail_msg("keys whose time has come are still there: %s", reply);
@@ -320,10 +307,8 @@ static void *call_until_stopped(void *argument) {
                                         "FLUSHALL", "DBSIZE"};
     for (;; worker->done++) {
         enum kevyrt_status status = call(worker->server, lines[worker->done % 5], reply);
-        if (status == KEVYRT_STOPPED)
-            return NULL;
-        if (status != KEVYRT_OK)
-            return "neither done nor stopped";
+        if (status == KEVYRT_STOPPED) return NULL;
+        if (status != KEVYRT_OK) return "neither done nor stopped";
     }
 }
 
@@ -342,8 +327,7 @@ static void stop_under_callers(const struct variant *variant) {
 
 static void test_stop_ends_every_caller(void **state) {
     (void)state;
-    for (int i = 0; i < 5; i++)
-        for_each_setting(stop_under_callers);
+    for (int i = 0; i < 5; i++) for_each_setting(stop_under_callers);
 }
 
 int main(void) {

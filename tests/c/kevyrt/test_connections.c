@@ -23,8 +23,7 @@
 
 static void answer_a_pipeline(struct kevyrt_server *server) {
     int fd = wire_open(server);
-    for (int i = 0; i < 20; i++)
-        assert_answers(fd, PIPELINE, PIPELINE_REPLY);
+    for (int i = 0; i < 20; i++) assert_answers(fd, PIPELINE, PIPELINE_REPLY);
     close(fd);
     server_await_connections(server, 0);
 }
@@ -37,8 +36,7 @@ static void test_a_pipeline(void **state) {
 static void answer_single_bytes(struct kevyrt_server *server) {
     int fd = wire_open(server);
     char reply[sizeof PIPELINE_REPLY];
-    for (size_t i = 0; i < strlen(PIPELINE); i++)
-        wire_send(fd, &PIPELINE[i], 1);
+    for (size_t i = 0; i < strlen(PIPELINE); i++) wire_send(fd, &PIPELINE[i], 1);
     assert_true(wire_receive(fd, reply, strlen(PIPELINE_REPLY)));
     assert_memory_equal(reply, PIPELINE_REPLY, strlen(PIPELINE_REPLY));
     close(fd);
@@ -97,8 +95,7 @@ static void echo_large_values(struct kevyrt_server *server) {
     int len = snprintf(expected, sizeof expected, "+OK\r\n$%d\r\n", LARGE);
     assert_non_null(sender.value);
     assert_non_null(reply);
-    for (size_t i = 0; i < LARGE; i++)
-        sender.value[i] = (char)(i * 2654435761u >> 13);
+    for (size_t i = 0; i < LARGE; i++) sender.value[i] = (char)(i * 2654435761u >> 13);
     assert_int_equal(pthread_create(&sender.thread, NULL, send_large, &sender), 0);
     for (int i = 0; i < LARGE_ROUNDS; i++) {
         assert_true(wire_receive(sender.fd, head, (size_t)len));
@@ -127,11 +124,9 @@ static void cut_anywhere(struct kevyrt_server *server) {
     for (size_t len = 0; len <= strlen(PIPELINE); len++) {
         int fd = wire_open(server);
         wire_send(fd, PIPELINE, len);
-        if (len % 3 == 1)
-            (void)recv(fd, some, len % 7 + 1, MSG_DONTWAIT);
+        if (len % 3 == 1) (void)recv(fd, some, len % 7 + 1, MSG_DONTWAIT);
         close(fd);
-        if (len % 16 == 0)
-            assert_answers(witness, "PING\r\n", "+PONG\r\n");
+        if (len % 16 == 0) assert_answers(witness, "PING\r\n", "+PONG\r\n");
     }
     server_await_connections(server, 1);
     close(witness);
@@ -206,8 +201,7 @@ static const char *ask_and_compare(int fd, const char *request, const char *expe
     char reply[256];
     size_t len = strlen(expected);
     wire_say(fd, request);
-    if (!wire_receive(fd, reply, len))
-        return "the connection ended";
+    if (!wire_receive(fd, reply, len)) return "the connection ended";
     return memcmp(reply, expected, len) == 0 ? NULL : "another answer";
 }
 
@@ -242,11 +236,9 @@ static void serve_many(struct kevyrt_server *server) {
         clients[i] = (struct client_thread){.server = server, .index = i};
         assert_int_equal(pthread_create(&clients[i].thread, NULL, be_a_client, &clients[i]), 0);
     }
+    for (int i = 0; i < CLIENTS; i++) assert_int_equal(pthread_join(clients[i].thread, NULL), 0);
     for (int i = 0; i < CLIENTS; i++)
-        assert_int_equal(pthread_join(clients[i].thread, NULL), 0);
-    for (int i = 0; i < CLIENTS; i++)
-        if (clients[i].trouble)
-            fail_msg("client %d: %s", i, clients[i].trouble);
+        if (clients[i].trouble) fail_msg("client %d: %s", i, clients[i].trouble);
     server_await_connections(server, 0);
 }
 
@@ -258,13 +250,10 @@ static void test_many_clients(void **state) {
 static void keep_idle_connections(struct kevyrt_server *server) {
     enum { IDLE = 200 };
     int fds[IDLE];
-    for (int i = 0; i < IDLE; i++)
-        fds[i] = wire_open(server);
+    for (int i = 0; i < IDLE; i++) fds[i] = wire_open(server);
     server_await_connections(server, IDLE);
-    for (int i = 0; i < IDLE; i += 7)
-        assert_answers(fds[i], "PING\r\n", "+PONG\r\n");
-    for (int i = 0; i < IDLE; i++)
-        close(fds[i]);
+    for (int i = 0; i < IDLE; i += 7) assert_answers(fds[i], "PING\r\n", "+PONG\r\n");
+    for (int i = 0; i < IDLE; i++) close(fds[i]);
     server_await_connections(server, 0);
 }
 

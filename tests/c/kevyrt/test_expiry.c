@@ -16,8 +16,7 @@ static uint64_t total_loops(struct kevyrt_server *server) {
     struct kevyrt_stats stats;
     uint64_t loops = 0;
     assert_int_equal(kevyrt_stats(server, &stats), KEVYRT_OK);
-    for (uint32_t i = 0; i < stats.shard_count; i++)
-        loops += stats.shards[i].loops;
+    for (uint32_t i = 0; i < stats.shard_count; i++) loops += stats.shards[i].loops;
     return loops;
 }
 
@@ -25,8 +24,7 @@ static uint64_t total_keys(struct kevyrt_server *server) {
     struct kevyrt_stats stats;
     uint64_t keys = 0;
     assert_int_equal(kevyrt_stats(server, &stats), KEVYRT_OK);
-    for (uint32_t i = 0; i < stats.shard_count; i++)
-        keys += stats.shards[i].keys;
+    for (uint32_t i = 0; i < stats.shard_count; i++) keys += stats.shards[i].keys;
     return keys;
 }
 

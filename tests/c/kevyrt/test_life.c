@@ -13,8 +13,7 @@ static int open_descriptors(void) {
     DIR *folder = opendir("/proc/self/fd");
     int count = 0;
     assert_non_null(folder);
-    while (readdir(folder))
-        count++;
+    while (readdir(folder)) count++;
     (void)closedir(folder);
     return count;
 }
@@ -45,8 +44,7 @@ static void test_start_and_stop_often(void **state) {
 
 static void make_and_unmake(const struct variant *variant) {
     int descriptors = open_descriptors();
-    for (int i = 0; i < 10; i++)
-        server_close(server_open(variant));
+    for (int i = 0; i < 10; i++) server_close(server_open(variant));
     assert_int_equal(open_descriptors(), descriptors);
 }
 
@@ -82,8 +80,7 @@ static void stop_under_connections(const struct variant *variant) {
     assert_int_equal(
         kevyrt_set(server, 0, bytes_of("large", 5), bytes_of(value, 1 << 20), KEVYRT_WAIT),
         KEVYRT_OK);
-    for (int i = 0; i < 12; i++)
-        fds[i] = wire_open(server);
+    for (int i = 0; i < 12; i++) fds[i] = wire_open(server);
     for (int i = 0; i < 12; i += 3) {
         wire_say(fds[i], "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\nxxx");
         wire_say(fds[i + 1], "GET large\r\nGET large\r\nGET large\r\n");
@@ -110,8 +107,7 @@ static void *talk_until_the_end(void *argument) {
     char reply[4096];
     static const char requests[] = "MSET a 1 b 2 c 3\r\nMGET a b c\r\nINCR n\r\n";
     while (send(fd, requests, sizeof requests - 1, MSG_NOSIGNAL) > 0)
-        if (recv(fd, reply, sizeof reply, 0) <= 0)
-            break;
+        if (recv(fd, reply, sizeof reply, 0) <= 0) break;
     return NULL;
 }
 
@@ -136,8 +132,7 @@ static void stop_under_traffic(const struct variant *variant) {
 
 static void test_stop_under_traffic(void **state) {
     (void)state;
-    for (int i = 0; i < 4; i++)
-        for_each_setting(stop_under_traffic);
+    for (int i = 0; i < 4; i++) for_each_setting(stop_under_traffic);
 }
 
 /* ---- Several ------------------------------------------------------------------------------------ */
@@ -152,8 +147,7 @@ static void stop_from_several_threads(const struct variant *variant) {
     pthread_t threads[3];
     for (int i = 0; i < 3; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, stop_it, server), 0);
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    for (int i = 0; i < 3; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
     assert_false(kevyrt_server_running(server));
     kevyrt_server_put(server);
 }
@@ -195,8 +189,7 @@ static void shut_down(const struct variant *variant) {
     wire_say(fd, "SHUTDOWN NOSAVE\r\n");
     uint64_t deadline_ns = kevyrt_now_ns() + UINT64_C(20000000000);
     enum kevyrt_status status;
-    do
-        status = kevyrt_server_wait(server, deadline_ns);
+    do status = kevyrt_server_wait(server, deadline_ns);
     while (status == KEVYRT_OK && kevyrt_server_running(server));
     assert_int_not_equal(status, KEVYRT_TIMEOUT);
     kevyrt_server_stop(server);

@@ -30,8 +30,7 @@ void crew_run(uint32_t count, void (*body)(struct crew_member *), void *world) {
         members[i].index = i;
         crew_start(&members[i], body, world);
     }
-    for (uint32_t i = 0; i < count; i++)
-        crew_join(&members[i]);
+    for (uint32_t i = 0; i < count; i++) crew_join(&members[i]);
 }
 
 /* xorshift32 */

@@ -104,18 +104,15 @@ static void take_try_yield(struct crew_member *member) {
     for (int i = 0; i < ROUNDS; i++) {
         uint32_t way = crew_random(member, 8);
         if (way == 0) {
-            if (!baton_try(&room->baton))
-                continue;
+            if (!baton_try(&room->baton)) continue;
         } else if (way == 1) {
             uint64_t deadline_ns = crew_deadline_us(crew_random(member, 60));
-            if (baton_take(&room->baton, deadline_ns) == BATON_BUSY)
-                continue;
+            if (baton_take(&room->baton, deadline_ns) == BATON_BUSY) continue;
         } else {
             assert_int_equal(baton_take(&room->baton, FUTEX_NO_DEADLINE), BATON_TAKEN);
         }
         visit(room);
-        if (way == 2)
-            crew_sleep_us(20); /* long enough for others to fall asleep */
+        if (way == 2) crew_sleep_us(20); /* long enough for others to fall asleep */
         if (way < 5) {
             assert_int_equal(baton_yield(&room->baton, FUTEX_NO_DEADLINE), BATON_TAKEN);
             visit(room);
@@ -155,10 +152,8 @@ static void test_a_waiter_is_overtaken_a_bounded_number_of_times(void **state) {
     assert_true(baton_try(&room.baton));
     crew_start(&waiter, take_until_stopped, &room);
     for (int i = 0; i < 1000; i++) {
-        while (!baton_wanted(&room.baton))
-            futex_pause();
-        if (i % 8 == 0)
-            crew_sleep_us(2 * BATON_SPIN_NS / 1000); /* until the waiter sleeps */
+        while (!baton_wanted(&room.baton)) futex_pause();
+        if (i % 8 == 0) crew_sleep_us(2 * BATON_SPIN_NS / 1000); /* until the waiter sleeps */
         int takes = 0;
         for (uint64_t before = room.visits; room.visits == before; takes++) {
             baton_drop(&room.baton);
@@ -204,10 +199,8 @@ static void take_until_gone(struct crew_member *member) {
     struct room *room = member->world;
     for (;;) {
         enum baton_result result = baton_take(&room->baton, crew_deadline_us(100000));
-        if (result == BATON_GONE)
-            break;
-        if (result == BATON_BUSY)
-            continue;
+        if (result == BATON_GONE) break;
+        if (result == BATON_BUSY) continue;
         visit(room);
         baton_drop(&room->baton);
     }
@@ -230,8 +223,7 @@ static void test_closing_wakes_everybody(void **state) {
         if (round % 2 == 0)
             assert_int_equal(baton_take(&room.baton, FUTEX_NO_DEADLINE), BATON_TAKEN);
         baton_close(&room.baton);
-        for (uint32_t i = 0; i < THREADS; i++)
-            crew_join(&members[i]);
+        for (uint32_t i = 0; i < THREADS; i++) crew_join(&members[i]);
         assert_int_equal(atomic_load_relaxed(&room.gone), THREADS);
         assert_int_equal(room.visits, atomic_load_relaxed(&room.taken));
     }

@@ -24,15 +24,13 @@ struct rooms {
 
 static void rooms_init(struct rooms *rooms) {
     *rooms = (struct rooms){0};
-    for (int i = 0; i < BATONS; i++)
-        baton_init(&rooms->batons[i]);
+    for (int i = 0; i < BATONS; i++) baton_init(&rooms->batons[i]);
     baton_set_init(&rooms->set, rooms->batons, BATONS);
 }
 
 static void visit(struct rooms *rooms, uint64_t mask) {
     for (int i = 0; i < BATONS; i++) {
-        if (!(mask >> i & 1))
-            continue;
+        if (!(mask >> i & 1)) continue;
         rooms->visits[i]++;
         atomic_add_relaxed(&rooms->expected[i], 1);
     }
@@ -52,18 +50,15 @@ static void check_rooms(struct rooms *rooms) {
 static void take_set(struct rooms *rooms, struct crew_member *member) {
     uint64_t mask = 1 + crew_random(member, (uint32_t)ALL);
     if (crew_random(member, 4) == 0) {
-        if (!baton_set_try(&rooms->set, mask))
-            return;
+        if (!baton_set_try(&rooms->set, mask)) return;
     } else if (crew_random(member, 4) == 0) {
         uint64_t deadline_ns = crew_deadline_us(crew_random(member, 100));
-        if (baton_set_take(&rooms->set, mask, deadline_ns) == BATON_BUSY)
-            return;
+        if (baton_set_take(&rooms->set, mask, deadline_ns) == BATON_BUSY) return;
     } else {
         assert_int_equal(baton_set_take(&rooms->set, mask, FUTEX_NO_DEADLINE), BATON_TAKEN);
     }
     visit(rooms, mask);
-    if (crew_random(member, 8) == 0)
-        crew_sleep_us(30); /* long enough for others to fall asleep */
+    if (crew_random(member, 8) == 0) crew_sleep_us(30); /* long enough for others to fall asleep */
     baton_set_drop(&rooms->set, mask);
 }
 
@@ -90,15 +85,12 @@ static void run_script(struct rooms *rooms, struct crew_member *member) {
     assert_int_equal(baton_ticket_take(&rooms->set, FUTEX_NO_DEADLINE), BATON_TAKEN);
     rooms->scripts++;
     uint64_t held = crew_random(member, (uint32_t)ALL + 1);
-    if (held)
-        assert_int_equal(baton_set_take(&rooms->set, held, FUTEX_NO_DEADLINE), BATON_TAKEN);
+    if (held) assert_int_equal(baton_set_take(&rooms->set, held, FUTEX_NO_DEADLINE), BATON_TAKEN);
     visit(rooms, held);
-    if (crew_random(member, 4) == 0)
-        crew_sleep_us(30);
+    if (crew_random(member, 4) == 0) crew_sleep_us(30);
     for (int more = 0; more < 3; more++) {
         uint32_t index = crew_random(member, BATONS);
-        if (held >> index & 1)
-            continue;
+        if (held >> index & 1) continue;
         assert_int_equal(baton_ticket_extend(&rooms->set, index), BATON_TAKEN);
         held |= UINT64_C(1) << index;
         visit(rooms, UINT64_C(1) << index);
@@ -174,8 +166,7 @@ static void test_hush_sends_newcomers_away_until_the_ticket_is_back(void **state
     assert_int_equal(baton_ticket_take(&rooms.set, 0), BATON_TAKEN);
     assert_int_equal(baton_ticket_take(&rooms.set, crew_deadline_us(100)), BATON_BUSY);
     crew_start(&holder, hold_two, &rooms);
-    while (!atomic_load_acquire(&rooms.calls))
-        futex_wait(&rooms.calls, 0, FUTEX_NO_DEADLINE);
+    while (!atomic_load_acquire(&rooms.calls)) futex_wait(&rooms.calls, 0, FUTEX_NO_DEADLINE);
     assert_int_equal(baton_ticket_extend(&rooms.set, 0), BATON_TAKEN); /* waits, hence hush */
     assert_false(baton_try(&rooms.batons[3]));
     assert_int_equal(baton_take(&rooms.batons[3], FUTEX_NO_DEADLINE), BATON_HUSHED);
@@ -196,23 +187,20 @@ static void test_a_closed_set_is_gone(void **state) {
     rooms_init(&rooms);
     assert_int_equal(baton_ticket_take(&rooms.set, 0), BATON_TAKEN);
     assert_true(baton_set_try(&rooms.set, ALL));
-    for (int i = 0; i < BATONS; i++)
-        baton_close(&rooms.batons[i]);
+    for (int i = 0; i < BATONS; i++) baton_close(&rooms.batons[i]);
     assert_false(baton_set_try(&rooms.set, ALL));
     assert_int_equal(baton_set_take(&rooms.set, ALL, FUTEX_NO_DEADLINE), BATON_GONE);
     assert_int_equal(baton_ticket_extend(&rooms.set, 1), BATON_GONE);
     assert_int_equal(baton_ticket_take(&rooms.set, FUTEX_NO_DEADLINE), BATON_GONE);
     baton_ticket_drop(&rooms.set);
-    for (int i = 0; i < BATONS; i++)
-        assert_true(baton_is_closed(&rooms.batons[i]));
+    for (int i = 0; i < BATONS; i++) assert_true(baton_is_closed(&rooms.batons[i]));
 }
 
 static void test_a_full_set_has_64(void **state) {
     (void)state;
     static struct baton batons[BATON_SET_MAX];
     struct baton_set set;
-    for (int i = 0; i < BATON_SET_MAX; i++)
-        baton_init(&batons[i]);
+    for (int i = 0; i < BATON_SET_MAX; i++) baton_init(&batons[i]);
     baton_set_init(&set, batons, BATON_SET_MAX);
     assert_int_equal(baton_set_take(&set, UINT64_MAX, 0), BATON_TAKEN);
     assert_int_equal(baton_take(&batons[63], 0), BATON_BUSY);

@@ -53,8 +53,7 @@ static void test_messages_leave_in_order_through_the_backlog(void **state) {
     (void)state;
     struct pair pair;
     pair_init(&pair, 2);
-    for (uint64_t i = 0; i < 50; i++)
-        assert_true(stream_push(&pair.stream, message_of(i)));
+    for (uint64_t i = 0; i < 50; i++) assert_true(stream_push(&pair.stream, message_of(i)));
     assert_int_equal(pair.stream.backlog_count, 48);
     assert_int_equal(inbox_collect(&pair.inbox), UINT64_C(1) << 5);
     expect(&pair, 0, 1);
@@ -74,8 +73,7 @@ static void test_a_backlog_left_behind_is_announced_once(void **state) {
     (void)state;
     struct pair pair;
     pair_init(&pair, 2);
-    for (uint64_t i = 0; i < 2; i++)
-        assert_true(stream_push(&pair.stream, message_of(i)));
+    for (uint64_t i = 0; i < 2; i++) assert_true(stream_push(&pair.stream, message_of(i)));
     assert_false(stream_backed_up(&pair.stream));
     assert_true(stream_push(&pair.stream, message_of(2)));
     expect(&pair, 0, 2);
@@ -95,8 +93,7 @@ static void test_a_full_backlog_refuses_and_keeps_nothing(void **state) {
     struct pair pair;
     pair_init(&pair, 8);
     uint64_t pushed = 0;
-    while (stream_push(&pair.stream, message_of(pushed)))
-        pushed++;
+    while (stream_push(&pair.stream, message_of(pushed))) pushed++;
     assert_int_equal(pushed, 8 + STREAM_BACKLOG_MAX);
     for (uint64_t i = 0; i < pushed; i += 8) {
         expect(&pair, i, i + 8);
@@ -110,8 +107,7 @@ static void test_no_memory_for_the_backlog_refuses(void **state) {
     (void)state;
     struct pair pair;
     pair_init(&pair, 2);
-    for (uint64_t i = 0; i < 2; i++)
-        assert_true(stream_push(&pair.stream, message_of(i)));
+    for (uint64_t i = 0; i < 2; i++) assert_true(stream_push(&pair.stream, message_of(i)));
     mem_fail_after(1);
     assert_false(stream_push(&pair.stream, message_of(2)));
     struct stream other;
@@ -180,14 +176,12 @@ static void drain(struct fabric *fabric, uint32_t source) {
         assert_int_equal(number_of(message), fabric->popped[source]);
         fabric->popped[source]++;
     }
-    if (stream_backed_up(stream))
-        inbox_wake(&fabric->sources[source]);
+    if (stream_backed_up(stream)) inbox_wake(&fabric->sources[source]);
 }
 
 static bool all_popped(const struct fabric *fabric) {
     uint64_t sum = 0;
-    for (int s = 0; s < SOURCES; s++)
-        sum += fabric->popped[s];
+    for (int s = 0; s < SOURCES; s++) sum += fabric->popped[s];
     return sum == SOURCES * MESSAGES;
 }
 
@@ -212,11 +206,9 @@ static enum left produce_turn(struct fabric *fabric, uint32_t source, uint32_t c
     assert_int_equal(baton_take(&fabric->batons[source], FUTEX_NO_DEADLINE), BATON_TAKEN);
     stream_advance(stream);
     for (; count && fabric->pushed[source] < MESSAGES; count--)
-        if (stream_push(stream, message_of(fabric->pushed[source])))
-            fabric->pushed[source]++;
+        if (stream_push(stream, message_of(fabric->pushed[source]))) fabric->pushed[source]++;
     enum left left = stream->backlog_count ? LEFT_BACKLOG : LEFT_NOTHING;
-    if (fabric->pushed[source] < MESSAGES)
-        left = LEFT_MESSAGES;
+    if (fabric->pushed[source] < MESSAGES) left = LEFT_MESSAGES;
     stream_wake(stream);
     baton_drop(&fabric->batons[source]);
     return left;
@@ -228,10 +220,8 @@ static void produce(struct crew_member *member) {
     uint32_t source = member->index;
     enum left left;
     while ((left = produce_turn(fabric, source, 1 + crew_random(member, 4))) != LEFT_NOTHING) {
-        if (crew_random(member, 16) == 0)
-            crew_sleep_us(crew_random(member, 50));
-        if (left == LEFT_BACKLOG)
-            sleep_on(&fabric->sources[source]);
+        if (crew_random(member, 16) == 0) crew_sleep_us(crew_random(member, 50));
+        if (left == LEFT_BACKLOG) sleep_on(&fabric->sources[source]);
     }
 }
 
@@ -271,8 +261,7 @@ static void hammer(uint32_t entries) {
     crew_run(SOURCES, produce, &fabric);
     crew_join(&borrower);
     crew_join(&consumer);
-    for (uint32_t s = 0; s < SOURCES; s++)
-        assert_int_equal(fabric.popped[s], MESSAGES);
+    for (uint32_t s = 0; s < SOURCES; s++) assert_int_equal(fabric.popped[s], MESSAGES);
     assert_true(fabric.sleeps > 10); /* or no wake-up was put to the test */
     fabric_deinit(&fabric);
 }

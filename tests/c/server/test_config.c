@@ -38,8 +38,7 @@ static int close_config(void **state) {
 
 static void set(const char *name, const char *value) {
     struct kevyrt_error error;
-    if (config_set(&config, name, value, &error) != KEVYRT_OK)
-        fail_msg("%s", error.text);
+    if (config_set(&config, name, value, &error) != KEVYRT_OK) fail_msg("%s", error.text);
 }
 
 static void assert_shown(const char *name, const char *value) {
@@ -54,10 +53,8 @@ static void assert_refused(const char *name, const char *value, const char *why)
     bool known = config_get(&config, name, before, sizeof before);
     assert_int_equal(config_check(name, value, &error), KEVYRT_BAD_CONFIG);
     assert_int_equal(config_set(&config, name, value, &error), KEVYRT_BAD_CONFIG);
-    if (!strstr(error.text, why))
-        fail_msg("'%s' does not say '%s'", error.text, why);
-    if (known)
-        assert_shown(name, before);
+    if (!strstr(error.text, why)) fail_msg("'%s' does not say '%s'", error.text, why);
+    if (known) assert_shown(name, before);
     assert_int_equal(config_set(&config, name, value, NULL), KEVYRT_BAD_CONFIG);
 }
 
@@ -83,8 +80,7 @@ static void test_names_are_unique(void **state) {
     (void)state;
     for (uint32_t i = 0; i < CONFIG_NAMES; i++) {
         const char *name = config_name(i);
-        if (name)
-            assert_int_equal(config_find(name), config_name_setting(i));
+        if (name) assert_int_equal(config_find(name), config_name_setting(i));
     }
     assert_int_equal(config_find("TimeOut"), SETTING_TIMEOUT);
     assert_int_equal(config_find("nosuch"), SETTING_COUNT);

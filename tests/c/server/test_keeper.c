@@ -44,8 +44,7 @@ static void give(struct keeper *keeper, void (*body)(struct garbage *)) {
 static void give_and_wait_taken(struct keeper *keeper) {
     atomic_store_relaxed(&held, 0);
     give(keeper, wait_free);
-    while (!atomic_load_acquire(&held))
-        (void)sched_yield();
+    while (!atomic_load_acquire(&held)) (void)sched_yield();
 }
 
 static int begin(void **state) {
@@ -70,8 +69,7 @@ static void test_without_a_thread_it_is_freed_in_place(void **state) {
 }
 
 static void *give_many(void *keeper) {
-    for (int i = 0; i < PIECES; i++)
-        give(keeper, count_free);
+    for (int i = 0; i < PIECES; i++) give(keeper, count_free);
     return NULL;
 }
 
@@ -83,12 +81,9 @@ static void test_every_piece_is_freed_once(void **state) {
         assert_int_equal(keeper_start(keeper, NULL, NULL), 0);
         for (int i = 0; i < THREADS; i++)
             assert_int_equal(pthread_create(&threads[i], NULL, give_many, keeper), 0);
-        if (round == 2)
-            keeper_stop(keeper);
-        for (int i = 0; i < THREADS; i++)
-            assert_int_equal(pthread_join(threads[i], NULL), 0);
-        if (round != 2)
-            keeper_stop(keeper);
+        if (round == 2) keeper_stop(keeper);
+        for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
+        if (round != 2) keeper_stop(keeper);
         assert_int_equal(freed_elsewhere + freed_here, round * THREADS * PIECES);
     }
     keeper_deinit(keeper);
@@ -99,8 +94,7 @@ static void test_beyond_the_bound_it_is_freed_in_place(void **state) {
     assert_int_equal(keeper_start(keeper, NULL, NULL), 0);
     pthread_mutex_lock(&hold);
     give_and_wait_taken(keeper);
-    for (int i = 1; i < KEEPER_WAITING_MAX; i++)
-        give(keeper, count_free);
+    for (int i = 1; i < KEEPER_WAITING_MAX; i++) give(keeper, count_free);
     assert_int_equal(freed_here, 0);
     give(keeper, count_free);
     assert_int_equal(freed_here, 1);

@@ -39,8 +39,7 @@ static int open_world(void **state) {
 static int close_world(void **state) {
     struct world *world = *state;
     kevyrt_options_free(world->settings, world->count);
-    for (unsigned i = 0; i < world->files; i++)
-        unlink(world->paths[i]);
+    for (unsigned i = 0; i < world->files; i++) unlink(world->paths[i]);
     assert_int_equal(rmdir(world->folder), 0);
     free(world);
     return 0;
@@ -85,11 +84,9 @@ static void parse_words(struct world *world, const char *const *words, int count
                 (int)(sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *)))
 
 static const char *value_of(struct world *world, const char *name) {
-    if (world->status != KEVYRT_OK)
-        fail_msg("%s", world->error.text);
+    if (world->status != KEVYRT_OK) fail_msg("%s", world->error.text);
     for (size_t i = 0; i < world->count; i++)
-        if (strcmp(world->settings[i].name, name) == 0)
-            return world->settings[i].value;
+        if (strcmp(world->settings[i].name, name) == 0) return world->settings[i].value;
     fail_msg("no value of %s", name);
     return NULL;
 }
@@ -196,8 +193,7 @@ static void test_too_much(void **state) {
     assert_refused(world, "'requirepass': the value is too long");
     PARSE("--requirepass", long_value + 1);
     assert_int_equal(strlen(value_of(world, "requirepass")), CONFIG_VALUE_MAX);
-    for (int i = 1; i < WORDS_MAX; i++)
-        words[i] = "a";
+    for (int i = 1; i < WORDS_MAX; i++) words[i] = "a";
     parse_words(world, words, WORDS_MAX);
     assert_refused(world, "'--bind': too many words");
     free(long_value);
@@ -321,8 +317,7 @@ static void test_includes_are_bounded(void **state) {
     const char *leaf = put(world, "leaf", "timeout 5\n");
     FILE *wide = fopen(put(world, "wide", ""), "w");
     assert_non_null(wide);
-    for (int i = 0; i < 300; i++)
-        fprintf(wide, "include %s\n", leaf);
+    for (int i = 0; i < 300; i++) fprintf(wide, "include %s\n", leaf);
     assert_int_equal(fclose(wide), 0);
     PARSE(world->paths[2]);
     assert_non_null(strstr(world->error.text, "more than 256 files are included"));

@@ -56,8 +56,7 @@ static void assert_needs(const char *line, const char *keys) {
     struct plan plan = plan_of(line);
     assert_non_null(plan.command);
     assert_true(plan.arity_ok);
-    if (plan.mask != bits_of(keys))
-        print_message("%s\n", line);
+    if (plan.mask != bits_of(keys)) print_message("%s\n", line);
     assert_int_equal(plan.mask, bits_of(keys));
 }
 
@@ -194,8 +193,7 @@ static int bind(void **state) {
     struct kevyrt_error error;
     (void)state;
     enum kevyrt_status status = kevyrt_server_new(NULL, 0, &server, &error);
-    if (status == KEVYRT_OK)
-        kevyrt_server_put(server);
+    if (status == KEVYRT_OK) kevyrt_server_put(server);
     return status == KEVYRT_OK ? 0 : -1;
 }
 

@@ -126,14 +126,12 @@ static void test_random_orders(void **state) {
 static void test_the_bound(void **state) {
     struct bench *bench = *state;
     uint32_t number;
-    for (uint32_t i = 0; i < SLOTS_MAX; i++)
-        assert_int_equal(issue(bench), i);
+    for (uint32_t i = 0; i < SLOTS_MAX; i++) assert_int_equal(issue(bench), i);
     assert_false(slots_issue(&bench->slots, &bench->pool, &number));
     assert_int_equal(slots_pending(&bench->slots), SLOTS_MAX);
     fill(bench, 0, 0);
     assert_int_equal(issue(bench), SLOTS_MAX);
-    for (uint32_t i = SLOTS_MAX; i > 0; i--)
-        fill(bench, i, i);
+    for (uint32_t i = SLOTS_MAX; i > 0; i--) fill(bench, i, i);
     assert_int_equal(slots_pending(&bench->slots), 0);
 }
 
@@ -142,12 +140,10 @@ static void test_numbers_wrap(void **state) {
     struct bench *bench = *state;
     bench->slots.issued = bench->slots.retired = UINT32_MAX - 1;
     uint32_t numbers[100];
-    for (int i = 0; i < 100; i++)
-        numbers[i] = issue(bench);
+    for (int i = 0; i < 100; i++) numbers[i] = issue(bench);
     assert_int_equal(numbers[0], UINT32_MAX - 1);
     assert_int_equal(numbers[2], 0);
-    for (int i = 99; i >= 0; i--)
-        fill(bench, numbers[i], i);
+    for (int i = 99; i >= 0; i--) fill(bench, numbers[i], i);
     const char *at = output(bench);
     for (int64_t i = 0, value; i < 100; i++, at = strchr(at, '\n') + 1) {
         assert_int_equal(sscanf(at, ":%ld\r\n", &value), 1);
@@ -174,10 +170,8 @@ static void test_large_values_are_shared(void **state) {
 /* A connection ends with slots empty, filled and waiting: nothing is left behind. */
 static void test_the_end_of_a_connection(void **state) {
     struct bench *bench = *state;
-    for (int i = 0; i < 300; i++)
-        issue(bench);
-    for (uint32_t i = 1; i < 300; i += 2)
-        fill(bench, i, i);
+    for (int i = 0; i < 300; i++) issue(bench);
+    for (uint32_t i = 1; i < 300; i += 2) fill(bench, i, i);
     slots_deinit(&bench->slots);
     assert_int_equal(slots_pending(&bench->slots), 0);
     assert_null(bench->slots.ring);
@@ -191,8 +185,7 @@ static void test_no_memory_issues_nothing(void **state) {
     assert_false(slots_issue(&bench->slots, &bench->pool, &number));
     mem_fail_after(0);
     assert_int_equal(slots_pending(&bench->slots), 0);
-    for (int i = 0; i < SLOTS_FIRST; i++)
-        issue(bench);
+    for (int i = 0; i < SLOTS_FIRST; i++) issue(bench);
     mem_fail_after(1);
     assert_false(slots_issue(&bench->slots, &bench->pool, &number));
     mem_fail_after(0);

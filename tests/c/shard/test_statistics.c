@@ -85,7 +85,8 @@ static void time_is_that_of_all_calls(void **state) {
     ticks = command.calls * short_ticks;
     assert_int_equal(statistics_time_ns(&command), clock_ticks_to_ns(ticks));
     uint64_t long_ticks = short_ticks * 1000000;
-    for (int call = 0; call < 8; call++) assert_int_equal(statistics_begin(&command) != 0, call == 7);
+    for (int call = 0; call < 8; call++)
+        assert_int_equal(statistics_begin(&command) != 0, call == 7);
     statistics_measure(&command, long_ticks, false);
     for (int call = 0; call < 5; call++) {
         assert_true(statistics_begin(&command) != 0);

@@ -44,12 +44,10 @@ static void name_number(const struct fixture *fixture, struct name *name, uint32
 static void name_all(struct model *model) {
     struct name *all = calloc(COLLIDING, sizeof *all);
     uint32_t count = 0;
-    for (uint32_t i = 0; i < COLLIDING; i++)
-        name_number(&model->fixture, &all[i], i);
+    for (uint32_t i = 0; i < COLLIDING; i++) name_number(&model->fixture, &all[i], i);
     qsort(all, COLLIDING, sizeof *all, compare_hashes);
     for (uint32_t i = 0; i + 1 < COLLIDING && count + 2 <= 8; i++) {
-        if (all[i].hash != all[i + 1].hash)
-            continue;
+        if (all[i].hash != all[i + 1].hash) continue;
         model->names[count++] = all[i];
         model->names[count++] = all[i + 1];
     }
@@ -80,8 +78,7 @@ static void put(struct model *model, uint32_t i, uint32_t len, int64_t deadline_
     if (bytes.len > LEAF_RECORD_MAX)
         assert_true(edit_keep(&edit, blob_copy(&model->fixture.keyspace.account, bytes)));
     assert_true(edit_reserve(&edit, FIELDS_CHANGES, bytes.len + FIELDS_RECORD_MAX));
-    if (deadline_ms != 0 && edit.entry != NULL)
-        assert_true(edit_reserve_deadlines(&edit));
+    if (deadline_ms != 0 && edit.entry != NULL) assert_true(edit_reserve_deadlines(&edit));
     bytes = bytes.len > LEAF_RECORD_MAX ? edit_kept(&edit) : bytes;
     assert_int_equal(fields_put(&edit, &field, bytes), !model->fields[i].is_there);
     assert_true(edit_commit(&edit));
@@ -101,8 +98,7 @@ static void erase(struct model *model, uint32_t i) {
     struct edit edit;
     struct edit_place place = place_of(model);
     struct entry *entry = find(&model->fixture, 0, key);
-    if (entry == NULL)
-        return;
+    if (entry == NULL) return;
     edit_open(&edit, &place, entry, VALUE_HASH);
     assert_true(edit_reserve_erasures(&edit, 1));
     assert_int_equal(fields_erase(&edit, name_of(model, i)), model->fields[i].is_there);
@@ -112,8 +108,7 @@ static void erase(struct model *model, uint32_t i) {
 
 static uint32_t number_of_name(const struct model *model, struct bytes name) {
     for (uint32_t i = 0; i < NAMES; i++)
-        if (bytes_equal(name_of(model, i), name))
-            return i;
+        if (bytes_equal(name_of(model, i), name)) return i;
     fail_msg("%.*s is nobody's name", (int)name.len, name.at);
     return 0;
 }
@@ -123,8 +118,7 @@ static void expire_first(struct model *model, int64_t now_ms) {
     struct edit edit;
     struct edit_place place = place_of(model);
     struct entry *entry = find(&model->fixture, 0, key);
-    if (entry == NULL)
-        return;
+    if (entry == NULL) return;
     edit_open(&edit, &place, entry, VALUE_HASH);
     assert_true(edit_reserve_erasures(&edit, 1));
     if (fields_first_due(&edit.view, now_ms, &walk)) {
@@ -201,15 +195,12 @@ static void run_model(uint32_t value_max, int changes, bool freeze) {
     name_all(model);
     model->value_max = value_max;
     for (int n = 0; n < changes; n++) {
-        if (freeze && n % 50 == 20)
-            node_heap_freeze(nodes);
-        if (freeze && n % 50 == 45)
-            node_heap_thaw(nodes);
+        if (freeze && n % 50 == 20) node_heap_freeze(nodes);
+        if (freeze && n % 50 == 45) node_heap_thaw(nodes);
         change(model);
         check(model, n % 7);
     }
-    if (nodes->frozen != 0)
-        node_heap_thaw(nodes);
+    if (nodes->frozen != 0) node_heap_thaw(nodes);
     fixture_deinit(&model->fixture);
     free(model);
 }

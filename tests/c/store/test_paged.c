@@ -41,8 +41,7 @@ static struct entry *string_of(struct world *world) {
 }
 
 static void fill(struct world *world, char *to, uint32_t len) {
-    for (uint32_t i = 0; i < len; i++)
-        to[i] = (char)below(world, 256);
+    for (uint32_t i = 0; i < len; i++) to[i] = (char)below(world, 256);
 }
 
 /* A value that came whole. */
@@ -86,10 +85,8 @@ static void check_runs(struct world *world, const struct entry *entry) {
     for (uint32_t at = 0; at < world->len;) {
         struct bytes run = string_run(entry, at);
         assert_true(run.len > 0 && run.len <= world->len - at);
-        for (uint32_t i = 0; !run.at && i < run.len; i++)
-            assert_int_equal(world->model[at + i], 0);
-        if (run.at)
-            assert_memory_equal(run.at, world->model + at, run.len);
+        for (uint32_t i = 0; !run.at && i < run.len; i++) assert_int_equal(world->model[at + i], 0);
+        if (run.at) assert_memory_equal(run.at, world->model + at, run.len);
         at += run.len;
     }
 }
@@ -99,8 +96,7 @@ static void check_all(struct world *world) {
     check_runs(world, entry);
     assert_int_equal(string_len(entry), world->len);
     check_part(world, entry, (struct string_part){0, world->len});
-    if (entry_is_tree(entry))
-        collection_check(entry_collection(entry));
+    if (entry_is_tree(entry)) collection_check(entry_collection(entry));
     keyspace_check(&world->fixture.keyspace);
 }
 
@@ -109,11 +105,9 @@ static void test_as_plain_memory(void **state) {
     struct world *world = world_new();
     set_whole(world, PAGED_BYTES_MIN - 100);
     for (int i = 0; i < ROUNDS; i++) {
-        if (below(world, 3) == 0)
-            write_part(world, some_part(world, world->len + PART_MAX));
+        if (below(world, 3) == 0) write_part(world, some_part(world, world->len + PART_MAX));
         check_part(world, string_of(world), some_part(world, world->len));
-        if (below(world, 400) == 0)
-            check_all(world);
+        if (below(world, 400) == 0) check_all(world);
         if (below(world, 900) == 0) {
             assert_true(keyspace_join_string(&world->fixture.keyspace, 0, string_of(world)));
             assert_false(entry_is_tree(string_of(world)));
@@ -162,8 +156,7 @@ static void test_copies_are_apart(void **state) {
     struct entry *copy = keyspace_copy_entry(string_of(world), &to, NULL);
     char *before = malloc(world->len);
     memcpy(before, world->model, world->len);
-    for (int i = 0; i < 50; i++)
-        write_part(world, some_part(world, world->len));
+    for (int i = 0; i < 50; i++) write_part(world, some_part(world, world->len));
     check_all(world);
     string_read(copy, (struct string_part){0, world->len}, world->read);
     assert_memory_equal(world->read, before, world->len);
@@ -178,15 +171,13 @@ static void test_frozen(void **state) {
     struct world *world = world_new();
     struct node_heap *heap = &world->fixture.keyspace.nodes;
     set_whole(world, 2 * PAGED_BYTES_MIN);
-    for (int i = 0; i < 100; i++)
-        write_part(world, some_part(world, world->len));
+    for (int i = 0; i < 100; i++) write_part(world, some_part(world, world->len));
     uint32_t len = world->len;
     char *before = malloc(len);
     memcpy(before, world->model, len);
     node_heap_freeze(heap);
     struct collection *frozen = collection_freeze(entry_collection(string_of(world)));
-    for (int i = 0; i < 600; i++)
-        write_part(world, some_part(world, world->len + PART_MAX));
+    for (int i = 0; i < 600; i++) write_part(world, some_part(world, world->len + PART_MAX));
     check_all(world);
     assert_true(delete (&world->fixture, 0, key));
     assert_int_equal(paged_len(frozen), len);
@@ -211,8 +202,7 @@ static void test_refused_memory(void **state) {
             mem_fail_after(attempt);
             struct entry *entry = open_part(world, part, end);
             mem_fail_after(0);
-            if (entry != NULL)
-                break;
+            if (entry != NULL) break;
             check_all(world);
         }
         assert_true(attempt > 1);

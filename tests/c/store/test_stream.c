@@ -109,8 +109,7 @@ static void write_value(char *to, uint32_t seed, struct bytes *value) {
         return;
     }
     uint32_t len = value_length(seed >> 10);
-    for (uint32_t i = 0; i < len; i++)
-        to[i] = (char)('a' + (seed + i) % 26);
+    for (uint32_t i = 0; i < len; i++) to[i] = (char)('a' + (seed + i) % 26);
     *value = bytes_of(to, len);
 }
 
@@ -149,8 +148,7 @@ static uint64_t text_bytes(struct bytes text) {
         copy[text.len] = '\0';
         long long value = strtoll(copy, NULL, 10);
         snprintf(back, sizeof back, "%lld", value);
-        if (strcmp(copy, back) == 0)
-            return number_bytes(value);
+        if (strcmp(copy, back) == 0) return number_bytes(value);
     }
     uint64_t bytes = text.len + (text.len < 64 ? 1u : text.len < 4096 ? 2u : 5u);
     return bytes + backward(bytes);
@@ -158,15 +156,13 @@ static uint64_t text_bytes(struct bytes text) {
 
 static struct model_node *last_node(struct model *model) {
     for (uint32_t i = model->node_count; i-- > 0;)
-        if (!model->nodes[i].gone)
-            return &model->nodes[i];
+        if (!model->nodes[i].gone) return &model->nodes[i];
     return NULL;
 }
 
 static uint64_t valid_of(const struct model *model, const struct model_node *node) {
     uint64_t valid = 0;
-    for (uint32_t i = node->begin; i < node->end; i++)
-        valid += !model->entries[i].gone;
+    for (uint32_t i = node->begin; i < node->end; i++) valid += !model->entries[i].gone;
     return valid;
 }
 
@@ -178,8 +174,7 @@ static uint64_t node_bytes(const struct model *model, const struct model_node *n
 
 static uint64_t raw_bytes(const struct texts *texts) {
     uint64_t bytes = 0;
-    for (uint32_t i = 0; i < 2 * texts->count; i++)
-        bytes += texts->fields[i].len;
+    for (uint32_t i = 0; i < 2 * texts->count; i++) bytes += texts->fields[i].len;
     return bytes;
 }
 
@@ -196,8 +191,7 @@ static struct model_node *node_begin(struct model *model, const struct texts *te
     struct model_node *node = &model->nodes[model->node_count++];
     *node = (struct model_node){.begin = model->entry_count, .end = model->entry_count};
     node->bytes = 6 + 1 + number_bytes(texts->count) + number_bytes(0);
-    for (uint32_t i = 0; i < texts->count; i++)
-        node->bytes += text_bytes(texts->fields[2 * i]);
+    for (uint32_t i = 0; i < texts->count; i++) node->bytes += text_bytes(texts->fields[2 * i]);
     return node;
 }
 
@@ -210,13 +204,10 @@ static void drop_gone(struct model *model, const struct model_node *node) {
 static void node_add(struct model *model, const struct texts *texts) {
     struct model_entry *entry = &model->entries[model->entry_count];
     struct model_node *node = last_node(model);
-    if (node)
-        drop_gone(model, node);
-    else
-        model->node_count = 0;
+    if (node) drop_gone(model, node);
+    else model->node_count = 0;
     struct model_entry added = *entry;
-    if (!node || !node_takes(model, node, texts))
-        node = node_begin(model, texts);
+    if (!node || !node_takes(model, node, texts)) node = node_begin(model, texts);
     model->entries[model->entry_count++] = added;
     node->end = model->entry_count;
     const struct model_entry *first = &model->entries[node->begin];
@@ -224,11 +215,9 @@ static void node_add(struct model *model, const struct texts *texts) {
     node->bytes += number_bytes(0) + number_bytes((long long)(added.id.ms - first->id.ms)) +
                    number_bytes((long long)(added.id.seq - first->id.seq)) +
                    number_bytes(same ? 3 + texts->count : 4 + 2 * texts->count);
-    if (!same)
-        node->bytes += number_bytes(texts->count);
+    if (!same) node->bytes += number_bytes(texts->count);
     for (uint32_t i = 0; i < texts->count; i++) {
-        if (!same)
-            node->bytes += text_bytes(texts->fields[2 * i]);
+        if (!same) node->bytes += text_bytes(texts->fields[2 * i]);
         node->bytes += text_bytes(texts->fields[2 * i + 1]);
     }
 }
@@ -273,14 +262,11 @@ static bool cut_node(struct model *model, const struct stream_trim *trim, struct
                      uint64_t *gone) {
     uint64_t valid = valid_of(model, node);
     bool by_length = trim->by == STREAM_TRIM_BY_LENGTH;
-    if (by_length && model->live <= trim->length)
-        return false;
-    if (trim->limit && *gone + valid > trim->limit)
-        return false;
+    if (by_length && model->live <= trim->length) return false;
+    if (trim->limit && *gone + valid > trim->limit) return false;
     bool whole = by_length ? model->live - valid >= trim->length
                            : stream_id_compare(model->entries[node->end - 1].id, trim->min_id) < 0;
-    if (!whole && trim->approximate)
-        return false;
+    if (!whole && trim->approximate) return false;
     for (uint32_t i = node->begin; i < node->end; i++) {
         struct model_entry *entry = &model->entries[i];
         if (!whole && (by_length ? model->live <= trim->length
@@ -299,8 +285,7 @@ static bool cut_node(struct model *model, const struct stream_trim *trim, struct
 static uint64_t model_trim(struct model *model, const struct stream_trim *trim) {
     uint64_t gone = 0;
     for (uint32_t i = 0; i < model->node_count; i++)
-        if (!model->nodes[i].gone && !cut_node(model, trim, &model->nodes[i], &gone))
-            break;
+        if (!model->nodes[i].gone && !cut_node(model, trim, &model->nodes[i], &gone)) break;
     return gone;
 }
 
@@ -308,8 +293,7 @@ static struct stream_id some_id(struct model *model) {
     if (model->entry_count == 0 || below(model, 20) == 0)
         return (struct stream_id){below(model, 9), 0};
     struct stream_id id = model->entries[below(model, model->entry_count)].id;
-    if (below(model, 10) == 0)
-        id.seq++;
+    if (below(model, 10) == 0) id.seq++;
     return id;
 }
 
@@ -323,8 +307,7 @@ static struct stream_trim some_trim(struct model *model) {
         if (below(model, 2) && model->live > 0)
             trim.min_id = model->entries[model->entry_count / 8].id;
     }
-    if (trim.approximate && below(model, 2))
-        trim.limit = below(model, 300);
+    if (trim.approximate && below(model, 2)) trim.limit = below(model, 300);
     return trim;
 }
 
@@ -343,8 +326,7 @@ static void append(struct model *model, const struct stream_trim *trim) {
     model->live++;
     model->added++;
     model->last_id = id;
-    if (trim)
-        assert_int_equal(stream_edit_trim(&edit, trim), model_trim(model, trim));
+    if (trim) assert_int_equal(stream_edit_trim(&edit, trim), model_trim(model, trim));
     stream_edit_close(&edit);
 }
 
@@ -362,13 +344,11 @@ static bool model_erase(struct model *model, struct stream_id id) {
         struct model_node *node = &model->nodes[i];
         for (uint32_t j = node->begin; !node->gone && j < node->end; j++) {
             struct model_entry *entry = &model->entries[j];
-            if (entry->gone || stream_id_compare(entry->id, id) != 0)
-                continue;
+            if (entry->gone || stream_id_compare(entry->id, id) != 0) continue;
             entry->gone = true;
             model->live--;
             node->gone = valid_of(model, node) == 0;
-            if (stream_id_compare(id, model->max_deleted) > 0)
-                model->max_deleted = id;
+            if (stream_id_compare(id, model->max_deleted) > 0) model->max_deleted = id;
             return true;
         }
     }
@@ -391,14 +371,10 @@ static void erase(struct model *model) {
 static void change(struct model *model) {
     uint32_t what = below(model, 40);
     struct stream_trim with = some_trim(model);
-    if (model->entry_count + 1 >= MODEL_MAX || model->added == 0)
-        what = 30;
-    if (what < 6)
-        erase(model);
-    else if (what == 6)
-        trim(model);
-    else
-        append(model, what == 7 && model->live > 500 ? &with : NULL);
+    if (model->entry_count + 1 >= MODEL_MAX || model->added == 0) what = 30;
+    if (what < 6) erase(model);
+    else if (what == 6) trim(model);
+    else append(model, what == 7 && model->live > 500 ? &with : NULL);
 }
 
 /* ---- Comparing ------------------------------------------------------------------------------- */
@@ -422,8 +398,7 @@ static void assert_entries(const struct stream_view *view, const struct model_en
     struct stream_walk walk;
     bool found = stream_seek_first(&walk, view);
     for (uint32_t i = 0; i < count; i++) {
-        if (entries[i].gone)
-            continue;
+        if (entries[i].gone) continue;
         assert_true(found);
         assert_entry(&walk, &entries[i]);
         found = stream_next(&walk);
@@ -437,12 +412,10 @@ static void assert_nodes(const struct model *model, const struct collection *col
     const struct model_node *last = NULL;
     uint32_t count = 0;
     for (uint32_t i = 0; i < model->node_count; i++)
-        if (!model->nodes[i].gone)
-            last = &model->nodes[i];
+        if (!model->nodes[i].gone) last = &model->nodes[i];
     for (uint32_t i = 0; i < model->node_count; i++) {
         const struct model_node *node = &model->nodes[i];
-        if (node->gone)
-            continue;
+        if (node->gone) continue;
         struct stream_node ours =
             node == last ? stream_of(collection)->tail : stream_node_read(tree_record(&path));
         count++;
@@ -451,8 +424,7 @@ static void assert_nodes(const struct model *model, const struct collection *col
         assert_int_equal(ours.valid, valid_of(model, node));
         assert_int_equal(ours.valid + ours.deleted, node->end - node->begin);
         assert_int_equal(ours.bytes, node->bytes);
-        if (node != last)
-            found = tree_next(&path);
+        if (node != last) found = tree_next(&path);
     }
     (void)found;
     assert_int_equal(stream_node_count(collection), count);
@@ -472,8 +444,7 @@ static void assert_same(struct model *model) {
     assert_int_equal(stream_id_compare(stream_of(collection)->max_deleted_id, model->max_deleted),
                      0);
     assert_entries(&view, model->entries, model->entry_count);
-    if (model->kinds <= STREAM_SHAPES_MAX)
-        assert_nodes(model, collection);
+    if (model->kinds <= STREAM_SHAPES_MAX) assert_nodes(model, collection);
 }
 
 static void delete_stream(struct model *model) {
@@ -491,10 +462,8 @@ static void test_beside_arrays(void **state) {
         model->limits = limits[seed % 6];
         for (uint32_t step = 0; step < 3000; step++) {
             change(model);
-            if (step % 100 == 0)
-                assert_same(model);
-            if (seed > 6 && step % 700 == 0)
-                model->limits = limits[below(model, 6)];
+            if (step % 100 == 0) assert_same(model);
+            if (seed > 6 && step % 700 == 0) model->limits = limits[below(model, 6)];
         }
         assert_same(model);
         delete_stream(model);
@@ -506,8 +475,7 @@ static void test_beside_arrays(void **state) {
 static void test_seeking(void **state) {
     (void)state;
     struct model *model = model_new(7, 3);
-    for (uint32_t step = 0; step < 2000; step++)
-        change(model);
+    for (uint32_t step = 0; step < 2000; step++) change(model);
     struct stream_view view = stream_view_of(entry_collection(entry_of(model)));
     struct stream_walk walk;
     for (uint32_t i = 0; i < 3000; i++) {
@@ -515,19 +483,14 @@ static void test_seeking(void **state) {
         const struct model_entry *from = NULL, *back = NULL;
         for (uint32_t j = 0; j < model->entry_count; j++) {
             const struct model_entry *entry = &model->entries[j];
-            if (entry->gone)
-                continue;
-            if (!from && stream_id_compare(entry->id, id) >= 0)
-                from = entry;
-            if (stream_id_compare(entry->id, id) <= 0)
-                back = entry;
+            if (entry->gone) continue;
+            if (!from && stream_id_compare(entry->id, id) >= 0) from = entry;
+            if (stream_id_compare(entry->id, id) <= 0) back = entry;
         }
         assert_int_equal(stream_seek_from(&walk, &view, id), from != NULL);
-        if (from)
-            assert_entry(&walk, from);
+        if (from) assert_entry(&walk, from);
         assert_int_equal(stream_seek_back(&walk, &view, id), back != NULL);
-        if (back)
-            assert_entry(&walk, back);
+        if (back) assert_entry(&walk, back);
         assert_int_equal(stream_find(&walk, &view, id),
                          from && stream_id_compare(from->id, id) == 0);
     }
@@ -546,8 +509,7 @@ static void test_frozen_while_changed(void **state) {
         struct model *model = model_new(40 + seed, seed % 2 ? 100 : 8);
         struct node_heap *heap = &model->fixture.keyspace.nodes;
         struct collection *frozen;
-        for (uint32_t step = 0; step < 2500; step++)
-            change(model);
+        for (uint32_t step = 0; step < 2500; step++) change(model);
         uint32_t count = model->entry_count;
         size_t size = count * sizeof(struct model_entry);
         struct model_entry *entries = malloc(size);
@@ -558,12 +520,10 @@ static void test_frozen_while_changed(void **state) {
         struct stream_view view = stream_view_of(frozen);
         for (uint32_t step = 0; step < 1500; step++) {
             change(model);
-            if (step % 150 == 0)
-                assert_entries(&view, entries, count);
+            if (step % 150 == 0) assert_entries(&view, entries, count);
         }
         assert_same(model);
-        if (seed % 3 == 0)
-            delete_stream(model);
+        if (seed % 3 == 0) delete_stream(model);
         assert_entries(&view, entries, count);
         collection_check(frozen);
         collection_unfreeze(frozen);
@@ -583,8 +543,7 @@ static bool try_append(struct model *model, const struct texts *texts,
     struct edit_place place = place_of(model);
     struct stream_id id = model->last_id;
     (void)stream_id_increase(&id);
-    if (!stream_edit_open(&edit, &place, entry_of(model)))
-        return false;
+    if (!stream_edit_open(&edit, &place, entry_of(model))) return false;
     bool ready = stream_edit_prepare(&edit, id, texts->fields, texts->count, &model->limits, trim);
     stream_edit_close(&edit);
     return ready;
@@ -595,13 +554,11 @@ static void drop_spares(struct node_heap *heap, bool freeze) {
     struct mem_account *account = heap->account;
     atomic_u64 *leaving_bytes = heap->leaving_bytes;
     uint32_t epoch = heap->epoch;
-    if (heap->frozen)
-        node_heap_thaw(heap);
+    if (heap->frozen) node_heap_thaw(heap);
     node_heap_deinit(heap);
     node_heap_init(heap, account, leaving_bytes);
     heap->epoch = epoch;
-    if (freeze)
-        node_heap_freeze(heap);
+    if (freeze) node_heap_freeze(heap);
 }
 
 /* Refused memory changes nothing, wherever it is refused. */
@@ -614,8 +571,7 @@ static void test_without_memory(void **state) {
         struct node_heap *heap = &model->fixture.keyspace.nodes;
         bool frozen = seed == 3;
         texts_of(&texts, 7, 0); /* names that are new */
-        for (uint32_t i = 0; i < 900 * seed; i++)
-            append(model, NULL);
+        for (uint32_t i = 0; i < 900 * seed; i++) append(model, NULL);
         for (long failing = 1; failing < 200; failing++) {
             drop_spares(heap, frozen);
             mem_fail_after(failing);
@@ -628,8 +584,7 @@ static void test_without_memory(void **state) {
             assert_int_equal(entry_of(model) != NULL, model->added > 0);
             assert_same(model);
         }
-        if (heap->frozen)
-            node_heap_thaw(heap);
+        if (heap->frozen) node_heap_thaw(heap);
         if (entry_of(model)) {
             delete_stream(model);
         }
@@ -642,8 +597,7 @@ static void test_copies(void **state) {
     (void)state;
     struct model *model = model_new(80, 90);
     struct node_heap *heap = &model->fixture.keyspace.nodes;
-    for (uint32_t step = 0; step < 2000; step++)
-        change(model);
+    for (uint32_t step = 0; step < 2000; step++) change(model);
     const struct collection *collection = entry_collection(entry_of(model));
     struct collection *copy = collection_copy(collection, heap);
     assert_non_null(copy);
@@ -651,8 +605,7 @@ static void test_copies(void **state) {
     uint32_t count = model->entry_count;
     struct model_entry *entries = malloc(count * sizeof *entries);
     memcpy(entries, model->entries, count * sizeof *entries);
-    for (uint32_t step = 0; step < 500; step++)
-        change(model);
+    for (uint32_t step = 0; step < 500; step++) change(model);
     struct stream_view view = stream_view_of(copy);
     collection_check(copy);
     assert_entries(&view, entries, count);

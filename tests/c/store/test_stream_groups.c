@@ -66,8 +66,7 @@ static struct bytes name_at(uint32_t index) {
 /* In the order of their indexes, of many lengths. */
 static struct stream_id id_at(uint32_t index) {
     struct stream_id id = {index / 5, index % 5 * (UINT64_C(1) << (index % 5 * 15))};
-    if (index > IDS / 2)
-        id.ms = UINT64_C(1700000000000) + index / 5;
+    if (index > IDS / 2) id.ms = UINT64_C(1700000000000) + index / 5;
     return id;
 }
 
@@ -86,8 +85,7 @@ static void assert_pending(const struct stream_group *group, const struct model_
     bool found = stream_pending_seek(&walk, &group->pending, (struct stream_id){0});
     for (uint32_t i = 0; i < IDS; i++) {
         const struct model_pending *pending = &model->pending[i];
-        if (!pending->owner)
-            continue;
+        if (!pending->owner) continue;
         assert_true(found);
         assert_int_equal(stream_id_compare(walk.pending.id, id_at(i)), 0);
         assert_int_equal(walk.pending.delivered_ms, pending->delivered_ms);
@@ -104,8 +102,7 @@ static void assert_owned(const struct tree *tree, const struct model_group *mode
     struct stream_pending_walk walk;
     bool found = stream_pending_seek(&walk, tree, (struct stream_id){0});
     for (uint32_t i = 0; i < IDS; i++) {
-        if (model->pending[i].owner != consumer + 1)
-            continue;
+        if (model->pending[i].owner != consumer + 1) continue;
         assert_true(found);
         assert_int_equal(stream_id_compare(walk.pending.id, id_at(i)), 0);
         found = stream_pending_next(&walk);
@@ -120,8 +117,7 @@ static void assert_group(const struct stream_group *group, const struct model_gr
     for (uint32_t i = 0; i < CONSUMERS; i++) {
         const struct stream_consumer *consumer = consumer_at(group, i);
         assert_int_equal(consumer != NULL, model->has[i]);
-        if (!consumer)
-            continue;
+        if (!consumer) continue;
         assert_ptr_equal(stream_consumer_at(group, count++), consumer);
         assert_owned(&consumer->pending, model, i);
     }
@@ -135,8 +131,7 @@ static void assert_same(const struct stream_groups *groups, const struct model_g
     for (uint32_t i = 0; i < GROUPS; i++) {
         const struct stream_group *group = stream_group_find(groups, name_at(i));
         assert_int_equal(group != NULL, models[i].is_there);
-        if (!group)
-            continue;
+        if (!group) continue;
         assert_ptr_equal(stream_group_at(groups, count++), group);
         assert_group(group, &models[i]);
     }
@@ -202,8 +197,7 @@ static void delete_consumer(struct model *model, uint32_t index, uint32_t number
     stream_consumer_delete(group, &model->heap, consumer);
     plain->has[number] = false;
     for (uint32_t i = 0; i < IDS; i++)
-        if (plain->pending[i].owner == number + 1)
-            plain->pending[i].owner = 0;
+        if (plain->pending[i].owner == number + 1) plain->pending[i].owner = 0;
 }
 
 static void put_some(struct model *model, uint32_t index, uint32_t number, uint32_t count) {
@@ -261,12 +255,10 @@ static void test_beside_arrays(void **state) {
     struct model *model = model_new(11);
     for (uint32_t step = 0; step < 6000; step++) {
         change(model, step / 1500 % 2 == 0);
-        if (step % 50 == 0)
-            assert_same(&model->groups, model->group);
+        if (step % 50 == 0) assert_same(&model->groups, model->group);
     }
     for (uint32_t i = 0; i < GROUPS; i++)
-        if (model->group[i].is_there)
-            delete_group(model, i);
+        if (model->group[i].is_there) delete_group(model, i);
     assert_int_equal(model->groups.names.count, 0);
     stream_groups_check(&model->groups);
     model_free(model);
@@ -275,13 +267,10 @@ static void test_beside_arrays(void **state) {
 static void test_searching(void **state) {
     (void)state;
     struct model *model = model_new(12);
-    while (!group_at(model, 0) || !group_at(model, 0)->pending.count)
-        change(model, true);
-    for (uint32_t step = 0; step < 500; step++)
-        change(model, true);
+    while (!group_at(model, 0) || !group_at(model, 0)->pending.count) change(model, true);
+    for (uint32_t step = 0; step < 500; step++) change(model, true);
     uint32_t index = 0;
-    while (!model->group[index].is_there)
-        index++;
+    while (!model->group[index].is_there) index++;
     const struct stream_group *group = group_at(model, index);
     for (uint32_t step = 0; step < 2000; step++) {
         struct stream_pending pending;
@@ -290,18 +279,13 @@ static void test_searching(void **state) {
         const struct model_pending *plain = model->group[index].pending;
         bool found = stream_pending_find(&group->pending, id_at(at), &pending);
         assert_int_equal(found, plain[at].owner != 0);
-        if (found)
-            assert_int_equal(pending.deliveries, plain[at].deliveries);
-        while (first < IDS && !plain[first].owner)
-            first++;
+        if (found) assert_int_equal(pending.deliveries, plain[at].deliveries);
+        while (first < IDS && !plain[first].owner) first++;
         assert_int_equal(stream_pending_seek(&walk, &group->pending, id_at(at)), first < IDS);
-        if (first < IDS)
-            assert_int_equal(stream_id_compare(walk.pending.id, id_at(first)), 0);
-        for (first = IDS; first > 0 && !plain[first - 1].owner;)
-            first--;
+        if (first < IDS) assert_int_equal(stream_id_compare(walk.pending.id, id_at(first)), 0);
+        for (first = IDS; first > 0 && !plain[first - 1].owner;) first--;
         assert_int_equal(stream_pending_last(&walk, &group->pending), first > 0);
-        if (first)
-            assert_int_equal(stream_id_compare(walk.pending.id, id_at(first - 1)), 0);
+        if (first) assert_int_equal(stream_id_compare(walk.pending.id, id_at(first - 1)), 0);
     }
     model_free(model);
 }
@@ -310,8 +294,7 @@ static void test_copies(void **state) {
     (void)state;
     struct stream_groups copy;
     struct model *model = model_new(13);
-    for (uint32_t step = 0; step < 1500; step++)
-        change(model, true);
+    for (uint32_t step = 0; step < 1500; step++) change(model, true);
     for (int failing = 1; failing < 40; failing++) {
         mem_fail_after(failing);
         bool copied = stream_groups_copy(&model->groups, &model->heap, &copy);
@@ -323,8 +306,7 @@ static void test_copies(void **state) {
     assert_true(stream_groups_copy(&model->groups, &model->heap, &copy));
     struct model_group *before = malloc(sizeof model->group);
     memcpy(before, model->group, sizeof model->group);
-    for (uint32_t step = 0; step < 500; step++)
-        change(model, false);
+    for (uint32_t step = 0; step < 500; step++) change(model, false);
     assert_same(&copy, before);
     struct mem_account other = {0};
     stream_groups_recharge(&copy, &model->account, &other);
@@ -435,18 +417,15 @@ static void test_frozen_while_changed(void **state) {
     struct model *model = model_new(16);
     struct model_group *before = malloc(sizeof model->group);
     for (uint32_t round = 0; round < 6; round++) {
-        for (uint32_t step = 0; step < 600; step++)
-            change(model, round % 3 < 2);
+        for (uint32_t step = 0; step < 600; step++) change(model, round % 3 < 2);
         freeze(model, &frozen);
         memcpy(before, model->group, sizeof model->group);
         for (uint32_t step = 0; step < 600; step++) {
             change(model, round % 2);
-            if (step % 60 == 0)
-                assert_same(&frozen, before);
+            if (step % 60 == 0) assert_same(&frozen, before);
         }
         for (uint32_t i = 0; round % 2 && i < GROUPS; i++)
-            if (model->group[i].is_there)
-                delete_group(model, i);
+            if (model->group[i].is_there) delete_group(model, i);
         assert_same(&frozen, before);
         assert_same(&model->groups, model->group);
         node_heap_thaw(&model->heap);

@@ -25,10 +25,8 @@ static void pair_init(struct pair *pair) {
 }
 
 static void pair_deinit(struct pair *pair) {
-    for (int i = 0; i < 2; i++)
-        keyspace_check(&pair->shards[i].keyspace);
-    for (int i = 0; i < 2; i++)
-        keyspace_deinit(&pair->shards[i].keyspace);
+    for (int i = 0; i < 2; i++) keyspace_check(&pair->shards[i].keyspace);
+    for (int i = 0; i < 2; i++) keyspace_deinit(&pair->shards[i].keyspace);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(pair->shards[i].keyspace.account.used_bytes, 0);
         assert_int_equal(pair->shards[i].keyspace.page_account.used_bytes, 0);
@@ -60,8 +58,7 @@ static void put(const struct entry_place *place, uint32_t value_len, int64_t dea
                             bytes_of(noise + 2, value_len), deadline_ms, entry_at(place));
     assert_non_null(entry);
     entry->access[1] = (uint8_t)value_len;
-    if (is_raw)
-        entry_mark_raw(entry);
+    if (is_raw) entry_mark_raw(entry);
 }
 
 static void verify(const struct entry_place *place, uint32_t value_len, int64_t deadline_ms,
@@ -75,10 +72,8 @@ static void verify(const struct entry_place *place, uint32_t value_len, int64_t 
 
 static void refuse(const struct entry_place *to, long attempt, bool slabs) {
     struct database *database = to->keyspace->databases[to->db];
-    if (!slabs)
-        mem_fail_after(attempt);
-    else if (database != NULL)
-        slab_fail_after(database->store.heap, (uint64_t)attempt);
+    if (!slabs) mem_fail_after(attempt);
+    else if (database != NULL) slab_fail_after(database->store.heap, (uint64_t)attempt);
 }
 
 static struct entry *attempt(const struct trial *trial, const struct entry_place *from,
@@ -91,17 +86,14 @@ static struct entry *attempt(const struct trial *trial, const struct entry_place
 static void verify_untouched(const struct trial *trial, const struct entry_place *from,
                              const struct entry_place *to) {
     verify(from, trial->value_len, trial->deadline_ms, trial->is_raw);
-    if (trial->has_target)
-        verify(to, trial->target_value_len, trial->target_deadline_ms, false);
-    else
-        assert_null(entry_at(to));
+    if (trial->has_target) verify(to, trial->target_value_len, trial->target_deadline_ms, false);
+    else assert_null(entry_at(to));
 }
 
 static void verify_done(const struct trial *trial, const struct entry_place *from,
                         const struct entry_place *to) {
     verify(to, trial->value_len, trial->deadline_ms, trial->is_raw);
-    if (trial->copies)
-        verify(from, trial->value_len, trial->deadline_ms, trial->is_raw);
+    if (trial->copies) verify(from, trial->value_len, trial->deadline_ms, trial->is_raw);
     else {
         assert_null(entry_at(from));
         assert_int_equal(entry_at(to)->access[1], (uint8_t)trial->value_len);
@@ -113,15 +105,13 @@ static void run_trial(const struct trial *trial, bool slabs) {
     pair_init(&pair);
     struct entry_place from = place_of(&pair, trial, false), to = place_of(&pair, trial, true);
     put(&from, trial->value_len, trial->deadline_ms, trial->is_raw);
-    if (trial->has_target)
-        put(&to, trial->target_value_len, trial->target_deadline_ms, false);
+    if (trial->has_target) put(&to, trial->target_value_len, trial->target_deadline_ms, false);
     struct entry *done = NULL;
     for (long left = 1; done == NULL && left < ATTEMPTS_MAX; left++) {
         refuse(&to, left, slabs);
         done = attempt(trial, &from, &to);
         refuse(&to, 0, slabs);
-        if (done == NULL)
-            verify_untouched(trial, &from, &to);
+        if (done == NULL) verify_untouched(trial, &from, &to);
     }
     assert_ptr_equal(done, entry_at(&to));
     verify_done(trial, &from, &to);
@@ -209,7 +199,6 @@ int main(void) {
         cmocka_unit_test(test_charges_follow),
         cmocka_unit_test(test_swap),
     };
-    for (size_t i = 0; i < sizeof noise; i++)
-        noise[i] = (char)('a' + i * 7 % 26);
+    for (size_t i = 0; i < sizeof noise; i++) noise[i] = (char)('a' + i * 7 % 26);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,8 +42,7 @@ static struct model *model_new(enum tree_order order, uint64_t seed) {
 }
 
 static void model_free(struct model *model) {
-    for (uint32_t i = 0; i < model->count; i++)
-        free(model->records[i].at);
+    for (uint32_t i = 0; i < model->count; i++) free(model->records[i].at);
     tree_free(&model->tree, &model->account);
     node_heap_deinit(&model->heap);
     assert_int_equal(atomic_load_relaxed(&model->account.used_bytes), 0);
@@ -59,12 +58,10 @@ static uint32_t below(struct model *model, uint32_t bound) {
 
 static int compare(enum tree_order order, const struct model_record *a,
                    const struct model_record *b) {
-    if (a->key.order != b->key.order)
-        return a->key.order < b->key.order ? -1 : 1;
+    if (a->key.order != b->key.order) return a->key.order < b->key.order ? -1 : 1;
     if (order == TREE_BY_ID)
         return a->key.extra != b->key.extra ? (a->key.extra < b->key.extra ? -1 : 1) : 0;
-    if (order != TREE_BY_SCORE)
-        return 0;
+    if (order != TREE_BY_SCORE) return 0;
     int difference = memcmp(a->at, b->at, a->len < b->len ? a->len : b->len);
     return difference ? difference : (a->len > b->len) - (a->len < b->len);
 }
@@ -75,8 +72,7 @@ static uint32_t model_lower_bound(const struct model *model, const struct model_
     enum tree_order order = (enum tree_order)model->tree.order;
     while (at < model->count) {
         int difference = compare(order, &model->records[at], record);
-        if (difference > 0 || (difference == 0 && !after))
-            break;
+        if (difference > 0 || (difference == 0 && !after)) break;
         at++;
     }
     return at;
@@ -91,8 +87,7 @@ static void model_put(struct model *model, uint32_t at, const struct model_recor
 }
 
 static void model_take(struct model *model, uint32_t at, uint32_t count) {
-    for (uint32_t i = at; i < at + count; i++)
-        free(model->records[i].at);
+    for (uint32_t i = at; i < at + count; i++) free(model->records[i].at);
     memmove(&model->records[at], &model->records[at + count],
             (model->count - at - count) * sizeof *model->records);
     model->count -= count;
@@ -111,8 +106,7 @@ static struct model_record random_record(struct model *model) {
     char *at = record.at = malloc(RECORD_BYTES);
     record.len = random_len(model);
     memset(at, 'a' + (int)below(model, 3), record.len);
-    if (record.len > 0)
-        at[record.len - 1] = (char)('a' + below(model, 26));
+    if (record.len > 0) at[record.len - 1] = (char)('a' + below(model, 26));
     if (model->tree.order == TREE_BY_SCORE) {
         record.key = (struct record_key){tree_score_order((double)record.key.order - 300), 0};
     } else if (model->tree.order == TREE_BY_ID) {
@@ -142,8 +136,7 @@ static void assert_tree_equals(const struct tree *tree, const struct model_recor
     struct tree_path path;
     uint32_t at = 0;
     assert_int_equal(tree->count, count);
-    if (count == 0)
-        return;
+    if (count == 0) return;
     for (bool more = tree_seek(tree, 0, &path); more; more = tree_next(&path), at++) {
         assert_true(at < count);
         assert_same(tree_record(&path), tree_key(&path), (enum tree_order)tree->order,
@@ -175,8 +168,7 @@ static bool go_to(struct model *model, const struct model_record *record, struct
     if (model->tree.order == TREE_BY_POSITION)
         return tree_seek(&model->tree, random_rank(model), path);
     struct tree_probe probe = {.key = record->key, .member = bytes_of(record->at, record->len)};
-    if (model->tree.order != TREE_BY_ID)
-        probe.key.extra = 0;
+    if (model->tree.order != TREE_BY_ID) probe.key.extra = 0;
     return tree_find(&model->tree, &probe, path);
 }
 
@@ -206,8 +198,7 @@ static void insert_one(struct model *model) {
     tree_insert(&model->tree, &model->heap, &path, &record.key, bytes);
     mem_fail_after(0);
     model_put(model, at, &record);
-    if (blob)
-        blob_put(blob);
+    if (blob) blob_put(blob);
 }
 
 static void replace_one(struct model *model) {
@@ -226,8 +217,7 @@ static void replace_one(struct model *model) {
     tree_replace(&model->tree, &model->heap, &path, &record.key, bytes);
     free(old->at);
     *old = record;
-    if (blob)
-        blob_put(blob);
+    if (blob) blob_put(blob);
 }
 
 static void erase_some(struct model *model, uint32_t at, uint32_t count) {
@@ -245,14 +235,11 @@ static void erase_some(struct model *model, uint32_t at, uint32_t count) {
 /* Grows to about `size` records and keeps changing. */
 static void change(struct model *model, uint32_t size) {
     uint32_t dice = below(model, 100), grow = model->count < size ? 70 : 30;
-    if (model->count == 0 || dice < grow)
-        insert_one(model);
-    else if (dice < grow + 8)
-        replace_one(model);
+    if (model->count == 0 || dice < grow) insert_one(model);
+    else if (dice < grow + 8) replace_one(model);
     else if (dice < grow + 10 && model->count > 60)
         erase_some(model, below(model, model->count - 50), 1 + below(model, 50));
-    else
-        erase_some(model, random_rank(model) % model->count, 1);
+    else erase_some(model, random_rank(model) % model->count, 1);
 }
 
 static const enum tree_order orders[] = {TREE_BY_POSITION, TREE_BY_HASH, TREE_BY_HASH_WITH,
@@ -266,11 +253,9 @@ static void test_beside_an_array(void **state) {
         for (uint32_t step = 0; step < 6000; step++) {
             change(model, step < 4000 ? 2000 : 0);
             tree_check(&model->tree);
-            if (step % 500 == 0)
-                assert_tree_equals(&model->tree, model->records, model->count);
+            if (step % 500 == 0) assert_tree_equals(&model->tree, model->records, model->count);
         }
-        while (model->count)
-            erase_some(model, 0, model->count);
+        while (model->count) erase_some(model, 0, model->count);
         tree_check(&model->tree);
         assert_int_equal(model->tree.bytes, 0);
         model_free(model);
@@ -297,8 +282,7 @@ static void test_equal_scores(void **state) {
         probe.after = true;
         if (tree_find(&model->tree, &probe, &path))
             assert_false(bytes_equal(tree_record(&path), probe.member));
-        if (i % 1000 == 0)
-            tree_check(&model->tree);
+        if (i % 1000 == 0) tree_check(&model->tree);
     }
     tree_check(&model->tree);
     model_free(model);
@@ -327,8 +311,7 @@ static void test_scores(void **state) {
                              1e-310,     0.1,    3,  1e17, 1.0 / 0.0};
     for (size_t i = 0; i < sizeof scores / sizeof *scores; i++) {
         assert_true(tree_score(tree_score_order(scores[i])) == scores[i]);
-        if (i)
-            assert_true(tree_score_order(scores[i - 1]) < tree_score_order(scores[i]));
+        if (i) assert_true(tree_score_order(scores[i - 1]) < tree_score_order(scores[i]));
     }
 }
 
@@ -345,8 +328,7 @@ static struct model_record *copy_of(const struct model *model) {
 }
 
 static void free_copy(struct model_record *copy, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++)
-        free(copy[i].at);
+    for (uint32_t i = 0; i < count; i++) free(copy[i].at);
     free(copy);
 }
 
@@ -356,8 +338,7 @@ static void test_frozen_while_written(void **state) {
     for (uint32_t i = 0; i < ORDERS; i++) {
         struct model *model = model_new(orders[i], 70 + i);
         for (uint32_t round = 0; round < 6; round++) {
-            for (uint32_t step = 0; step < 2500; step++)
-                change(model, 1500);
+            for (uint32_t step = 0; step < 2500; step++) change(model, 1500);
             struct tree frozen = model->tree;
             uint32_t count = model->count;
             struct model_record *copy = copy_of(model);
@@ -399,11 +380,9 @@ static void test_thaw_frees_nothing_itself(void **state) {
     for (uint32_t i = 0; i < ORDERS; i++) {
         struct waiting waiting = {.taker = {let_wait}};
         struct model *model = model_new(orders[i], 110 + i);
-        for (uint32_t step = 0; step < 4000; step++)
-            change(model, 3000);
+        for (uint32_t step = 0; step < 4000; step++) change(model, 3000);
         node_heap_freeze(&model->heap);
-        for (uint32_t step = 0; step < 2000; step++)
-            change(model, 3000);
+        for (uint32_t step = 0; step < 2000; step++) change(model, 3000);
         model->account.taker = &waiting.taker;
         uint64_t before = model->account.used_bytes;
         node_heap_thaw(&model->heap);
@@ -422,8 +401,7 @@ static void test_copies(void **state) {
     for (uint32_t i = 0; i < ORDERS; i++) {
         struct tree copy;
         struct model *model = model_new(orders[i], 90 + i);
-        for (uint32_t step = 0; step < 9000; step++)
-            change(model, 3000);
+        for (uint32_t step = 0; step < 9000; step++) change(model, 3000);
         for (int failing = 1; failing < 11; failing += 3) {
             mem_fail_after(failing);
             bool copied = tree_copy(&model->tree, &model->heap, &copy);
@@ -433,8 +411,7 @@ static void test_copies(void **state) {
         uint32_t count = model->count;
         struct model_record *records = copy_of(model);
         assert_true(tree_copy(&model->tree, &model->heap, &copy));
-        for (uint32_t step = 0; step < 500; step++)
-            change(model, 0);
+        for (uint32_t step = 0; step < 500; step++) change(model, 0);
         tree_check(&copy);
         assert_tree_equals(&copy, records, count);
         tree_free(&copy, &model->account);
@@ -467,8 +444,7 @@ static void test_behind_ids(void **state) {
         assert_int_equal(tree_rank(&path), i);
         probe.after = true;
         assert_int_equal(tree_find(&tree, &probe, &path), i + 1 < COUNT);
-        if (i + 1 < COUNT)
-            assert_int_equal(tree_rank(&path), i + 1);
+        if (i + 1 < COUNT) assert_int_equal(tree_rank(&path), i + 1);
         assert_true(tree_prev(&path));
         assert_int_equal(tree_rank(&path), i);
     }
