@@ -154,9 +154,17 @@ def test_bulk_limit_changes(own: Start) -> None:
         assert connection.read() is CLOSED
 
 
+def _wait_until_alone(control: Connection) -> None:
+    """Others that have just left may still be counted: their shard has to see it first."""
+    deadline = time.monotonic() + 10
+    while b"connected_clients:1\r" not in control.do("INFO", "clients").value:
+        assert time.monotonic() < deadline
+
+
 def test_maxclients_changes(own: Start) -> None:
     server = own()
     with server.connect() as control:
+        _wait_until_alone(control)
         assert control.do("CONFIG", "SET", "maxclients", 2) == OK
         with server.connect() as second:
             assert second.do("PING") == PONG
