@@ -19,17 +19,22 @@ static bool is_fetchable(const struct run *run, const struct plan *plan) {
     return plan->hash_index && (plan->mask & ~run->shard->held) == 0;
 }
 
+/* The key of the request before is on its way already. */
+static bool is_another(const struct run *run, const struct plan *plan) {
+    return plan == run->plans || plan->hash != plan[-1].hash;
+}
+
 void run_fetch_buckets(const struct run *run, uint32_t from, uint32_t to) {
     uint32_t db = run->connection->client.db;
     for (const struct plan *plan = run->plans + from; plan < run->plans + to; plan++)
-        if (is_fetchable(run, plan))
+        if (is_another(run, plan) && is_fetchable(run, plan))
             keyspace_prefetch_bucket(place_of(run->shard, plan->hash), db, plan->hash);
 }
 
 void run_fetch_entries(const struct run *run, uint32_t from, uint32_t to) {
     uint32_t db = run->connection->client.db;
     for (const struct plan *plan = run->plans + from; plan < run->plans + to; plan++)
-        if (is_fetchable(run, plan))
+        if (is_another(run, plan) && is_fetchable(run, plan))
             keyspace_prefetch_entry(place_of(run->shard, plan->hash), db, plan->hash);
 }
 

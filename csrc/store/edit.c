@@ -33,25 +33,30 @@ static uint64_t bytes_inside(const struct collection *collection) {
     return bytes + (collection->more != NULL ? collection->more->bytes(collection->more) : 0);
 }
 
-void edit_open_anew(struct edit *edit, const struct edit_place *place, struct entry *entry,
-                    enum value_type type) {
+static void begin(struct edit *edit, const struct edit_place *place, struct entry *entry) {
     edit->place = *place;
     edit->entry = entry;
-    edit->view = (struct collection_view){.type = (uint8_t)type};
     edit->collection = NULL;
     edit->is_new = edit->created = edit->marked = false;
     edit->kept = NULL;
     edit->kept_count = edit->kept_next = 0;
+}
+
+void edit_open_anew(struct edit *edit, const struct edit_place *place, struct entry *entry,
+                    enum value_type type) {
+    begin(edit, place, entry);
+    edit->view = (struct collection_view){.type = (uint8_t)type};
     open_draft(edit, (struct bytes){0});
 }
 
 void edit_open(struct edit *edit, const struct edit_place *place, struct entry *entry,
                enum value_type type) {
-    edit_open_anew(edit, place, entry, type);
     if (entry == NULL) {
+        edit_open_anew(edit, place, NULL, type);
         return;
     }
     KRT_ASSERT(entry_type(entry) == type);
+    begin(edit, place, entry);
     edit->view = view_of(entry);
     if (entry_is_tree(entry)) {
         edit->collection = entry_collection(entry);
