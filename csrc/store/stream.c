@@ -111,7 +111,7 @@ static void load(struct stream_walk *walk) {
     struct bytes record = tree_record(&walk->path);
     const char *at = record.at;
     walk->end = record.at + record.len;
-    walk->id.ms = varint_read(&at);
+    walk->id.ms = walk->view->base_ms + varint_read(&at);
     walk->id.seq = varint_read(&at);
     walk->shape = (uint32_t)varint_read(&at);
     walk->names = walk->shape == 0 ? at : walk->view->shapes[walk->shape - 1]->data;
@@ -123,13 +123,16 @@ static void load(struct stream_walk *walk) {
     walk->values = at;
 }
 
-static struct tree_probe probe_of(struct stream_id id) {
+/* Before the base there is nothing. */
+static struct tree_probe probe_of(const struct stream_view *view, struct stream_id id) {
+    if (id.ms < view->base_ms) return (struct tree_probe){.key = {0, 0}};
+    id.ms -= view->base_ms;
     return (struct tree_probe){.key = {id.ms, id.seq}};
 }
 
 bool stream_seek_from(struct stream_walk *walk, const struct stream_view *view,
                       struct stream_id id) {
-    struct tree_probe probe = probe_of(id);
+    struct tree_probe probe = probe_of(view, id);
     walk->view = view;
     if (!tree_find(view->entries, &probe, &walk->path)) {
         return false;
@@ -140,8 +143,8 @@ bool stream_seek_from(struct stream_walk *walk, const struct stream_view *view,
 
 bool stream_seek_back(struct stream_walk *walk, const struct stream_view *view,
                       struct stream_id id) {
-    struct tree_probe probe = probe_of(id);
-    probe.after = true;
+    struct tree_probe probe = probe_of(view, id);
+    probe.after = id.ms >= view->base_ms;
     walk->view = view;
     if (view->entries->root == NULL) {
         return false;

@@ -3,9 +3,9 @@
  * Role: trees[0] has a record per entry, by id; trees[1] one per node of Redis's (store/stream_node.h) but
  * the last; `more` is the beginning of a struct stream. A record of an entry:
  *
- *   ms, seq, shape + 1 or 0 | if 0: the names | the values, each with its length but the last
+ *   ms - base_ms, seq, shape + 1 or 0 | if 0: the names | the values, each with its length but the last
  *
- * with numbers as varints. The names of fields are the same in most entries of a stream, so lists of
+ * with numbers as varints: counted from the first entry on, the time of an entry takes few bytes. The names of fields are the same in most entries of a stream, so lists of
  * names are kept once as *shapes*: blobs in a table that only grows. Names that it has no room for lie in
  * the record. Names are written as their number, then each with its length.
  *
@@ -22,7 +22,7 @@
  * thread; its shapes are its own counts.
  * Ownership: the collection owns its struct stream, that its shapes. Walks borrow from the stream until it changes.
  * Invariants, which collection_check asserts
- *   S1  Ids of entries grow, and none is over last_id.
+ *   S1  Ids of entries grow, and none is over last_id. base_ms changes only while there is none.
  *   S2  The nodes are in order and apart; every entry lies in one, and `valid` counts its entries.
  *   S3  `tail` is the last node; tail.first is 0-0 if there is none, and then trees[1] is empty.
  *   S4  A shape that a record or a node names is in the table.
@@ -49,6 +49,7 @@ struct stream {
     struct stream_id last_id;        /* of what was added, even if it is gone */
     struct stream_id max_deleted_id; /* 0-0: nothing was */
     uint64_t entries_added;
+    uint64_t base_ms; /* of the id of the entry that was the first */
     struct stream_node tail;
     struct blob **shapes;
     uint16_t shape_count, shape_room;
@@ -79,10 +80,12 @@ struct collection *stream_new(struct node_heap *heap);
 struct stream_view {
     const struct tree *entries;
     struct blob *const *shapes;
+    uint64_t base_ms;
 };
 
 static inline struct stream_view stream_view_of(const struct collection *collection) {
-    return (struct stream_view){&collection->trees[0], stream_of(collection)->shapes};
+    const struct stream *stream = stream_of(collection);
+    return (struct stream_view){&collection->trees[0], stream->shapes, stream->base_ms};
 }
 
 struct stream_field {

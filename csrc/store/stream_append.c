@@ -128,8 +128,8 @@ static void add_shape(struct stream_edit *edit) {
 
 static uint64_t record_bytes(const struct stream_edit *edit, const struct bytes *fields) {
     uint64_t count = edit->sizes.count;
-    uint64_t bytes = varint_bytes(edit->id.ms) + varint_bytes(edit->id.seq) +
-                     varint_bytes(edit->shape) +
+    uint64_t bytes = varint_bytes(edit->id.ms - edit->stream->base_ms) +
+                     varint_bytes(edit->id.seq) + varint_bytes(edit->shape) +
                      (edit->shape == 0 ? bytes_of_names(fields, count) : 0);
     for (uint64_t i = 0; i < count; i++) {
         uint32_t len = fields[2 * i + 1].len;
@@ -140,7 +140,7 @@ static uint64_t record_bytes(const struct stream_edit *edit, const struct bytes 
 
 static void write_record(const struct stream_edit *edit, char *to, const struct bytes *fields) {
     uint64_t count = edit->sizes.count;
-    to += varint_write(to, edit->id.ms);
+    to += varint_write(to, edit->id.ms - edit->stream->base_ms);
     to += varint_write(to, edit->id.seq);
     to += varint_write(to, edit->shape);
     if (edit->shape == 0) {
@@ -214,6 +214,7 @@ bool stream_edit_prepare(struct stream_edit *edit, struct stream_id id, const st
     KRT_ASSERT(count > 0 && count <= UINT32_MAX);
     KRT_ASSERT(stream_id_compare(id, edit->stream->last_id) > 0);
     edit->id = id;
+    if (stream_count(edit->collection) == 0) edit->stream->base_ms = id.ms;
     edit->sizes = measure(fields, count);
     if (!prepare_shape(edit, fields, count) || !prepare_record(edit, fields)) {
         return false;

@@ -118,6 +118,36 @@ def _id_cases() -> list[Case]:
     ]
 
 
+def _time_cases() -> list[Case]:
+    """Ids before, at and behind the time of the first entry, which moves when all have gone."""
+    ranges = (
+        "- 999",
+        "0 999-9",
+        "- 1000-0",
+        "1000 1000",
+        "999-5 1000-1",
+        "- +",
+        "1001 +",
+        "2000 +",
+    )
+    return [
+        case(
+            "stream-times",
+            *("XADD $0 1000-0 f a", "XADD $0 1000-1 f b", "XADD $0 5000000000000-7 f c"),
+            *(f"XRANGE $0 {part}" for part in ranges),
+            *(f"XREVRANGE $0 {' '.join(reversed(part.split()))}" for part in ranges),
+            *(
+                f"XREAD STREAMS $0 {id_}"
+                for id_ in ("0", "999-99", "1000", "1000-1", "5000000000000")
+            ),
+            *("XDEL $0 999-0 0-1 1000-0", ALL, "XTRIM $0 MINID 5", "XTRIM $0 MINID 2000", ALL),
+            *("XDEL $0 5000000000000-7", ALL, "XADD $0 5000000000000-8 f d", ALL),
+            *("XREVRANGE $0 5000000000000-7 -", "XRANGE $0 - 1000", _info(), "COPY $0 $1"),
+            *("XADD $1 6000000000000-0 f e", "XRANGE $1 - +"),
+        ),
+    ]
+
+
 def _xadd_cases() -> list[Case]:
     return [
         case(
@@ -536,6 +566,7 @@ def _large_cases() -> list[Case]:
 
 CASES = [
     *_id_cases(),
+    *_time_cases(),
     *_xadd_cases(),
     *_range_cases(),
     *_read_cases(),
