@@ -9,5 +9,5 @@
 
 int thread_start(pthread_t *thread, const char *name, void *(*body)(void *), void *argument);
 void thread_join(pthread_t thread);
-/* The calling thread does not push others off a core when it wakes up: for work that is in no hurry. */
+/* The calling thread lets others go first, when it wakes up and while it works: for work that is in no hurry. */
 void thread_be_patient(void);
