@@ -44,6 +44,18 @@ void elements_open_anew(const struct key_place *place, struct entry *entry, enum
     edit_open_anew(edit, &where, entry, type);
 }
 
+bool elements_keep(struct call *call, struct edit *edit, uint32_t first, uint64_t *bytes) {
+    *bytes = 0;
+    for (uint32_t i = first; i < call->argc; i++) {
+        *bytes += call->argv[i].len;
+        if (KRT_LIKELY(edit_keep_copy(edit, call->argv[i]))) continue;
+        edit_close(edit);
+        call_error_memory(call);
+        return false;
+    }
+    return true;
+}
+
 bool elements_reserve(struct call *call, struct edit *edit, uint64_t changes, uint64_t bytes) {
     if (KRT_LIKELY(edit_reserve(edit, changes, bytes))) return true;
     edit_close(edit);

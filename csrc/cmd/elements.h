@@ -26,6 +26,9 @@ void elements_open(const struct key_place *place, struct entry *entry, enum valu
                    struct edit *edit);
 void elements_open_anew(const struct key_place *place, struct entry *entry, enum value_type type,
                         struct edit *edit);
+/* Keeps what is long of argv[first] and all behind it, to become records, and sums their bytes. False after the error
+ * reply, the edit is closed. */
+bool elements_keep(struct call *call, struct edit *edit, uint32_t first, uint64_t *bytes);
 /* edit_reserve; false after the error reply, the edit is closed. */
 bool elements_reserve(struct call *call, struct edit *edit, uint64_t changes, uint64_t bytes);
 /* The same for changes that only erase, which edit_commit_erasures ends. */

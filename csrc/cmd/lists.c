@@ -2,33 +2,19 @@
 #include "cmd/list.h"
 
 #include "cmd/families.h"
+#include "store/listpack.h"
 
 /* ---- Names -------------------------------------------------------------------------------------- */
 
-/* Redis keeps a list in one listpack while that is small. What it would take there: */
-enum { LISTPACK_HEADER = 7, LISTPACK_INTEGER_DIGITS = 20, LIST_SAFE_BYTES = 8192 };
+/* Redis keeps a list in one listpack while that is small. */
+enum { LIST_SAFE_BYTES = 8192 };
 
-static uint64_t integer_bytes(int64_t value) {
-    if (value >= 0 && value <= 127) return 1;
-    if (value >= -4096 && value <= 4095) return 2;
-    if (value >= INT16_MIN && value <= INT16_MAX) return 3;
-    if (value >= -(1 << 23) && value < 1 << 23) return 4;
-    return value >= INT32_MIN && value <= INT32_MAX ? 5 : 9;
-}
-
-static uint64_t listpack_bytes_of(struct bytes element) {
-    int64_t value;
-    uint64_t bytes = element.len + (element.len < 64 ? 1u : element.len < 4096 ? 2u : 5u);
-    if (element.len <= LISTPACK_INTEGER_DIGITS && bytes_to_int64(element, &value))
-        bytes = integer_bytes(value);
-    return bytes + (bytes < 128 ? 1u : bytes < 16384 ? 2u : bytes < 2097152 ? 3u : 5u);
-}
-
+/* What it would take there. */
 static uint64_t listpack_bytes(const struct collection_view *view) {
     struct walk walk;
-    uint64_t bytes = LISTPACK_HEADER;
+    uint64_t bytes = LISTPACK_FRAME_BYTES;
     for (bool found = walk_seek(&walk, view, 0); found; found = walk_next(&walk))
-        bytes += listpack_bytes_of(walk.record);
+        bytes += listpack_element_bytes(walk.record);
     return bytes;
 }
 
@@ -44,8 +30,8 @@ static bool too_many(int64_t size, uint64_t count) {
 /* An element takes at most two bytes more in a listpack than in a tree, and at most twice what it takes in a
  * pack. */
 static uint64_t listpack_bytes_at_most(const struct edit *edit) {
-    if (!edit->collection) return LISTPACK_HEADER + 2 * PACK_BYTES_MAX;
-    return LISTPACK_HEADER + edit->collection->trees[0].bytes + 2 * view_count(&edit->view);
+    if (!edit->collection) return LISTPACK_FRAME_BYTES + 2 * PACK_BYTES_MAX;
+    return LISTPACK_FRAME_BYTES + edit->collection->trees[0].bytes + 2 * view_count(&edit->view);
 }
 
 void list_grows(const struct call *call, struct edit *edit, uint64_t elements, uint64_t bytes) {
@@ -89,15 +75,8 @@ void list_push(struct edit *edit, enum list_end end, struct bytes element) {
 
 /* For argv[first] and all behind it. False after the error reply, with the edit closed. */
 static bool reserve_pushes(struct call *call, struct edit *edit, uint32_t first) {
-    uint64_t bytes = 0;
-    for (uint32_t i = first; i < call->argc; i++) {
-        bytes += call->argv[i].len;
-        if (!edit_keep_copy(edit, call->argv[i])) {
-            edit_close(edit);
-            call_error_memory(call);
-            return false;
-        }
-    }
+    uint64_t bytes;
+    if (!elements_keep(call, edit, first, &bytes)) return false;
     list_grows(call, edit, call->argc - first, bytes);
     return elements_reserve(call, edit, call->argc - first, bytes);
 }

@@ -62,15 +62,8 @@ bool set_remove(struct edit *edit, struct bytes member) {
 
 /* False after the error reply, with the edit closed. */
 static bool reserve_members(struct call *call, struct edit *edit, uint32_t first) {
-    uint64_t bytes = 0;
-    for (uint32_t i = first; i < call->argc; i++) {
-        bytes += call->argv[i].len;
-        if (!edit_keep_copy(edit, call->argv[i])) {
-            edit_close(edit);
-            call_error_memory(call);
-            return false;
-        }
-    }
+    uint64_t bytes;
+    if (!elements_keep(call, edit, first, &bytes)) return false;
     return elements_reserve(call, edit, call->argc - first, bytes);
 }
 

@@ -2,6 +2,7 @@
 #include <malloc.h>
 
 #include "base/assert.h"
+#include "store/listpack.h"
 #include "store/stream_change.h"
 
 /* ---- Names ----------------------------------------------------------------------------------- */
@@ -10,8 +11,8 @@ static struct stream_sizes measure(const struct bytes *fields, uint64_t count) {
     struct stream_sizes sizes = {.count = count};
     for (uint64_t i = 0; i < 2 * count; i += 2) {
         sizes.raw_bytes += (uint64_t)fields[i].len + fields[i + 1].len;
-        sizes.name_bytes += stream_element_bytes(fields[i]);
-        sizes.value_bytes += stream_element_bytes(fields[i + 1]);
+        sizes.name_bytes += listpack_element_bytes(fields[i]);
+        sizes.value_bytes += listpack_element_bytes(fields[i + 1]);
     }
     return sizes;
 }

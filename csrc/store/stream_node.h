@@ -31,9 +31,6 @@ struct stream_sizes {
     uint64_t name_bytes, value_bytes; /* as elements of a listpack */
 };
 
-/* What the bytes take as an element of a listpack: a number that Redis reads as one is shorter. */
-uint64_t stream_element_bytes(struct bytes element);
-
 /* Does the entry still go to this node? */
 bool stream_node_takes(const struct stream_node *node, const struct stream_sizes *sizes,
                        const struct stream_limits *limits);
