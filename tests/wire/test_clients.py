@@ -289,12 +289,12 @@ def test_no_touch_leaves_the_access_time(ours: Server) -> None:
         for key in keys:
             other.do("SET", key, "v")
         quiet.do("CLIENT", "NO-TOUCH", "ON")
-        time.sleep(1.2)
+        time.sleep(2.2)
         for key in keys:
             quiet.do("GET", key)
-            assert other.do("OBJECT", "IDLETIME", key).value >= 1
+            assert other.do("OBJECT", "IDLETIME", key).value >= 2
             quiet.do("TOUCH", key)
-            assert other.do("OBJECT", "IDLETIME", key).value == 0
+            assert other.do("OBJECT", "IDLETIME", key).value <= 1  # a second may just have ended
 
 
 def test_reset_asks_for_the_password_again(own: Start) -> None:
