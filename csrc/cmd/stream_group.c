@@ -38,22 +38,10 @@ void group_count_bytes(const struct group_at *at) {
                            (int64_t)(collection_bytes(at->stream) - at->bytes_before));
 }
 
-/* Of what is large now and then, which takes as long as it is. */
-static void check(const struct group_at *at) {
-    enum { LARGE_BYTES = 1 << 15, SELDOM = 256 };
-    static _Thread_local uint32_t turn;
-    if (collection_bytes(at->stream) < LARGE_BYTES || turn++ % SELDOM == 0)
-        collection_check(at->stream);
-}
-
 void group_end(const struct group_at *at) {
     group_count_bytes(at);
     node_unreserve(group_heap(at));
-#if KRT_DEBUG
-    check(at);
-#else
-    (void)check;
-#endif
+    collection_changed(at->stream);
 }
 
 struct stream_consumer *group_consumer(struct call *call, struct group_at *at, struct bytes name,

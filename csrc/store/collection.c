@@ -150,6 +150,17 @@ void collection_check(const struct collection *collection) {
     }
 }
 
+void collection_changed(const struct collection *collection) {
+#if KRT_DEBUG
+    enum { LARGE_BYTES = 64 * 1024, SELDOM = 256 };
+    static _Thread_local uint32_t turn;
+    if (collection_bytes(collection) < LARGE_BYTES || turn++ % SELDOM == 0)
+        collection_check(collection);
+#else
+    (void)collection;
+#endif
+}
+
 /* ---- Frozen ---------------------------------------------------------------------------------- */
 
 struct collection *collection_freeze(const struct collection *collection) {

@@ -63,6 +63,8 @@ void collection_recharge(struct collection *collection, struct node_heap *heap);
 /* What it occupies, by usable size. */
 uint64_t collection_bytes(const struct collection *collection);
 void collection_check(const struct collection *collection);
+/* It was changed: debug builds check it, a large one now and then, which takes as long as it is. */
+void collection_changed(const struct collection *collection);
 
 /* What it is now, for any thread to read while the heap stays frozen (store/node.h): the roots, and of `more` what
  * changes. O(1), but for a stream's groups. NULL: no memory. collection_unfreeze ends it, before the thaw. */

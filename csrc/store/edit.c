@@ -271,27 +271,15 @@ void edit_erase_range(struct edit *edit, uint64_t rank, uint64_t count) {
 
 /* ---- The end --------------------------------------------------------------------------------- */
 
-/* Of large values now and then, which takes as long as they are. */
-static void check(const struct edit *edit) {
-    enum { EVERY_TIME = 1 << 10, SELDOM = 256 };
-    static _Thread_local uint32_t turn;
-    if (edit->collection != NULL &&
-        (view_count(&edit->view) < EVERY_TIME || turn++ % SELDOM == 0)) {
-        collection_check(edit->collection);
-    }
-}
-
 static void end(struct edit *edit) {
     for (uint32_t i = 0; i < edit->kept_count; i++) {
         blob_put(edit->kept[i]);
     }
     mem_free(NULL, edit->kept);
     node_unreserve(heap_of(edit));
-#if KRT_DEBUG
-    check(edit);
-#else
-    (void)check;
-#endif
+    if (edit->collection != NULL) {
+        collection_changed(edit->collection);
+    }
 }
 
 void edit_close(struct edit *edit) {

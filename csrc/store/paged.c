@@ -286,6 +286,7 @@ void paged_write(struct collection *collection, uint32_t offset, struct bytes by
         offset += len;
         bytes = bytes_of(bytes.at + len, bytes.len - len);
     }
+    collection_changed(collection);
 }
 
 /* ---- Of any string --------------------------------------------------------------------------- */

@@ -20,22 +20,9 @@ bool stream_edit_open(struct stream_edit *edit, const struct edit_place *place,
     return true;
 }
 
-/* Of large streams now and then, which takes as long as they are. */
-static void check(const struct stream_edit *edit) {
-    enum { EVERY_TIME = 1 << 10, SELDOM = 256 };
-    static _Thread_local uint32_t turn;
-    if (stream_count(edit->collection) < EVERY_TIME || turn++ % SELDOM == 0) {
-        collection_check(edit->collection);
-    }
-}
-
 void stream_edit_close(struct stream_edit *edit) {
     const struct edit_place *place = &edit->place;
-#if KRT_DEBUG
-    check(edit);
-#else
-    (void)check;
-#endif
+    collection_changed(edit->collection);
     if (edit->names != NULL) {
         blob_put(edit->names);
     }
