@@ -74,12 +74,19 @@ static void fetch_members(const struct run *run, uint32_t from,
     for (uint32_t i = 0; i < leaves; i++) tree_prefetch_record(fetched[i].leaf, fetched[i].hash);
 }
 
+static bool have_elements(const struct plan *plans, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        if (has_elements(plans[i].command)) return true;
+    return false;
+}
+
 /* What entries lead to: of a value that was not there for the request before where a search begins, and the leaf
  * and the record of the likely member. */
 void run_fetch_values(const struct run *run, uint32_t from, uint32_t to) {
     const struct collection *found[RUN_GROUP], *value = NULL;
     uint32_t db = run->connection->client.db, count = to - from;
     uint64_t last = 0;
+    if (!have_elements(run->plans + from, count)) return;
     for (uint32_t i = 0; i < count; i++) {
         const struct plan *plan = &run->plans[from + i];
         found[i] = NULL;
