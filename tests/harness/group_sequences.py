@@ -34,7 +34,9 @@ _options = some(
     *("FORCE", "FORCE", "JUSTID", ("IDLE", "100000"), ("RETRYCOUNT", "5"), ("RETRYCOUNT", "-1")),
     *(("TIME", "1000"), ("TIME", "-1"), ("LASTID", "9-1"), ("LASTID", "x"), "FOO", "IDLE"),
 )
-_read = st.tuples(_key, st.one_of(st.just(">"), st.just(">"), st.just("0"), _id))
+# XREADGROUP has an error of its own for "+" since 7.4.
+_read_from = _id.filter(lambda word: word != "+")
+_read = st.tuples(_key, st.one_of(st.just(">"), st.just(">"), st.just("0"), _read_from))
 _reads = st.lists(_read, min_size=1, max_size=3).map(
     lambda pairs: ("STREAMS", *(key for key, _ in pairs), *(id_ for _, id_ in pairs))
 )
