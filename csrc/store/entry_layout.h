@@ -85,6 +85,15 @@ static inline int64_t entry_deadline_inline(const struct entry *entry) {
     return deadline;
 }
 
+static inline bool entry_has_deadline(const struct entry *entry) {
+    return entry->flags & ENTRY_DEADLINE;
+}
+
+/* A hash of which some field has a deadline. */
+static inline bool entry_is_expiring(const struct entry *entry) {
+    return entry->type & FORM_EXPIRES;
+}
+
 static inline char *entry_pointer_field(const struct entry *entry) {
     return (char *)(uintptr_t)entry->tail + (entry->flags & ENTRY_DEADLINE) * 8;
 }

@@ -2,14 +2,6 @@
 #include "base/assert.h"
 #include "store/database.h"
 
-static bool has_deadline(const struct entry *entry) {
-    return entry->flags & ENTRY_DEADLINE;
-}
-
-static bool is_expiring(const struct entry *entry) {
-    return KRT_UNLIKELY(entry->type & FORM_EXPIRES);
-}
-
 static bool enter(struct table *table, uint64_t *count, uint64_t hash, struct entry *entry) {
     bool done = table_insert(table, hash, entry);
     *count += done;
@@ -23,10 +15,10 @@ static void leave(struct table *table, uint64_t *count, uint64_t hash, const str
 
 void index_remove(struct keyspace *keyspace, struct database *database, uint64_t hash,
                   const struct entry *entry) {
-    if (has_deadline(entry)) {
+    if (entry_has_deadline(entry)) {
         leave(&database->deadlines, &keyspace->deadline_count, hash, entry);
     }
-    if (is_expiring(entry)) {
+    if (entry_is_expiring(entry)) {
         leave(&database->expiring, &keyspace->expiring_count, hash, entry);
     }
 }
@@ -34,8 +26,8 @@ void index_remove(struct keyspace *keyspace, struct database *database, uint64_t
 /* Where it is to be and the other one, if there is one, is not. */
 static bool enter_new(struct keyspace *keyspace, struct database *database, uint64_t hash,
                       const struct entry *old, struct entry *entry) {
-    bool timed = has_deadline(entry) && (old == NULL || !has_deadline(old));
-    bool expiring = is_expiring(entry) && (old == NULL || !is_expiring(old));
+    bool timed = entry_has_deadline(entry) && (old == NULL || !entry_has_deadline(old));
+    bool expiring = entry_is_expiring(entry) && (old == NULL || !entry_is_expiring(old));
     if (timed && !enter(&database->deadlines, &keyspace->deadline_count, hash, entry)) {
         return false;
     }
@@ -58,14 +50,14 @@ bool index_exchange(struct keyspace *keyspace, struct database *database, uint64
     if (!enter_new(keyspace, database, hash, old, entry)) {
         return false;
     }
-    if (has_deadline(old) && has_deadline(entry)) {
+    if (entry_has_deadline(old) && entry_has_deadline(entry)) {
         table_replace(&database->deadlines, hash, old, entry);
-    } else if (has_deadline(old)) {
+    } else if (entry_has_deadline(old)) {
         leave(&database->deadlines, &keyspace->deadline_count, hash, old);
     }
-    if (is_expiring(old) && is_expiring(entry)) {
+    if (entry_is_expiring(old) && entry_is_expiring(entry)) {
         table_replace(&database->expiring, hash, old, entry);
-    } else if (is_expiring(old)) {
+    } else if (entry_is_expiring(old)) {
         leave(&database->expiring, &keyspace->expiring_count, hash, old);
     }
     return true;
@@ -73,7 +65,7 @@ bool index_exchange(struct keyspace *keyspace, struct database *database, uint64
 
 void index_expires_no_more(struct keyspace *keyspace, struct database *database, uint64_t hash,
                            const struct entry *entry) {
-    KRT_DCHECK(!is_expiring(entry));
+    KRT_DCHECK(!entry_is_expiring(entry));
     leave(&database->expiring, &keyspace->expiring_count, hash, entry);
 }
 
@@ -81,7 +73,7 @@ bool keyspace_mark_expiring(struct keyspace *keyspace, uint32_t db, uint64_t has
                             struct entry *entry, bool expires) {
     struct database *database = database_at(keyspace, db);
     uint8_t old_type = entry->type;
-    if (is_expiring(entry) == expires) {
+    if (entry_is_expiring(entry) == expires) {
         return true;
     }
     entry->type ^= FORM_EXPIRES;

@@ -140,10 +140,6 @@ struct entry *keyspace_find(const struct keyspace *keyspace, uint32_t db, uint64
 
 /* ---- Changing -------------------------------------------------------------------------------- */
 
-static bool has_deadline(const struct entry *entry) {
-    return entry->flags & ENTRY_DEADLINE;
-}
-
 /* Into all of its tables or none. */
 static bool insert(struct keyspace *keyspace, struct database *database, uint64_t hash,
                    struct entry *entry) {
@@ -321,7 +317,7 @@ void keyspace_count_outside(struct keyspace *keyspace, uint32_t db, int64_t byte
 
 struct entry *keyspace_set_deadline(struct keyspace *keyspace, uint32_t db, uint64_t hash,
                                     struct entry *entry, int64_t deadline_ms) {
-    if (has_deadline(entry) == (deadline_ms != 0)) {
+    if (entry_has_deadline(entry) == (deadline_ms != 0)) {
         if (deadline_ms != 0) {
             entry_put_deadline(entry, deadline_ms);
         }
@@ -355,7 +351,7 @@ struct entry *keyspace_prepare_string(struct keyspace *keyspace, uint32_t db, st
 
 void keyspace_commit(struct keyspace *keyspace, uint32_t db, uint64_t hash, struct entry *found,
                      struct entry *prepared) {
-    KRT_DCHECK(!has_deadline(prepared)); /* one would need a place in the deadline table */
+    KRT_DCHECK(!entry_has_deadline(prepared)); /* one would need a place in the deadline table */
     bool done = supersede(keyspace, database_at(keyspace, db), hash, found, prepared);
     KRT_ASSERT(done);
 }

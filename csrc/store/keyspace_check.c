@@ -3,14 +3,6 @@
 #include "store/database.h"
 #include "store/hash_fields.h"
 
-static bool has_deadline(const struct entry *entry) {
-    return entry->flags & ENTRY_DEADLINE;
-}
-
-static bool is_expiring(const struct entry *entry) {
-    return entry->type & FORM_EXPIRES;
-}
-
 struct entry_tally {
     const struct database *database;
     uint64_t with_deadline, expiring, outside, outside_bytes;
@@ -21,10 +13,11 @@ static void check_entry(void *context, struct entry *entry) {
     struct bytes key = entry_key(entry);
     uint64_t hash = hash_bytes(tally->database->keys.hash_seed, key.at, key.len);
     KRT_ASSERT(table_find(&tally->database->keys, hash, key) == entry);
-    KRT_ASSERT(table_contains(&tally->database->deadlines, hash, entry) == has_deadline(entry));
-    tally->with_deadline += has_deadline(entry);
-    KRT_ASSERT(table_contains(&tally->database->expiring, hash, entry) == is_expiring(entry));
-    tally->expiring += is_expiring(entry);
+    KRT_ASSERT(table_contains(&tally->database->deadlines, hash, entry) ==
+               entry_has_deadline(entry));
+    tally->with_deadline += entry_has_deadline(entry);
+    KRT_ASSERT(table_contains(&tally->database->expiring, hash, entry) == entry_is_expiring(entry));
+    tally->expiring += entry_is_expiring(entry);
     if (entry_type(entry) == VALUE_HASH) {
         struct collection_view view = view_of(entry);
         fields_check(&view);

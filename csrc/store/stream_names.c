@@ -5,17 +5,11 @@
 
 #include "base/assert.h"
 
-static int compare(struct bytes a, struct bytes b) {
-    uint32_t len = a.len < b.len ? a.len : b.len;
-    int difference = len > 0 ? memcmp(a.at, b.at, len) : 0;
-    return difference != 0 ? difference : (a.len > b.len) - (a.len < b.len);
-}
-
 bool stream_names_find(const struct stream_names *names, struct bytes name, uint32_t *index) {
     uint32_t low = 0, count = names->count;
     while (count > 0) {
         uint32_t half = count / 2;
-        bool is_before = compare(names->at[low + half]->name, name) < 0;
+        bool is_before = bytes_compare(names->at[low + half]->name, name) < 0;
         low = is_before ? low + half + 1 : low;
         count = is_before ? count - half - 1 : half;
     }
@@ -73,6 +67,6 @@ uint64_t stream_names_bytes(const struct stream_names *names) {
 void stream_names_check(const struct stream_names *names) {
     KRT_ASSERT(names->count <= names->capacity);
     for (uint32_t i = 1; i < names->count; i++) {
-        KRT_ASSERT(compare(names->at[i - 1]->name, names->at[i]->name) < 0);
+        KRT_ASSERT(bytes_compare(names->at[i - 1]->name, names->at[i]->name) < 0);
     }
 }
