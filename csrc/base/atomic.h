@@ -34,6 +34,7 @@ typedef _Atomic(void *) atomic_ptr;
 #define atomic_and_seq_cst(p, v) atomic_fetch_and_explicit((p), (v), memory_order_seq_cst)
 #define atomic_swap_acquire(p, v) atomic_exchange_explicit((p), (v), memory_order_acquire)
 #define atomic_swap_acq_rel(p, v) atomic_exchange_explicit((p), (v), memory_order_acq_rel)
+#define atomic_swap_seq_cst(p, v) atomic_exchange_explicit((p), (v), memory_order_seq_cst)
 
 /* On failure *expected holds what was found. */
 #define atomic_cas_acquire(p, expected, desired)                                              \

@@ -68,6 +68,12 @@ struct key_place keyspace_for_bytes(struct call *call, struct bytes key, uint32_
     };
 }
 
+bool call_wait(struct call *call, const struct call_wait *wait) {
+    if (!call->wait) return false;
+    call->waits = call->wait(call, wait);
+    return true;
+}
+
 /* An entry whose deadline has passed is gone for every reader; its deletion is an effect like any other. */
 static struct entry *call_expire(struct call *call, const struct key_place *place,
                                  struct entry *entry) {

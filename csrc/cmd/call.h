@@ -16,7 +16,7 @@
 #include "resp/reply.h"
 #include "store/keyspace.h"
 
-struct client; /* shard/client.h: state of a connection or session; opaque to cmd/ */
+struct client; /* shard/clients/client.h: state of a connection or session; opaque to cmd/ */
 
 /* What a command has to pass before it runs, besides its own checks. */
 enum domain_gate {
@@ -30,6 +30,7 @@ enum call_flags {
     CALL_SILENT = 4,    /* CLIENT REPLY OFF: nobody is told what it answers */
     CALL_SKIPPED = 8,   /* the same, of this one alone */
     CALL_PAUSED = 32,   /* runs during a pause of writes: it may not even delete what has expired */
+    CALL_NESTED = 64,   /* runs inside another call, which completes what it brings about */
     CALL_ALOUD = 16,    /* set by a command that ends the silence: its own answer is heard */
 };
 
@@ -69,6 +70,16 @@ struct domain {
     void *server_context;        /* the struct server, for handlers of server/ */
 };
 
+/* What a handler waits for that finds nothing to do (BLPOP and its kin). When one of the keys is ready the command runs
+ * again, which may wait on. */
+struct call_wait {
+    uint32_t first, count;    /* keys: argv[first] and those behind it */
+    enum value_type type;     /* of what it waits for */
+    bool of_group;            /* it is to be told as well if what it reads from is gone */
+    int64_t timeout_ms;       /* from now on; 0: for ever */
+    const struct bytes *argv; /* words to run then, as many as the call has; NULL: the call's own */
+};
+
 struct call {
     const struct command *command;
     const struct bytes *argv;
@@ -87,6 +98,9 @@ struct call {
     /* Set by a handler that did a part of its work, if call_may_pause: nothing of the reply is written yet, and
      * it is called again with the same arguments once others had their turn. */
     bool unfinished;
+    /* How to wait; NULL where nobody may, as inside a transaction. False after the error reply. */
+    bool (*wait)(struct call *call, const struct call_wait *wait);
+    bool waits; /* it does; nothing of the reply is written */
 };
 
 struct key_place {
@@ -103,6 +117,10 @@ int64_t domain_now_us(struct domain *domain);
 
 /* Brings the access clock up to date if a second has passed. Cheaper than reading the time: for once a turn. */
 void domain_keep_time(struct domain *domain);
+
+/* Begins to wait. False: it may not, and replies what it has, which is nothing. True: it waits, or an error has been
+ * replied. */
+bool call_wait(struct call *call, const struct call_wait *wait);
 
 /* The time of the call, read after its last take. */
 static inline int64_t call_now(struct call *call) {

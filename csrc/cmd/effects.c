@@ -4,43 +4,54 @@
 
 const struct effect_sink effect_sink_none = {0};
 
+/* Of the effect kinds of one key. */
+static inline uint32_t wanted_at(const struct call *call, const struct key_place *place) {
+    return call->effects->sink->wanted | place->keyspace->wanted;
+}
+
+/* Of those of whole databases, for which every shard is held. */
+static uint32_t wanted_anywhere(const struct call *call) {
+    uint32_t wanted = call->effects->sink->wanted;
+    for (uint32_t i = 0; i < call->domain->shard_count; i++)
+        wanted |= call->domain->keyspaces[i]->wanted;
+    return wanted;
+}
+
 void effect_change(struct call *call, const struct key_place *place, enum notify_class class,
                    const char *event) {
-    struct effects *effects = call->effects;
-    effects->dirty++;
-    if (KRT_LIKELY(effects->sink->wanted == 0)) return;
+    call->effects->dirty++;
+    if (KRT_LIKELY(wanted_at(call, place) == 0)) return;
     effect_touch(call, place);
     effect_notify(call, place, class, event);
 }
 
 void effect_touch(struct call *call, const struct key_place *place) {
-    const struct effect_sink *sink = call->effects->sink;
-    if (KRT_UNLIKELY(sink->wanted & EFFECT_TOUCH)) sink->touch(sink->context, place);
+    if (KRT_UNLIKELY(wanted_at(call, place) & EFFECT_TOUCH))
+        call->effects->sink->touch(call, place);
 }
 
 void effect_notify(struct call *call, const struct key_place *place, enum notify_class class,
                    const char *event) {
     const struct effect_sink *sink = call->effects->sink;
-    if (KRT_UNLIKELY(sink->wanted & EFFECT_NOTIFY))
-        sink->notify(sink->context, class, event, place);
+    if (KRT_UNLIKELY(sink->wanted & EFFECT_NOTIFY)) sink->notify(call, class, event, place);
 }
 
 void effect_ready(struct call *call, const struct key_place *place, enum value_type type) {
-    const struct effect_sink *sink = call->effects->sink;
-    if (KRT_UNLIKELY(sink->wanted & EFFECT_READY)) sink->ready(sink->context, place, type);
+    if (KRT_UNLIKELY(wanted_at(call, place) & EFFECT_READY))
+        call->effects->sink->ready(call, place, type);
 }
 
 void effect_flush(struct call *call, uint32_t db, uint64_t count) {
-    struct effects *effects = call->effects;
-    effects->dirty += count;
-    if (KRT_UNLIKELY(effects->sink->wanted & EFFECT_TOUCH))
-        effects->sink->touch_all(effects->sink->context, db);
+    call->effects->dirty += count;
+    if (KRT_UNLIKELY(wanted_anywhere(call) & EFFECT_TOUCH))
+        call->effects->sink->touch_all(call, db);
 }
 
 static void effect_exchanged(struct call *call, uint32_t db) {
+    uint32_t wanted = wanted_anywhere(call);
     const struct effect_sink *sink = call->effects->sink;
-    if (KRT_UNLIKELY(sink->wanted & EFFECT_TOUCH)) sink->touch_all(sink->context, db);
-    if (KRT_UNLIKELY(sink->wanted & EFFECT_READY)) sink->ready_all(sink->context, db);
+    if (KRT_UNLIKELY(wanted & EFFECT_TOUCH)) sink->touch_all(call, db);
+    if (KRT_UNLIKELY(wanted & EFFECT_READY)) sink->ready_all(call, db);
 }
 
 void effect_swap(struct call *call, uint32_t first, uint32_t second) {
@@ -55,5 +66,5 @@ void effect_log_verbatim(struct call *call) {
 
 void effect_log(struct call *call, uint32_t db, const struct bytes *argv, uint32_t argc) {
     const struct effect_sink *sink = call->effects->sink;
-    if (KRT_UNLIKELY(sink->wanted & EFFECT_LOG)) sink->log(sink->context, call, db, argv, argc);
+    if (KRT_UNLIKELY(sink->wanted & EFFECT_LOG)) sink->log(call, db, argv, argc);
 }

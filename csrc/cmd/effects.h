@@ -2,9 +2,10 @@
  * watchers, to blocked clients, to notifications.
  *
  * Role: handlers call the functions below at every change; `struct effects` forwards what somebody
- * wants to a sink and counts the rest. With nothing wanted a declaration is a counter and a test of one
- * word. Tests install a recording sink and hold every write handler against it.
- * Threads: holder of the batons of the call. `wanted` changes only under all batons (B7).
+ * wants to a sink and counts the rest. With nothing wanted a declaration is a counter and a test of two
+ * words. Tests install a recording sink and hold every write handler against it.
+ * Threads: holder of the batons of the call. The sink's `wanted` changes only under all batons (B7); that of a
+ * keyspace, which is about keys that live there, under its baton.
  * Ownership: what a sink receives is borrowed for the duration of the sink's call.
  */
 #pragma once
@@ -40,16 +41,15 @@ enum notify_class {
 struct effect_sink {
     uint32_t wanted; /* enum effect_kind bits */
     void *context;
-    /* An effect to be replayed: a command of absolute meaning. `place` is NULL for a whole database. */
-    void (*log)(void *context, struct call *call, uint32_t db, const struct bytes *argv,
-                uint32_t argc);
-    void (*touch)(void *context, const struct key_place *place);
-    /* NULL place: every key of database `db`, or of all databases if db is UINT32_MAX. */
-    void (*touch_all)(void *context, uint32_t db);
-    void (*ready)(void *context, const struct key_place *place, enum value_type type);
+    /* An effect to be replayed: a command of absolute meaning. */
+    void (*log)(struct call *call, uint32_t db, const struct bytes *argv, uint32_t argc);
+    void (*touch)(struct call *call, const struct key_place *place);
+    /* Every key of database `db`, or of all databases if db is UINT32_MAX. */
+    void (*touch_all)(struct call *call, uint32_t db);
+    void (*ready)(struct call *call, const struct key_place *place, enum value_type type);
     /* Any key of the database may hold what somebody waits for. */
-    void (*ready_all)(void *context, uint32_t db);
-    void (*notify)(void *context, enum notify_class class, const char *event,
+    void (*ready_all)(struct call *call, uint32_t db);
+    void (*notify)(struct call *call, enum notify_class class, const char *event,
                    const struct key_place *place);
 };
 

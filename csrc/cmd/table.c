@@ -224,6 +224,13 @@ void command_bind(const char *full_name, void (*handler)(struct call *)) {
     KRT_ASSERT(first || bound == handler);
 }
 
+void command_bind_local(const char *full_name, void (*handler)(struct call *)) {
+    const struct command *found = command_find_name(bytes_of(full_name, strlen(full_name)));
+    KRT_ASSERT(found != NULL);
+    if (!found->local) rows[found->id].local = true;
+    command_bind(full_name, handler);
+}
+
 void command_bind_all_shards(const char *full_name, void (*handler)(struct call *)) {
     const struct command *found = command_find_name(bytes_of(full_name, strlen(full_name)));
     KRT_ASSERT(found != NULL);

@@ -192,6 +192,7 @@ struct command {
                       struct key_list *); /* private to table.c; NULL if it has no specs */
     /* Written before `handler`: it looks at every shard; or its arguments say at which, if not by keys. */
     bool all_shards;
+    bool local; /* it needs the client behind the call, so it runs on the client's thread alone */
     uint64_t (*places)(const struct domain *, const struct bytes *argv, uint32_t argc);
     void (*handler)(struct call *); /* NULL until bound */
 };
@@ -213,6 +214,8 @@ const struct command *command_find_name(struct bytes full_name);
 /* Binds a handler to the row of a full name. The row must exist, and a bound row is never rebound
  * to another handler. */
 void command_bind(const char *full_name, void (*handler)(struct call *));
+/* The same for a handler that has keys and needs the client that asks: it runs where that is, and is never forwarded. */
+void command_bind_local(const char *full_name, void (*handler)(struct call *));
 /* The same for a handler that is about whole databases or the server: it runs with every shard held. */
 void command_bind_all_shards(const char *full_name, void (*handler)(struct call *));
 /* The same for a handler whose keys do not say which shards it looks at (SCAN has none, SORT's patterns name some):

@@ -60,17 +60,23 @@ uint64_t inbox_collect(struct inbox *inbox) {
     return atomic_exchange_explicit(&inbox->dirty, 0, memory_order_seq_cst);
 }
 
-static void mark_dirty(struct stream *stream) {
-    uint64_t bit = UINT64_C(1) << stream->source;
-    if (!(atomic_load_seq_cst(&stream->inbox->dirty) & bit))
-        atomic_or_seq_cst(&stream->inbox->dirty, bit);
+void inbox_mark(struct inbox *inbox, uint32_t source) {
+    uint64_t bit = UINT64_C(1) << source;
+    if (!(atomic_load_seq_cst(&inbox->dirty) & bit)) atomic_or_seq_cst(&inbox->dirty, bit);
 }
 
 /* Of all producers that see the announcement one pays for the system call. */
-void stream_wake(struct stream *stream) {
-    struct inbox *inbox = stream->inbox;
+void inbox_rouse(struct inbox *inbox) {
     if (KRT_LIKELY(atomic_load_seq_cst(&inbox->parked) == 0)) return;
     if (atomic_swap_acq_rel(&inbox->parked, 0)) event_signal(inbox->wake_fd);
+}
+
+static void mark_dirty(struct stream *stream) {
+    inbox_mark(stream->inbox, stream->source);
+}
+
+void stream_wake(struct stream *stream) {
+    inbox_rouse(stream->inbox);
 }
 
 /* ---- Life ---------------------------------------------------------------------------------------- */

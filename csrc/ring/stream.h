@@ -75,6 +75,10 @@ void inbox_unpark(struct inbox *inbox);
 /* Anybody: makes the consumer's thread come round even without a message, whether it is parked or about
  * to look for something else to do: the event stays readable until the thread clears it. */
 void inbox_wake(struct inbox *inbox);
+/* Anybody who has put something where the consumer looks when bit `source` is set: marks it dirty. */
+void inbox_mark(struct inbox *inbox, uint32_t source);
+/* Behind that: wakes the consumer's thread if it announced a park. */
+void inbox_rouse(struct inbox *inbox);
 /* The consumer: it has the wake-up. */
 void inbox_answer(struct inbox *inbox);
 

@@ -2,7 +2,7 @@
 
 #include "plat/socket.h"
 #include "server/server.h"
-#include "shard/client.h"
+#include "shard/clients/client.h"
 
 static struct kevyrt_server *server_of(struct call *call) {
     return call->domain->server_context;

@@ -13,7 +13,7 @@
 #include "server/config_text.h"
 #include "server/options.h"
 #include "server/server.h"
-#include "shard/client.h"
+#include "shard/clients/client.h"
 
 struct rewrite {
     struct garbage garbage;  /* first: what the keeper gets */

@@ -60,6 +60,7 @@ static enum caller_result enter(struct fabric *fabric, uint64_t hash, bool may_w
     return take(fabric, (*out)->own, may_wait);
 }
 
+/* The turn's end also completes what the call brought about. */
 static void leave(struct shard *shard) {
     turn_seal_data(shard->fabric, shard);
     baton_drop(shard->baton);

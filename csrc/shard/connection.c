@@ -158,6 +158,17 @@ void connection_receive(struct shard *shard, struct connection *connection, stru
     connection_want_keep(shard, connection);
 }
 
+void connection_push(struct shard *shard, struct connection *connection, struct reply *push) {
+    if (push->failed) connection->output.failed = true;
+    if (KRT_LIKELY(slots_pending(&connection->slots) == 0)) {
+        reply_append(&connection->output, push);
+    } else if (!slots_push(&connection->slots, &shard->io.pool, push)) {
+        connection->output.failed = true;
+        reply_clear(push);
+    }
+    connection_want_ready(shard, connection);
+}
+
 static bool has_nothing_to_do(const struct connection *connection) {
     return slots_pending(&connection->slots) == 0 && reply_is_empty(&connection->output) &&
            !connection->sending;

@@ -101,6 +101,8 @@ enum execute_result execute_command(struct shard *home, const struct origin *ori
     }
     home->data.counters.commands++;
     statistics_end(own, start, home->fabric->settings.latency_tracking);
+    if (KRT_UNLIKELY(home->data.outcomes.pending && !(origin->flags & CALL_NESTED)))
+        outcomes_finish(home);
     if (KRT_UNLIKELY(origin->reply->errors != errors))
         statistics_error(statistics, plan->command, true, origin->reply->error_code);
     return EXECUTE_DONE;

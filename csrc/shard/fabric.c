@@ -45,6 +45,7 @@ static int shard_fill(struct shard *shard) {
     atomic_store_relaxed(&shard->connections, 0);
     shard->inbox.wake_fd = -1;
     shard->io.next_cron_ns = shard->io.pause_end_ns = FUTEX_NO_DEADLINE;
+    shard->io.departures_ns = FUTEX_NO_DEADLINE;
     shard->data.effects.sink = &fabric->sink;
     shard->data.streams = mem_pages_alloc(NULL, count * sizeof *shard->data.streams, 4096);
     shard->io.runs = mem_calloc(NULL, RUNS_AHEAD * sizeof *shard->io.runs);
@@ -99,7 +100,11 @@ static int fill_shards(struct fabric *fabric) {
 }
 
 static void empty_shards(struct fabric *fabric) {
-    for (uint32_t i = 0; i < fabric->settings.shard_count; i++) forward_deinit(fabric->shards[i]);
+    for (uint32_t i = 0; i < fabric->settings.shard_count; i++) {
+        departures_end(fabric->shards[i]);
+        board_discard(fabric->board, i);
+        forward_deinit(fabric->shards[i]);
+    }
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++) shard_empty(fabric->shards[i]);
     mem_free(NULL, fabric->listeners);
     fabric->listeners = NULL;
@@ -113,7 +118,10 @@ static int allocate(struct fabric *fabric) {
     fabric->batons = mem_pages_alloc(NULL, count * sizeof *fabric->batons, 4096);
     fabric->shards = mem_calloc(NULL, count * sizeof *fabric->shards);
     fabric->keyspaces = mem_calloc(NULL, count * sizeof *fabric->keyspaces);
-    if (!fabric->batons || !fabric->shards || !fabric->keyspaces) return -ENOMEM;
+    fabric->board = mem_pages_alloc(NULL, sizeof *fabric->board, 4096);
+    if (!fabric->batons || !fabric->shards || !fabric->keyspaces || !fabric->board) return -ENOMEM;
+    board_init(fabric->board);
+    baton_close_in_child(&fabric->board->baton); /* nobody enters before the start */
     baton_set_init(&fabric->set, fabric->batons, count);
     for (uint32_t i = 0; i < count; i++) {
         fabric->shards[i] = mem_pages_alloc(NULL, sizeof(struct shard), 4096);
@@ -127,7 +135,7 @@ int fabric_init(struct fabric *fabric, const struct fabric_settings *settings) {
     KRT_ASSERT(settings->shard_count >= 1 && settings->shard_count <= SHARDS_MAX);
     memset(fabric, 0, sizeof *fabric);
     fabric->settings = *settings;
-    fabric->sink = effect_sink_none;
+    fabric->sink = outcomes_sink();
     atomic_store_relaxed(&fabric->busy_ms, settings->busy_ms);
     registry_init(&fabric->registry);
     limits_init(&fabric->eviction);
@@ -154,6 +162,7 @@ void fabric_deinit(struct fabric *fabric) {
     mem_free(NULL, fabric->shards);
     mem_free(NULL, fabric->keyspaces);
     mem_pages_free(NULL, fabric->batons, count * sizeof *fabric->batons);
+    mem_pages_free(NULL, fabric->board, sizeof *fabric->board);
     registry_deinit(&fabric->registry);
 }
 
@@ -174,6 +183,7 @@ static void close_batons(struct fabric *fabric) {
     enum baton_result result = baton_set_take(&fabric->set, all, FUTEX_NO_DEADLINE);
     KRT_ASSERT(result == BATON_TAKEN); /* only one stops a fabric */
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++) baton_close(&fabric->batons[i]);
+    if (board_enter(fabric->board)) baton_close(&fabric->board->baton);
     fabric->domain.gates &= ~(uint32_t)GATE_PAUSE;
     atomic_store_relaxed(&fabric->pause_end_ns, 0);
     pause_ring(fabric);
@@ -268,6 +278,7 @@ static int keep_listeners(struct fabric *fabric, const int *listeners, uint32_t 
 /* Shard 0 accepts and deals, so it starts when the others are there. */
 static int start_threads(struct fabric *fabric) {
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++) baton_init(&fabric->batons[i]);
+    board_init(fabric->board);
     for (uint32_t i = fabric->settings.shard_count; i-- > 0;) {
         int result = start_thread(fabric->shards[i]);
         if (result == 0) continue;
@@ -312,6 +323,7 @@ void fabric_stop(struct fabric *fabric) {
 void fabric_close_in_child(struct fabric *fabric) {
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++)
         baton_close_in_child(&fabric->batons[i]);
+    baton_close_in_child(&fabric->board->baton);
 }
 
 int fabric_adopt(struct fabric *fabric, int fd) {

@@ -13,8 +13,8 @@
 #include "resp/parser.h"
 #include "ring/baton.h"
 #include "shard/budget.h"
+#include "shard/clients/registry.h"
 #include "shard/limits.h"
-#include "shard/registry.h"
 
 /* A slice ends sooner than a waiter's spin (BATON_SPIN_NS), so that most waits end without a sleep. */
 enum { SHARDS_MAX = 64, SLICE_COMMANDS = 64, SLICE_NS = 12000 };
@@ -47,6 +47,7 @@ struct fabric_settings {
     uint64_t hll_sparse_bytes; /* up to where a HyperLogLog is sparse */
 };
 
+struct board;
 struct shard;
 
 struct fabric {
@@ -56,6 +57,7 @@ struct fabric {
     struct baton_set set;
     struct shard **shards;
     struct keyspace **keyspaces; /* domain.keyspaces */
+    struct board *board;
     struct registry registry;
     struct budget budget;
     struct client_eviction eviction;

@@ -316,6 +316,7 @@ void forward_drain(struct shard *shard) {
     if (KRT_LIKELY(inbox_dirty(&shard->inbox) == 0)) return;
     for (uint64_t dirty = inbox_collect(&shard->inbox); dirty; dirty &= dirty - 1)
         drain_stream(shard, (uint32_t)__builtin_ctzll(dirty));
+    board_drain(shard);
 }
 
 /* ---- The end ------------------------------------------------------------------------------------ */

@@ -9,7 +9,7 @@
 #pragma once
 
 #include "base/garbage.h"
-#include "shard/client.h"
+#include "shard/clients/client.h"
 
 struct connection;
 struct fabric;

@@ -30,13 +30,21 @@ static bool has_work(struct shard *shard) {
     return shard->io.input_first || shard->io.accepted_count || shard->io.ready_first;
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+/* What a turn is due for though nothing comes in. */
+static uint64_t next_alarm(const struct shard_io *io) {
+    return earlier(earlier(io->next_cron_ns, io->pause_end_ns), io->departures_ns);
+}
+
 /* Of a busy shard: the place is asked for again, whatever comes. */
 static uint64_t next_deadline(struct shard *shard) {
     if (has_work(shard)) return 0;
     bool busy = atomic_load_relaxed(&shard->busy);
     if (busy) return shard->io.woke_ns + BUSY_POLL_NS;
-    uint64_t pause_end_ns = shard->io.pause_end_ns;
-    return pause_end_ns < shard->io.next_cron_ns ? pause_end_ns : shard->io.next_cron_ns;
+    return next_alarm(&shard->io);
 }
 
 static void phase_sleep(struct shard *shard) {
@@ -218,20 +226,20 @@ static bool run_turn(struct shard *shard, bool cron_due) {
     shard->io.slice_ns = shard->io.woke_ns;
     if (shard->io.accepted_count) accept_deal(shard);
     end_doomed(shard);
-    if (!pause_tend(shard) || !run_inputs(shard)) return false;
+    if (!departures_tend(shard) || !pause_tend(shard) || !run_inputs(shard)) return false;
     sample_rates(shard);
     shard->io.limits = shard->fabric->settings.limits;
     if (cron_due) run_cron(shard);
     arm_cron(shard);
     relieve_budget(shard);
     turn_end(shard);
+    board_drain(shard); /* what was posted to ourselves leaves in this loop */
     return true;
 }
 
 /* False: the server is stopping. */
 static bool phase_turn(struct shard *shard) {
-    bool due = cron_is_due(shard) || shard->io.woke_ns >= shard->io.pause_end_ns ||
-               atomic_load_relaxed(&shard->busy);
+    bool due = shard->io.woke_ns >= next_alarm(&shard->io) || atomic_load_relaxed(&shard->busy);
     bool called = inbox_dirty(&shard->inbox) || shard->io.called;
     if (!due && !called && !has_work(shard)) return !baton_is_closed(shard->baton);
     if (run_turn(shard, cron_is_due(shard))) return true;

@@ -71,8 +71,11 @@ static enum execute_result run_into(struct run *run, uint32_t i, struct reply *r
 /* False: it comes again. */
 static bool run_one(struct run *run, uint32_t i) {
     struct connection *connection = run->connection;
+    bool listens = connection->client.listens;
+    if (KRT_UNLIKELY(listens)) board_drain(run->shard);
     enum execute_result result =
         run_into(run, i, &connection->output, connection->client.call_flags);
+    if (KRT_UNLIKELY(listens)) board_drain(run->shard);
     run->unfinished = result == EXECUTE_UNFINISHED;
     run->postponed = result == EXECUTE_POSTPONED;
     return result == EXECUTE_DONE;
@@ -124,11 +127,13 @@ static bool is_silent(const struct client *client) {
     return client->call_flags & (CALL_SILENT | CALL_SKIPPED);
 }
 
-/* The one other shard that could do request i alone, or none. What nobody is told of takes no slot. */
+/* The one other shard that could do request i alone, or none. What nobody is told of takes no slot; what is pushed to
+ * a client that listens keeps its place among replies only where those are made here. */
 static bool forward_target(const struct run *run, uint32_t i, uint32_t *target) {
     uint64_t mask = run->plans[i].mask;
     if (!is_single(mask) || mask == run->shard->own) return false;
     if (KRT_UNLIKELY(is_silent(&run->connection->client))) return false;
+    if (KRT_UNLIKELY(run->connection->client.listens || run->plans[i].command->local)) return false;
     *target = (uint32_t)__builtin_ctzll(mask);
     return true;
 }

@@ -15,7 +15,10 @@
  *     limits.c      what clients may hold
  *     budget.c      maxmemory: is there room, and who must go
  *     caller.c      the same for in-process callers
+ *     outcomes.c    what a call brings about beside its reply
+ *     departures.c  what clients leave behind in data rooms
  *     statistics.c  what each place counts
+ * clients/ has what a client is and the commands about clients; board/ what is sent to those who did not ask.
  */
 #pragma once
 
@@ -23,9 +26,12 @@
 #include "io/reactor.h"
 #include "resp/parser.h"
 #include "ring/stream.h"
-#include "shard/client.h"
+#include "shard/board/board.h"
+#include "shard/clients/client.h"
+#include "shard/departures.h"
 #include "shard/fabric.h"
 #include "shard/message.h"
+#include "shard/outcomes.h"
 #include "shard/pause.h"
 #include "shard/slots.h"
 #include "shard/statistics.h"
@@ -56,6 +62,7 @@ struct shard_counters { /* holder of the baton */
 struct shard_data {
     struct keyspace keyspace;
     struct effects effects;
+    struct outcomes outcomes; /* of calls that this shard is the home of */
     struct shard_counters counters;
     struct statistics statistics;
     struct budget_share share;
@@ -86,14 +93,16 @@ struct shard_io {
     bool called; /* woken by another thread: a turn is due even without a message */
     struct connection *paused_first; /* may not run yet (pause.c) */
     struct batch *paused_batches;    /* by age */
-    struct client_limits limits;     /* as of the last turn */
-    uint32_t soft_exceeded;          /* connections beyond a soft limit of output */
-    atomic_u64 client_bytes;         /* held for its connections; writer shard thread, relaxed */
-    uint64_t pause_end_ns;           /* to look after them; FUTEX_NO_DEADLINE: nothing waits */
-    uint64_t next_cron_ns;           /* FUTEX_NO_DEADLINE: nothing periodic to do */
-    uint64_t woke_ns;                /* when this loop began */
-    uint64_t slice_ns;               /* when this slice began */
-    uint32_t slice_commands;         /* executed in it */
+    struct departure *departures;
+    uint64_t departures_ns;      /* when to tend to them; FUTEX_NO_DEADLINE: there are none */
+    struct client_limits limits; /* as of the last turn */
+    uint32_t soft_exceeded;      /* connections beyond a soft limit of output */
+    atomic_u64 client_bytes;     /* held for its connections; writer shard thread, relaxed */
+    uint64_t pause_end_ns;       /* to look after them; FUTEX_NO_DEADLINE: nothing waits */
+    uint64_t next_cron_ns;       /* FUTEX_NO_DEADLINE: nothing periodic to do */
+    uint64_t woke_ns;            /* when this loop began */
+    uint64_t slice_ns;           /* when this slice began */
+    uint32_t slice_commands;     /* executed in it */
     atomic_u64
         used_bytes; /* of its data, at the last sample; writer shard thread, relaxed; statistics */
     atomic_u64 input_bytes, output_bytes; /* of sockets; writer shard thread, relaxed; statistics */
@@ -125,6 +134,11 @@ struct shard {
     int start_result;
     atomic_u32 started; /* futex: 0, then 1 when start_result is valid */
 };
+
+/* The shard whose effects serve for the call. */
+static inline struct shard *call_home(const struct call *call) {
+    return (struct shard *)((char *)call->effects - offsetof(struct shard, data.effects));
+}
 
 /* ---- turn.c ------------------------------------------------------------------------------------- */
 /* A turn loses its place, and holds nothing, when the server stops or when somebody else keeps a baton for
@@ -271,6 +285,9 @@ void connection_peer_ended(struct shard *shard, struct connection *connection, i
 void connection_end(struct shard *shard, struct connection *connection);
 void connection_free(struct shard *shard, struct connection *connection);
 struct connection *connection_find(struct shard *shard, uint32_t index, uint32_t generation);
+/* Moves `push`, which the client did not just ask for, behind all that it was answered, also behind answers that are
+ * still to come from other shards. */
+void connection_push(struct shard *shard, struct connection *connection, struct reply *push);
 
 /* ---- accept.c ----------------------------------------------------------------------------------- */
 /* Shard 0: notes an accepted fd, to be dealt in the turn. */

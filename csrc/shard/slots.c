@@ -6,9 +6,9 @@ static struct slot *slot_at(struct slots *slots, uint32_t number) {
     return &slots->ring[number & (slots->capacity - 1)];
 }
 
-static bool slots_grow(struct slots *slots) {
+static bool slots_grow(struct slots *slots, uint32_t limit) {
     uint32_t capacity = slots->capacity ? slots->capacity * 2 : SLOTS_FIRST;
-    if (capacity > SLOTS_MAX) return false;
+    if (capacity > limit) return false;
     struct slot *ring = mem_alloc(NULL, capacity * sizeof *ring);
     if (!ring) return false;
     for (uint32_t n = slots->retired; n != slots->issued; n++)
@@ -19,12 +19,28 @@ static bool slots_grow(struct slots *slots) {
     return true;
 }
 
-bool slots_issue(struct slots *slots, struct reply_pool *pool, uint32_t *number) {
-    if (slots_pending(slots) == slots->capacity && !slots_grow(slots)) return false;
+static bool issue(struct slots *slots, struct reply_pool *pool, uint32_t limit, uint32_t *number) {
+    if (slots_pending(slots) == slots->capacity && !slots_grow(slots, limit)) return false;
     struct slot *slot = slot_at(slots, slots->issued);
     reply_init(&slot->reply, pool, 2);
     slot->filled = false;
     *number = slots->issued++;
+    return true;
+}
+
+bool slots_issue(struct slots *slots, struct reply_pool *pool, uint32_t *number) {
+    return slots_pending(slots) < SLOTS_MAX && issue(slots, pool, SLOTS_MAX * 2, number);
+}
+
+/* One slot takes all that is pushed between two requests, so there are at most twice as many as requests. */
+bool slots_push(struct slots *slots, struct reply_pool *pool, struct reply *push) {
+    uint32_t number = slots->issued - 1;
+    KRT_ASSERT(slots_pending(slots));
+    if (!slot_at(slots, number)->filled && !issue(slots, pool, SLOTS_MAX * 2, &number))
+        return false;
+    struct slot *slot = slot_at(slots, number);
+    slot->filled = true;
+    reply_append(&slot->reply, push);
     return true;
 }
 

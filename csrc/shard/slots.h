@@ -9,6 +9,7 @@
  *   L1  A slot is issued once, filled at most once, and retired exactly once, in the order of issue.
  *   L2  Nothing is appended to the output behind a pending slot.
  * Errors: false for refused memory, with nothing issued. Bounds: SLOTS_MAX pending; beyond it the connection waits.
+ * What is pushed takes at most as many again.
  */
 #pragma once
 
@@ -36,5 +37,7 @@ bool slots_issue(struct slots *slots, struct reply_pool *pool, uint32_t *number)
 /* Moves the first `bytes` of `from` into the slot, then retires from the head what is filled into `output`. */
 void slots_fill(struct slots *slots, uint32_t number, struct reply *from, uint64_t bytes,
                 struct reply *output);
+/* Puts `push` behind what is pending, as if it were the reply of a request that was answered at once. False: no memory. */
+bool slots_push(struct slots *slots, struct reply_pool *pool, struct reply *push);
 /* Retires everything, filled or not, into nothing. */
 void slots_deinit(struct slots *slots);

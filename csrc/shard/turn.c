@@ -32,6 +32,8 @@ static void wake_for_expiry(struct shard *shard) {
 void turn_seal_data(struct fabric *fabric, struct shard *shard) {
     struct shard_data *data = &shard->data;
     (void)fabric;
+    if (KRT_UNLIKELY(data->outcomes.pending)) outcomes_finish(shard);
+    if (KRT_UNLIKELY(data->outcomes.posted)) board_rouse(shard);
     wake_for_expiry(shard);
     for (uint64_t left = data->pushed | data->backlogged; left; left &= left - 1) {
         uint32_t target = (uint32_t)__builtin_ctzll(left);

@@ -67,6 +67,7 @@ struct keyspace {
     struct database *open;       /* a list of those that are there */
     uint32_t database_count;
     uint32_t index;                    /* of the shard */
+    uint32_t wanted;                   /* what is to be told of its keys: cmd/effects.h */
     const struct hash_seed *hash_seed; /* the server's */
     struct mem_account account;        /* blobs, large entries, directories */
     struct node_heap nodes;            /* of collections */

@@ -43,10 +43,12 @@ static void text_add_bytes(struct world_text *text, struct bytes bytes) {
 
 /* ---- The recording sink ------------------------------------------------------------------------- */
 
-static void sink_log(void *context, struct call *call, uint32_t db, const struct bytes *argv,
-                     uint32_t argc) {
-    struct world_text *text = &((struct world *)context)->recorded;
-    (void)call;
+static struct world_text *recorded(const struct call *call) {
+    return &((struct world *)call->effects->sink->context)->recorded;
+}
+
+static void sink_log(struct call *call, uint32_t db, const struct bytes *argv, uint32_t argc) {
+    struct world_text *text = recorded(call);
     text_begin_item(text);
     text_add(text, db == 0 ? "log:" : "log/%u:", db);
     for (uint32_t i = 0; i < argc; i++) {
@@ -62,23 +64,23 @@ static void sink_place(struct world_text *text, const char *what, const struct k
     if (place->db > 0) text_add(text, " in %u", place->db);
 }
 
-static void sink_touch(void *context, const struct key_place *place) {
-    sink_place(&((struct world *)context)->recorded, "touch:", place);
+static void sink_touch(struct call *call, const struct key_place *place) {
+    sink_place(recorded(call), "touch:", place);
 }
 
-static void sink_touch_all(void *context, uint32_t db) {
-    struct world_text *text = &((struct world *)context)->recorded;
+static void sink_touch_all(struct call *call, uint32_t db) {
+    struct world_text *text = recorded(call);
     text_begin_item(text);
     text_add(text, db == UINT32_MAX ? "touch-all:*" : "touch-all:%u", db);
 }
 
-static void sink_ready(void *context, const struct key_place *place, enum value_type type) {
+static void sink_ready(struct call *call, const struct key_place *place, enum value_type type) {
     (void)type;
-    sink_place(&((struct world *)context)->recorded, "ready:", place);
+    sink_place(recorded(call), "ready:", place);
 }
 
-static void sink_ready_all(void *context, uint32_t db) {
-    struct world_text *text = &((struct world *)context)->recorded;
+static void sink_ready_all(struct call *call, uint32_t db) {
+    struct world_text *text = recorded(call);
     text_begin_item(text);
     text_add(text, "ready-all:%u", db);
 }
@@ -111,11 +113,11 @@ static char letter_of(enum notify_class class) {
     return '?';
 }
 
-static void sink_notify(void *context, enum notify_class class, const char *event,
+static void sink_notify(struct call *call, enum notify_class class, const char *event,
                         const struct key_place *place) {
     char what[64];
     (void)snprintf(what, sizeof what, "%c:%s ", letter_of(class), event);
-    sink_place(&((struct world *)context)->recorded, what, place);
+    sink_place(recorded(call), what, place);
 }
 
 /* ---- Life --------------------------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-#include "shard/client.h"
+#include "shard/clients/client.h"
 
 #include "base/mem.h"
 #include "plat/clock.h"

@@ -6,7 +6,7 @@
 
 #include <pthread.h>
 
-#include "shard/client.h"
+#include "shard/clients/client.h"
 
 /* A place in the list that stays good while cards come and go. */
 struct registry_cursor {

@@ -37,6 +37,9 @@ struct card {
     atomic_u64 input_bytes, output_bytes; /* held for it */
 };
 
+/* What is sent to a client without its asking (board/board.h); 0 as a rule. */
+enum client_listens { LISTENS_CHANNELS = 1, LISTENS_TRACKING = 2, LISTENS_MONITOR = 4 };
+
 enum card_flag { CARD_NO_EVICT = 1, CARD_NO_TOUCH = 2, CARD_CLOSING = 4 };
 
 /* How far an unfinished command is (struct call, `unfinished`); embedded in what its handler needs. */
@@ -51,6 +54,7 @@ struct client {
     uint32_t db;
     uint32_t call_flags; /* enum call_flags of its calls */
     uint8_t proto;       /* 2 or 3 */
+    uint8_t listens;     /* enum client_listens */
     bool authenticated;
     bool close_after_reply; /* QUIT and protocol errors: answer what is there, then close */
     bool close_unanswered;  /* with close_after_reply: what is not sent yet is not sent either */

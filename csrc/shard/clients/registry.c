@@ -1,4 +1,4 @@
-#include "shard/registry.h"
+#include "shard/clients/registry.h"
 
 void registry_init(struct registry *registry) {
     pthread_mutex_init(&registry->lock, NULL);

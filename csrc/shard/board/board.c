@@ -1,0 +1,109 @@
+#include "shard/board/board.h"
+
+#include "plat/futex.h"
+#include "shard/shard.h"
+
+void board_init(struct board *board) {
+    baton_init(&board->baton);
+}
+
+/* ---- In a call ------------------------------------------------------------------------------------ */
+
+/* While a baton of a shard is held nobody has closed the board. */
+void board_take(struct shard *home) {
+    struct outcomes *outcomes = &home->data.outcomes;
+    if (outcomes->has_board) return;
+    if (!baton_try(&home->fabric->board->baton)) {
+        enum baton_result result = baton_take(&home->fabric->board->baton, FUTEX_NO_DEADLINE);
+        KRT_ASSERT(result == BATON_TAKEN);
+    }
+    outcomes->has_board = outcomes->pending = true;
+}
+
+void board_post(struct shard *home, uint32_t target, struct post *post) {
+    struct outcomes *outcomes = &home->data.outcomes;
+    KRT_DCHECK(outcomes->has_board);
+    post->target = target;
+    post->next = NULL;
+    if (outcomes->last_post) outcomes->last_post->next = post;
+    else outcomes->first_post = post;
+    outcomes->last_post = post;
+}
+
+static void push(struct letterbox *box, struct post *post) {
+    void *head = atomic_load_relaxed(&box->posts);
+    do {
+        post->next = head;
+    } while (!atomic_cas_seq_cst(&box->posts, &head, post));
+    atomic_add_relaxed(&box->waiting, 1);
+}
+
+static void send_posts(struct shard *home) {
+    struct outcomes *outcomes = &home->data.outcomes;
+    struct post *post = outcomes->first_post;
+    outcomes->first_post = outcomes->last_post = NULL;
+    for (struct post *next; post; post = next) {
+        uint32_t target = post->target;
+        next = post->next;
+        push(&home->fabric->board->boxes[target], post);
+        inbox_mark(&home->fabric->shards[target]->inbox, target);
+        outcomes->posted |= UINT64_C(1) << target;
+    }
+}
+
+void board_leave(struct shard *home) {
+    struct outcomes *outcomes = &home->data.outcomes;
+    if (!outcomes->has_board) return;
+    send_posts(home);
+    outcomes->has_board = false;
+    baton_drop(&home->fabric->board->baton);
+}
+
+void board_rouse(struct shard *home) {
+    uint64_t left = home->data.outcomes.posted;
+    home->data.outcomes.posted = 0;
+    for (; left; left &= left - 1) inbox_rouse(&home->fabric->shards[__builtin_ctzll(left)]->inbox);
+}
+
+/* ---- Without batons of shards ----------------------------------------------------------------------- */
+
+bool board_enter(struct board *board) {
+    return baton_try(&board->baton) || baton_take(&board->baton, FUTEX_NO_DEADLINE) == BATON_TAKEN;
+}
+
+void board_exit(struct board *board) {
+    baton_drop(&board->baton);
+}
+
+/* ---- The shard thread -------------------------------------------------------------------------------- */
+
+/* All posts, oldest first. The whole list is swapped, so that no post is seen to come back. */
+static struct post *take_posts(struct letterbox *box) {
+    struct post *post = atomic_swap_seq_cst(&box->posts, NULL), *oldest = NULL;
+    uint32_t count = 0;
+    for (struct post *next; post; post = next, count++) {
+        next = post->next;
+        post->next = oldest;
+        oldest = post;
+    }
+    if (count) atomic_sub_relaxed(&box->waiting, count);
+    return oldest;
+}
+
+void board_drain(struct shard *shard) {
+    struct letterbox *box = &shard->fabric->board->boxes[shard->index];
+    if (KRT_LIKELY(!board_has_posts(box))) return;
+    struct post *post = take_posts(box);
+    for (struct post *next; post; post = next) {
+        next = post->next;
+        post->deliver(shard, post);
+    }
+}
+
+void board_discard(struct board *board, uint32_t target) {
+    struct post *post = take_posts(&board->boxes[target]);
+    for (struct post *next; post; post = next) {
+        next = post->next;
+        post->discard(post);
+    }
+}

@@ -1,0 +1,72 @@
+/* The board: the one order of everything that is sent to clients who did not just ask for it.
+ *
+ * Role: messages of channels, invalidations, lines of MONITOR and replies to clients that waited are *posts*. Each is
+ * pinned up under the board's baton and goes into the letterbox of the shard whose connection it is for. So all
+ * clients see all posts in one order, whoever wrote them on whatever shards.
+ * Threads: the board's baton is taken by who holds the batons of a call (which makes it the highest of all), or by
+ * who holds none. Its holder waits for nothing. Letterboxes are emptied by their shard threads, with or without
+ * batons.
+ * Ownership: a post is its letterbox's until `deliver` or `discard` takes it over.
+ * Invariants
+ *   O1  A call takes the board at its first need and keeps it until it is complete (board_leave), so that what it
+ *       posts stands together, at one place of the order.
+ *   O2  A post leaves after the effects of its call are in their place, and before the batons of the call drop.
+ *   O3  A client that listens (`client.listens`) is told what is in the letterbox before each of its commands runs,
+ *       behind the take of its batons, and again behind the reply. Its commands are not forwarded.
+ * Errors: none; what a post needs is reserved by who makes it.
+ * Bounds: `waiting` counts the posts in a letterbox; who may be refused looks at it before (BOARD_POSTS_MAX).
+ */
+#pragma once
+
+#include "ring/baton.h"
+#include "ring/stream.h"
+
+struct fabric;
+struct shard;
+
+enum { BOARD_POSTS_MAX = 1 << 20 };
+
+struct post {
+    struct post *next;
+    uint32_t target; /* shard */
+    /* By the target's thread, in its I/O room; the batons that it holds are of no use. */
+    void (*deliver)(struct shard *shard, struct post *post);
+    /* The server stopped before. */
+    void (*discard)(struct post *post);
+};
+
+struct letterbox {
+    /* Newest first. The board's holder pushes, the shard thread swaps; seq_cst, pairs with inbox.dirty. */
+    atomic_ptr posts;
+    atomic_u32 waiting; /* how many; the board's holder adds, the shard thread subtracts, relaxed */
+} KRT_CACHE_ALIGNED;
+
+struct board {
+    struct baton baton;
+    struct letterbox boxes[BATON_SET_MAX];
+};
+
+void board_init(struct board *board);
+
+/* ---- In a call, with its batons; `home` is the shard whose effects serve --------------------------- */
+void board_take(struct shard *home);
+/* Between board_take and the end of the call. It leaves with the call. */
+void board_post(struct shard *home, uint32_t target, struct post *post);
+/* The call is complete: what it has posted leaves, the board drops. */
+void board_leave(struct shard *home);
+/* Before the batons of the call drop, or behind: wakes those that have got something. */
+void board_rouse(struct shard *home);
+
+/* ---- Without batons of shards ----------------------------------------------------------------------- */
+/* For a look at what the board's baton guards. False: the server stops. */
+bool board_enter(struct board *board);
+void board_exit(struct board *board);
+
+/* ---- The shard thread -------------------------------------------------------------------------------- */
+static inline bool board_has_posts(struct letterbox *box) {
+    return atomic_load_relaxed(&box->posts) != NULL;
+}
+/* Delivers what is in the letterbox. */
+void board_drain(struct shard *shard);
+/* After the threads have ended. */
+void board_discard(struct board *board, uint32_t target);

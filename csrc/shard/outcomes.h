@@ -1,0 +1,30 @@
+/* Outcomes: what calls bring about beside their replies, and the sink through which the server learns of it.
+ *
+ * Role: handlers declare effects (cmd/effects.h); the fabric's sink tells those that watch, wait, listen or cache. What
+ * they have to do about it is done when the outermost call is complete (outcomes_finish): a transaction and a
+ * script are one call, and what runs outside of any command, such as expiry, is one as well.
+ * Threads: the holder of the baton of the shard whose effects serve (`home`), which holds those of the whole call.
+ * Invariants
+ *   U1  `pending` is set by whoever leaves something to be done; it is clear between outermost calls.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cmd/effects.h"
+
+struct post;
+struct shard;
+
+struct outcomes {
+    bool pending;                        /* there is something for outcomes_finish */
+    bool has_board;                      /* taken in this call */
+    struct post *first_post, *last_post; /* of this call, with the board taken */
+    uint64_t posted;                     /* shards with letters that they were not woken for yet */
+};
+
+/* The sink of a server; nothing is wanted yet. */
+struct effect_sink outcomes_sink(void);
+/* Completes an outermost call, while its batons are held. */
+void outcomes_finish(struct shard *home);
