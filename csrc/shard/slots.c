@@ -32,7 +32,7 @@ bool slots_issue(struct slots *slots, struct reply_pool *pool, uint32_t *number)
     return slots_pending(slots) < SLOTS_MAX && issue(slots, pool, SLOTS_MAX * 2, number);
 }
 
-/* One slot takes all that is pushed between two requests, so there are at most twice as many as requests. */
+/* One slot takes all that is pushed between two requests. */
 bool slots_push(struct slots *slots, struct reply_pool *pool, struct reply *push) {
     uint32_t number = slots->issued - 1;
     KRT_ASSERT(slots_pending(slots));

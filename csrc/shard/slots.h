@@ -8,8 +8,8 @@
  * Invariants
  *   L1  A slot is issued once, filled at most once, and retired exactly once, in the order of issue.
  *   L2  Nothing is appended to the output behind a pending slot.
- * Errors: false for refused memory, with nothing issued. Bounds: SLOTS_MAX pending; beyond it the connection waits.
- * What is pushed takes at most as many again.
+ * Errors: false for refused memory, with nothing issued. Bounds: SLOTS_MAX pending; beyond it the connection waits. What is pushed takes at most one
+ * slot more.
  */
 #pragma once
 

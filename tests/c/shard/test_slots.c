@@ -135,6 +135,43 @@ static void test_the_bound(void **state) {
     assert_int_equal(slots_pending(&bench->slots), 0);
 }
 
+static void push(struct bench *bench, const char *text) {
+    struct reply pushed;
+    reply_init(&pushed, &bench->pool, 3);
+    reply_simple(&pushed, text);
+    assert_true(slots_push(&bench->slots, &bench->pool, &pushed));
+    assert_true(reply_is_empty(&pushed));
+}
+
+/* What nobody asked for stands behind what was asked before, and before what was asked after. */
+static void test_pushes_keep_their_place(void **state) {
+    struct bench *bench = *state;
+    uint32_t a = issue(bench);
+    push(bench, "p");
+    push(bench, "q");
+    uint32_t b = issue(bench), c = issue(bench);
+    push(bench, "r");
+    fill(bench, b, 2);
+    assert_string_equal(output(bench), "");
+    fill(bench, a, 1);
+    assert_string_equal(output(bench), ":1\r\n+p\r\n+q\r\n:2\r\n");
+    push(bench, "s");
+    fill(bench, c, 3);
+    assert_string_equal(output(bench), ":3\r\n+r\r\n+s\r\n");
+    assert_int_equal(slots_pending(&bench->slots), 0);
+}
+
+static void test_pushes_into_a_full_ring(void **state) {
+    struct bench *bench = *state;
+    uint32_t number, pushed = 0;
+    for (uint32_t i = 0; slots_issue(&bench->slots, &bench->pool, &number); i++, pushed++)
+        push(bench, "p");
+    assert_int_equal(slots_pending(&bench->slots), SLOTS_MAX);
+    for (uint32_t i = 0; i < pushed; i++) fill(bench, 2 * i, i);
+    assert_int_equal(slots_pending(&bench->slots), 0);
+    assert_int_equal(strlen(output(bench)) > pushed * strlen("+p\r\n"), true);
+}
+
 /* Numbers run freely: the ring goes on where 32 bits end. */
 static void test_numbers_wrap(void **state) {
     struct bench *bench = *state;
@@ -202,6 +239,8 @@ int main(void) {
                                         bench_close),
         cmocka_unit_test_setup_teardown(test_random_orders, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_the_bound, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_pushes_keep_their_place, bench_open, bench_close),
+        cmocka_unit_test_setup_teardown(test_pushes_into_a_full_ring, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_numbers_wrap, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_large_values_are_shared, bench_open, bench_close),
         cmocka_unit_test_setup_teardown(test_the_end_of_a_connection, bench_open, bench_close),
