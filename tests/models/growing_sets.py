@@ -99,9 +99,7 @@ class Model:
         sets = tuple(self.declared(agent) for agent in self.agents)
         ats = tuple("ticket" if isinstance(agent, Script) else "start" for agent in self.agents)
         lists, links = ("",) * keys, ((),) * keys
-        start = World(
-            (FREE,) * self.batons, ats, sets, (0,) * n, empty, empty, empty, lists, links
-        )
+        start = World((FREE,) * self.batons, ats, sets, (0,) * n, empty, empty, empty, lists, links)
         return explore.explore(start, self.steps, self.finished, self.broken)
 
     def steps(self, world: World) -> Iterator[explore.Step]:
