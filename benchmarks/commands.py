@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import resource
 import socket
 import tempfile
 import time
@@ -29,6 +28,7 @@ from harness import (
     fill,
     median,
     paired_ratio,
+    raise_descriptors,
     require_key_count,
     running,
 )
@@ -379,19 +379,14 @@ def _gap_figure(words: Command, slices: Sequence[Slice]) -> Figure:
     return Figure(what, over(ours), "", over(control), beside=beside)
 
 
-def _raise_descriptors(wanted: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        raise Unavailable(f"{wanted} descriptors are needed, {hard} allowed")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-
-
 def crowd(options: Options) -> Section:
     at = apart()
     count = QUICK_CROWD if options.quick else CROWD
     seconds = QUICK_WATCH_S if options.quick else WATCH_S
     section = Section(f"Loop gaps beside {count:,} connections", notes=[f"{at}."])
-    _raise_descriptors(count + 2 * SPARE_DESCRIPTORS)
+    wanted = count + 2 * SPARE_DESCRIPTORS
+    if (allowed := raise_descriptors(wanted)) < wanted:
+        raise Unavailable(f"{wanted} descriptors are needed, {allowed} allowed")
     with (
         ServerProcess(OURS, at.server) as server,
         server.connect() as wire,

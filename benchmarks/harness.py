@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import os
 import random
+import resource
 import shutil
 import socket
 import statistics
@@ -72,6 +73,24 @@ def tool(name: str) -> Path:
     return _compile(name, [HERE / "tools" / f"{name}.c"])
 
 
+def plain_server() -> Path:
+    """The server of these sources, driven by a plain C main."""
+    build = BUILD / "serve"
+    command = ["make", "-s", "serve", f"BUILD={build}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Unavailable(f"make serve: {done.stderr.strip()[-300:]}")
+    return build / "kevyrt-serve"
+
+
+def raise_descriptors(wanted: int) -> int:
+    """As many descriptors as are allowed, of `wanted`, for this process and those it starts."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+    return allowed
+
+
 def installed(program: str) -> str:
     path = shutil.which(program)
     if path is None:
@@ -126,11 +145,16 @@ def pinned(command: Sequence[str], cores: Sequence[int]) -> list[str]:
 
 @dataclass(frozen=True)
 class Subject:
-    """A server to measure: `redis`, `kevyrt` or `floor`, with its reactor and number of threads."""
+    """A server to measure: `redis`, `kevyrt` or `floor`, with its reactor and number of threads.
+
+    With a `program`, what `make serve` has built at some commit, and `kind` is a name for it.
+    """
 
     kind: str
     io: str = ""
     threads: int = 1
+    options: tuple[str, ...] = ()
+    program: Path | None = None
 
     @property
     def name(self) -> str:
@@ -146,12 +170,14 @@ class Subject:
     def command(self, port: int) -> list[str]:
         if self.kind == "floor":
             return [str(floor_server()), str(port), *(["--epoll"] if self.io == "epoll" else [])]
-        unsaved = ["--port", str(port), "--save", "", "--appendonly", "no"]
+        unsaved = ["--port", str(port), "--save", "", "--appendonly", "no", *self.options]
         if self.kind == "redis":
             return [installed("redis-server"), *unsaved, "--io-threads", "1"]
+        unsaved += ["--threads", str(self.threads), *(["--io", self.io] if self.io else [])]
+        if self.program is not None:
+            return [str(self.program), *unsaved]
         find_kevyrt()
-        io = ["--io", self.io] if self.io else []
-        return [sys.executable, "-m", "kevyrt", *unsaved, "--threads", str(self.threads), *io]
+        return [sys.executable, "-m", "kevyrt", *unsaved]
 
 
 REDIS = Subject("redis")
@@ -254,6 +280,15 @@ def thread_cpu_ns(pid: int) -> dict[int, int]:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             times[int(task.name)] = int((task / "schedstat").read_text().split()[0])
     return times
+
+
+def context_switches(pid: int) -> int:
+    """How often the threads of a process have gone to sleep and were woken."""
+    count = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        status = (task / "status").read_text()
+        count += int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0])
+    return count
 
 
 def memory_bytes(pid: int, field: str) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import ServerProcess, Subject, WrongData, pinned, tool
+from harness import ServerProcess, Subject, Unavailable, WrongData, pinned, tool
 from resp import ReplyError, Wire
 
 PIPELINE = 64
@@ -46,24 +46,45 @@ def lacking(servers: dict[Subject, ServerProcess], names: Iterable[str]) -> dict
     return found
 
 
+def require_commands(servers: dict[Subject, ServerProcess], *names: str) -> None:
+    if lacks := lacking(servers, names):
+        raise Unavailable(", ".join(f"{subject} lacks {name}" for name, subject in lacks.items()))
+
+
+@dataclass
+class Played:
+    said: str
+    cpu_ns: int  # the server's, without what connecting takes
+
+
+def play(server: ServerProcess, name: str, *arguments: object, cores: Sequence[int]) -> Played:
+    """Runs a tool that says when it is ready, and begins when it is told to."""
+    command = pinned([str(tool(name)), str(server.port), *map(str, arguments)], cores)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            process.stdout.readline()
+            before_ns = server.cpu_ns()
+            said, complaint = process.communicate("\n", timeout=TIME_OUT_S)
+            spent_ns = server.cpu_ns() - before_ns
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode != 0:
+        raise WrongData(f"{server.subject.name}: {name}: {complaint.strip()}")
+    return Played(said, spent_ns)
+
+
 @dataclass
 class Replay:
     reply_bytes: int
-    cpu_ns: int  # the server's, without what connecting takes
+    cpu_ns: int
 
 
 def replay(server: ServerProcess, file: Path, count: int, cores: Sequence[int]) -> Replay:
     """Plays a file. Each reply is there, and none is an error."""
-    command = pinned([str(tool("replay")), str(server.port), str(file)], cores)
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
-        process.stdout.readline()
-        before_ns = server.cpu_ns()
-        said, complaint = process.communicate("\n", timeout=TIME_OUT_S)
-        spent_ns = server.cpu_ns() - before_ns
-    if process.returncode != 0:
-        raise WrongData(f"{server.subject.name}: {complaint.strip()}")
-    replies, errors, size = map(int, said.split())
+    played = play(server, "replay", file, cores=cores)
+    replies, errors, size = map(int, played.said.split())
     if replies != count or errors:
         raise WrongData(f"{server.subject.name}: {replies} replies, {errors} errors, of {count}")
-    return Replay(size, spent_ns)
+    return Replay(size, played.cpu_ns)

@@ -70,6 +70,7 @@ class Section:
 class Options:
     quick: bool
     rounds: int
+    before: Path | None = None
 
 
 def number(value: float | None) -> str:
@@ -164,12 +165,15 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     arguments = argparse.ArgumentParser(description=(description or "").split("\n\n")[0])
     arguments.add_argument("--quick", action="store_true", help="small counts: tries the harness")
     arguments.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
+    arguments.add_argument(
+        "--before", type=Path, help="kevyrt-serve of an earlier commit, to compare with"
+    )
     arguments.add_argument("--json", type=Path, help="every observation, into this file")
     return arguments
 
 
 def options_of(parsed: argparse.Namespace) -> Options:
-    return Options(parsed.quick, 1 if parsed.quick else parsed.rounds)
+    return Options(parsed.quick, 1 if parsed.quick else parsed.rounds, parsed.before)
 
 
 def guarded(measure: Callable[[Options], Section], options: Options) -> Section:

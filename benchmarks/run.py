@@ -5,6 +5,7 @@ With --only or --quick the figures are printed and the document is left alone.
 
 from __future__ import annotations
 
+import atomic
 import commands
 import eviction
 import gaps
@@ -12,8 +13,10 @@ import inprocess
 import large_values
 import lifecycle
 import memory
+import publishing
 import report
 import values
+import waiting
 import wire
 
 BENCHMARKS = {
@@ -24,6 +27,13 @@ BENCHMARKS = {
     "memory": (memory.memory,),
     "gaps": (gaps.gaps,),
     "inprocess": (inprocess.calls, inprocess.under_load),
+    "atomic": (
+        atomic.transactions,
+        waiting.wake,
+        waiting.crowd,
+        publishing.publishing,
+        atomic.features_off,
+    ),
     "eviction": (eviction.eviction,),
     "lifecycle": (lifecycle.lifecycle,),
 }
