@@ -2,9 +2,10 @@
 
 A call with a closed set takes the board at its first publication and keeps it to its end. A call
 with an open set may still have to wait for batons, so it takes the board for a look-up only and
-drops it; what it publishes it keeps, and takes the board again as the last thing of all. Who holds
-the board waits for nothing. There is one ordered stream for each listening shard, and its thread
-gives what comes to its clients. It drains its stream behind each take and before it executes a
+drops it, and takes it again as the last thing of all. What a call publishes leaves together when it
+is complete, under the board; then the board drops, and then the batons. Who holds the board waits
+for nothing. There is one ordered stream for each listening shard, and its thread gives what comes
+to its clients. It drains its stream behind each take and before it executes a
 client's command, behind the take of the board too if the command reads the board, and right after
 each reply.
 
@@ -191,31 +192,33 @@ class Model:
         owner = world.owners[self.board]
         hushed = world.hush and world.ticket != i and "the board is hushed" in self.defects
         keeps = world.ticket != i or "an open set keeps the board" in self.defects
+        kept = step._replace(kept=put(step.kept, i, (*step.kept[i], message)))
         if "published after the drop" in self.defects:
-            yield step._replace(kept=put(step.kept, i, (*step.kept[i], message)))
+            yield kept
         elif owner not in (FREE, i) or hushed:
             return
         elif not keeps:  # looks who listens, and drops the board in the same instant
-            yield step._replace(kept=put(step.kept, i, (*step.kept[i], message)))
+            yield kept
         elif owner == FREE:
             yield give(world, self.board, i)
+        elif "each publication leaves by itself" in self.defects:
+            yield give(self.publish(step, message), self.board, FREE)
         else:
-            step = self.publish(step, message)
-            between = "the board is dropped in between" in self.defects
-            yield give(step, self.board, FREE) if between else step
+            yield kept
 
     def at_last(self, world: World, i: int, agent: Call) -> Iterator[World]:
-        after = "return" if world.ticket == i else "end"
-        if not world.kept[i]:
-            yield self.drop(world, i, after, self.written(agent))
-        elif "published after the drop" in self.defects and held(world, i) - {self.board}:
-            yield self.drop(world, i, "last", self.written(agent))
-        elif world.owners[self.board] == FREE:
-            yield give(world, self.board, i)
-        elif world.owners[self.board] == i:
+        owner = world.owners[self.board]
+        late = "published after the drop" in self.defects and held(world, i) - {self.board}
+        if owner == i:
             for message in world.kept[i]:
                 world = self.publish(world, message)
-            yield world._replace(kept=put(world.kept, i, ()))
+            yield give(world._replace(kept=put(world.kept, i, ())), self.board, FREE)
+        elif world.kept[i] and not late:
+            if owner == FREE:
+                yield give(world, self.board, i)
+        else:
+            after = "return" if world.ticket == i else "end"
+            yield self.drop(world, i, "last" if late else after, self.written(agent))
 
     def at_return(self, world: World, i: int, agent: Call) -> Iterator[World]:
         yield from drop_ticket(world, i, "end")

@@ -1,10 +1,12 @@
 """Sets that grow with who waits (blocking commands): a call serves only where it is in the room.
 
 A call that may make keys ready looks, under its batons, at the waiters of these keys. Serving a
-waiter executes its command again, which may make its destination ready, and so on: the shards of
-all these keys are the closure. If more is needed than is held, the call drops all, takes the sum in
-ascending order and looks again, for waiters came and went meanwhile. Only then comes its first
-effect. It serves once, when it is complete and before it drops.
+waiter executes its command again, which needs the shards of all its keys and may make its
+destination ready, and so on: all these shards are the closure. If more is needed than is held, the
+call drops all, takes the sum in ascending order and looks again, for waiters came and went
+meanwhile. Only then comes its first effect. It serves once, when it is complete and before it
+drops. While nobody waits for keys of several shards there is nothing to look at; that too is known
+only behind the take.
 
 Call     runs its operations (`push a`, `pop a`, `move a b`) in one set; with `own` it is a shard
          thread that holds its baton before it learns its set.
@@ -127,14 +129,20 @@ class Model:
 
     def closure(self, world: World, keys: str, rooms: frozenset[int]) -> frozenset[int]:
         """The shards that serving `keys` needs, as far as who holds `rooms` can see."""
-        seen, todo = "", keys
+        seen, todo, needs = "", keys, self.shards(keys)
         while todo:
             key, todo = todo[0], todo[1:]
-            if key not in seen:
-                seen += key
-                if self.shard(key) in rooms:
-                    todo += "".join(self.agents[w].into for w in self.waiters(world, key))
-        return self.shards(seen)
+            if key not in seen and self.shard(key) in rooms:
+                waiting = [self.agents[waiter] for waiter in self.waiters(world, key)]
+                todo += "".join(agent.into for agent in waiting)
+                needs |= self.shards("".join(agent.all_keys() for agent in waiting))
+            seen += key
+        return needs
+
+    def somebody_reaches(self, world: World) -> bool:
+        """The hint: does anybody wait who needs more than one shard?"""
+        linked = {waiter for links in world.links for waiter in links}
+        return any(len(self.shards(self.agents[w].all_keys())) > 1 for w in linked)
 
     def push(self, world: World, i: int, key: str, element: str) -> World:
         number = ord(key) - ord("a")
@@ -162,7 +170,9 @@ class Model:
     # ---- taking the set ----------------------------------------------------------------------
 
     def at_start(self, world: World, i: int, agent: Call) -> Iterator[World]:
-        if agent.own == FREE:
+        if "the hint is read before the take" in self.defects and not self.somebody_reaches(world):
+            yield move(world, i, "take_blind")
+        elif agent.own == FREE:
             yield move(world, i, "take")
         elif world.owners[agent.own] == FREE and not world.hush:
             yield move(give(world, agent.own, i), i, "borrow")
@@ -181,6 +191,9 @@ class Model:
         grown = world.wanted[i] != self.declared(agent)
         once = grown and "no second look" in self.defects
         yield from take_closed(world, i, world.wanted[i], "run" if once else "look")
+
+    def at_take_blind(self, world: World, i: int, agent: Call) -> Iterator[World]:
+        yield from take_closed(world, i, world.wanted[i], "run")
 
     def at_look(self, world: World, i: int, agent: Call) -> Iterator[World]:
         needs = self.closure(world, agent.may_make_ready(), held(world, i))
@@ -286,14 +299,12 @@ class Model:
     def claim(self, world: World, i: int, waiter: int, key: str) -> World:
         """Executes the command of the waiter again, in the rooms that are held."""
         agent, rooms = self.agents[waiter], held(world, i)
-        needs = self.shards(key + agent.into)
-        if not needs <= rooms:
+        if not self.shards(agent.all_keys()) <= rooms:
             return world._replace(wrong="serves where it is not in the room")
         if waiter != self.waiters(world, key)[0]:
             return world._replace(wrong="serves out of turn")
         world = world._replace(state=put(world.state, waiter, CLAIMED))
-        sources = [k for k in agent.keys if self.shard(k) in rooms]
-        source = next(k for k in sources if world.lists[ord(k) - ord("a")])
+        source = next(k for k in agent.keys if world.lists[ord(k) - ord("a")])
         element, world = self.pop(world, source)
         world = self.receive(self.unlink(world, waiter, rooms), waiter, element)
         if not agent.into:

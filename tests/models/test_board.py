@@ -49,7 +49,7 @@ DEFECTS = {
     "no drain after a reply": SOUND["who publishes and listens"],
     "a stream for each publisher": SOUND["two listening shards"],
     "acknowledged before it is registered": SOUND["two listening shards"],
-    "the board is dropped in between": SOUND["a transaction"],
+    "each publication leaves by itself": SOUND["a transaction"],
     "published after the drop": SOUND["a reader"],
 }
 

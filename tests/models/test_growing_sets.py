@@ -67,6 +67,7 @@ DEFECTS = {
         Call(("push c",)),
         Call(("push a", "push c")),
     ),
+    "the hint is read before the take": SOUND["one hop"],
     "serves after its drop": (Waiter(keys="b"), Call(("push b",)), Call(("pop b",))),
     "registers after a drop": (Waiter(keys="b"), Call(("push b",))),
     "what serving makes ready is forgotten": SOUND["a chain downwards"],

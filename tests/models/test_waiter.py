@@ -1,4 +1,4 @@
-"""A waiter is retired once: one reply, no element lost, memory freed once and not while linked."""
+"""A waiter is answered once, no element is lost, its memory is freed once and out of its queues."""
 
 from __future__ import annotations
 
@@ -7,42 +7,44 @@ import pytest
 from waiter import Model
 
 SOUND = {
-    "two claimers": (2, 2, ""),
-    "three claimers": (3, 3, ""),
-    "a claimer and the timer": (1, 2, "timer"),
-    "the timer alone": (0, 2, "timer"),
-    "unblocked": (0, 1, "unblock"),
-    "unblocked at the deadline": (0, 2, "timer unblock"),
-    "killed": (0, 2, "kill"),
-    "killed when it is claimed": (2, 3, "kill"),
-    "unblocked and killed": (1, 2, "unblock kill"),
-    "all at once": (2, 3, "timer unblock kill"),
+    "two elements": ("element element", ""),
+    "three elements": ("element element element", ""),
+    "tried in vain": ("vain element vain", ""),
+    "an element and the timer": ("element", "timer"),
+    "the timer alone": ("", "timer"),
+    "tried in vain at the deadline": ("vain vain element", "timer"),
+    "unblocked": ("", "unblock"),
+    "unblocked at the deadline": ("vain", "timer unblock"),
+    "killed": ("", "kill"),
+    "killed when it is tried": ("vain vain element", "kill"),
+    "the key is gone": ("gone gone", "timer kill"),
+    "gone, and there again": ("gone element", "timer unblock kill"),
+    "all at once": ("element vain gone element", "timer unblock kill"),
 }
 
 DEFECTS = {
-    "the claim is no swap": SOUND["two claimers"],
-    "the time-out is no swap": SOUND["a claimer and the timer"],
-    "unlink without the baton": SOUND["a claimer and the timer"],
-    "free at the claim": SOUND["two claimers"],
-    "a message has no reference": SOUND["two claimers"],
+    "trying is no swap": SOUND["an element and the timer"],
+    "the claim is no swap": SOUND["killed when it is tried"],
+    "the time-out is no swap": SOUND["an element and the timer"],
+    "the time-out comes once": ("vain", "timer"),
+    "who tries holds one baton": ("vain element", ""),
+    "it leaves its queues without the batons": SOUND["an element and the timer"],
+    "free at the claim": SOUND["two elements"],
     "unblock has no reference": SOUND["unblocked at the deadline"],
-    "the word to unlink has no reference": SOUND["killed when it is claimed"],
-    "the word's link is taken for granted": SOUND["killed when it is claimed"],
-    "the dead leave their links": SOUND["killed"],
+    "the dead stay in their queues": SOUND["killed"],
+    "the dead give up": ("vain vain", "kill"),
 }
 
 
-def run(
-    claimers: int, shards: int, events: str, defects: frozenset[str] = frozenset()
-) -> explore.Outcome:
-    return Model(claimers, shards, events, defects).explore()
+def run(claimers: str, events: str, defects: frozenset[str] = frozenset()) -> explore.Outcome:
+    return Model(claimers, events, defects).explore()
 
 
 @pytest.mark.parametrize("name", SOUND)
 def test_every_interleaving_ends_well(name: str) -> None:
     outcome = run(*SOUND[name])
     assert outcome.sound, (outcome.violation, outcome.trace)
-    assert outcome.states > 5
+    assert outcome.states > 3
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
