@@ -31,7 +31,9 @@ enum call_flags {
     CALL_SKIPPED = 8,   /* the same, of this one alone */
     CALL_PAUSED = 32,   /* runs during a pause of writes: it may not even delete what has expired */
     CALL_NESTED = 64,   /* runs inside another call, which completes what it brings about */
-    CALL_ALOUD = 16,    /* set by a command that ends the silence: its own answer is heard */
+    CALL_SUBSCRIBED =
+        128,         /* its client is subscribed to channels: in RESP2 few commands are left */
+    CALL_ALOUD = 16, /* set by a command that ends the silence: its own answer is heard */
 };
 
 struct domain_pause {

@@ -186,6 +186,22 @@ void reply_push(struct reply *reply, uint64_t count) {
     write_aggregate(reply, '>', count);
 }
 
+/* The protocols differ in the marker alone. */
+void reply_encoded_push(struct reply *reply, struct bytes text, struct blob *body, uint8_t proto) {
+    KRT_DCHECK(text.len > 0 && text.at[0] == '*');
+    if (KRT_LIKELY(reply_fits(reply, text.len))) {
+        bytes_copy(reply->at, text.at, text.len);
+        if (proto != 2) *reply->at = '>';
+        reply->at += text.len;
+    } else {
+        reply_raw(reply, proto == 2 ? "*" : ">", 1);
+        reply_raw(reply, text.at + 1, text.len - 1);
+    }
+    if (KRT_LIKELY(!body)) return;
+    reply_reference(reply, body, 0, body->len);
+    reply_raw(reply, "\r\n", 2);
+}
+
 void reply_attribute(struct reply *reply, uint64_t pairs) {
     KRT_ASSERT(reply->proto == 3);
     write_header(reply, '|', pairs);

@@ -75,9 +75,11 @@ void reply_bulk_text(struct reply *reply, const char *text);
 void reply_null(struct reply *reply);       /* $-1 or _ */
 void reply_null_array(struct reply *reply); /* *-1 or _ */
 void reply_array(struct reply *reply, uint64_t count);
-void reply_map(struct reply *reply, uint64_t pairs);       /* RESP2: array of twice as many */
-void reply_set(struct reply *reply, uint64_t count);       /* RESP2: array */
-void reply_push(struct reply *reply, uint64_t count);      /* RESP2: array */
+void reply_map(struct reply *reply, uint64_t pairs);  /* RESP2: array of twice as many */
+void reply_set(struct reply *reply, uint64_t count);  /* RESP2: array */
+void reply_push(struct reply *reply, uint64_t count); /* RESP2: array */
+/* A push that was encoded for RESP2, in the protocol `proto`; with `body`, a bulk string's bytes behind the text. */
+void reply_encoded_push(struct reply *reply, struct bytes text, struct blob *body, uint8_t proto);
 void reply_attribute(struct reply *reply, uint64_t pairs); /* RESP3 only; the caller checks proto */
 void reply_double(struct reply *reply, double value); /* RESP2: bulk string; double_format's text */
 void reply_bool(struct reply *reply, bool value);     /* RESP2: integer */

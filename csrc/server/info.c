@@ -170,6 +170,7 @@ static void clients_section(struct info *info) {
     info_number(info, "client_recent_max_output_buffer", output);
     info_number(info, "blocked_clients", 0);
     info_number(info, "tracking_clients", 0);
+    info_number(info, "pubsub_clients", info->pubsub.clients);
     info_number(info, "clients_in_timeout_table", 0);
 }
 
@@ -344,7 +345,7 @@ static void write_section(struct info *info, const struct section *section) {
 
 static void info_command(struct call *call) {
     struct kevyrt_server *server = call->domain->server_context;
-    struct info info = {.server = server, .fabric = &server->fabric};
+    struct info info = {.server = server, .fabric = &server->fabric, .pubsub = pubsub_count(call)};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
         if (is_wanted(call, &sections[i])) write_section(&info, &sections[i]);
     if (info.failed) call_error_memory(call);

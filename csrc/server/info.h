@@ -6,11 +6,13 @@
 #pragma once
 
 #include "server/server.h"
+#include "shard/board/pubsub.h"
 #include "shard/shard.h"
 
 struct info {
     struct kevyrt_server *server;
     struct fabric *fabric;
+    struct pubsub_counts pubsub;
     char *text;
     size_t len, capacity;
     bool failed;

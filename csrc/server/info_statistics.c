@@ -69,30 +69,25 @@ static void sockets(struct info *info) {
     info_number(info, "total_writes_processed", writes);
 }
 
-/* What there is none of, in Redis's fields. */
-static void absent(struct info *info) {
-    static const char *const names[] = {"sync_full",
-                                        "sync_partial_ok",
-                                        "sync_partial_err",
-                                        "total_forks",
-                                        "pubsub_channels",
-                                        "pubsub_patterns",
-                                        "pubsubshard_channels",
-                                        "slave_expires_tracked_keys",
-                                        "tracking_total_keys",
-                                        "tracking_total_items",
-                                        "tracking_total_prefixes",
-                                        "unexpected_error_replies",
-                                        "active_defrag_hits",
-                                        "active_defrag_misses",
-                                        "active_defrag_key_hits",
-                                        "active_defrag_key_misses",
-                                        "total_active_defrag_time",
-                                        "current_active_defrag_time",
-                                        "io_threaded_reads_processed",
-                                        "io_threaded_writes_processed",
-                                        "migrate_cached_sockets"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) info_number(info, names[i], 0);
+static void zeros(struct info *info, const char *const *names) {
+    for (; *names; names++) info_number(info, *names, 0);
+}
+
+/* In Redis's order, with the fields of what there is none of. */
+static void rest(struct info *info) {
+    static const char *const before[] = {"sync_full", "sync_partial_ok", "sync_partial_err",
+                                         "total_forks", NULL};
+    static const char *const behind[] = {
+        "slave_expires_tracked_keys",   "tracking_total_keys",        "tracking_total_items",
+        "tracking_total_prefixes",      "unexpected_error_replies",   "active_defrag_hits",
+        "active_defrag_misses",         "active_defrag_key_hits",     "active_defrag_key_misses",
+        "total_active_defrag_time",     "current_active_defrag_time", "io_threaded_reads_processed",
+        "io_threaded_writes_processed", "migrate_cached_sockets",     NULL};
+    zeros(info, before);
+    info_number(info, "pubsub_channels", info->pubsub.channels);
+    info_number(info, "pubsub_patterns", info->pubsub.patterns);
+    info_number(info, "pubsubshard_channels", info->pubsub.shard_channels);
+    zeros(info, behind);
 }
 
 void info_stats(struct info *info) {
@@ -121,7 +116,7 @@ void info_stats(struct info *info) {
     info_number(info, "keyspace_misses", totals.misses);
     info_number(info, "latest_fork_usec", 0);
     info_number(info, "total_error_replies", totals.errors);
-    absent(info);
+    rest(info);
 }
 
 /* ---- Per command ------------------------------------------------------------------------------ */

@@ -22,6 +22,7 @@
 #include "plat/random.h"
 #include "server/admin.h"
 #include "server/log.h"
+#include "shard/board/pubsub.h"
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct kevyrt_server *servers; /* list_lock */
@@ -74,6 +75,7 @@ static void bind_once(void) {
     client_list_bind();
     client_kill_bind();
     client_pause_bind();
+    pubsub_bind();
     server_commands_bind();
     pthread_atfork(kevyrt_fork_prepare, kevyrt_fork_parent, kevyrt_fork_child);
 }

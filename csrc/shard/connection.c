@@ -160,12 +160,29 @@ void connection_receive(struct shard *shard, struct connection *connection, stru
 
 void connection_push(struct shard *shard, struct connection *connection, struct reply *push) {
     if (push->failed) connection->output.failed = true;
+    if (KRT_UNLIKELY(shard->io.deferring == connection)) {
+        reply_append(&shard->io.deferred, push);
+        return;
+    }
     if (KRT_LIKELY(slots_pending(&connection->slots) == 0)) {
         reply_append(&connection->output, push);
     } else if (!slots_push(&connection->slots, &shard->io.pool, push)) {
         connection->output.failed = true;
         reply_clear(push);
     }
+    connection_want_ready(shard, connection);
+}
+
+void connection_push_deferred(struct shard *shard, struct connection *connection) {
+    KRT_DCHECK(!shard->io.deferring);
+    if (shard->io.deferred.failed) connection->output.failed = true;
+    if (!reply_is_empty(&shard->io.deferred))
+        connection_push(shard, connection, &shard->io.deferred);
+    reply_clear(&shard->io.deferred);
+}
+
+void connection_drown(struct shard *shard, struct connection *connection) {
+    connection->drowned = true;
     connection_want_ready(shard, connection);
 }
 
@@ -228,6 +245,13 @@ void connection_flush(struct shard *shard, struct connection *connection) {
         connection_end(shard, connection);
         return;
     }
+    if (KRT_UNLIKELY(connection->drowned)) {
+        log_line(LOG_WARNING, "Closing client %llu (%s): it is told more than it reads",
+                 (unsigned long long)connection->client.card->id,
+                 connection->client.card->peer.text);
+        connection_end(shard, connection);
+        return;
+    }
     if (!connection->sending) send_some(shard, connection);
     limits_note_output(shard, connection);
     if (!connection->closing && is_finished(connection)) connection_end(shard, connection);
@@ -268,6 +292,7 @@ void connection_end(struct shard *shard, struct connection *connection) {
     if (connection->closing) return;
     pause_forget(shard, connection);
     limits_forget(shard, connection);
+    audience_end(shard, connection);
     connection->closing = true;
     connection->suspended = false;
     slots_deinit(&connection->slots);

@@ -1,4 +1,5 @@
 /* One command: the checks that come before every handler, in Redis's order, then the handler. */
+#include "shard/board/pubsub.h"
 #include "shard/shard.h"
 
 static bool lacks_authentication(const struct client *client, const struct command *command) {
@@ -41,7 +42,7 @@ bool execute_refused(struct client *client, struct reply *reply, const struct re
         reply_error(reply, "NOAUTH Authentication required.");
         return true;
     }
-    return false;
+    return client && pubsub_refuses(client, reply, plan->command);
 }
 
 void execute_count_refused(struct shard *home, const struct reply *reply, const struct plan *plan) {

@@ -57,6 +57,7 @@ static int shard_fill(struct shard *shard) {
     shard->data.keyspace.account.taker = fabric->domain.taker;
     shard->data.keyspace.access = &fabric->domain.access;
     reply_pool_init(&shard->io.pool, &shard->data.keyspace.account, REPLY_SPARE_CHUNKS);
+    reply_init(&shard->io.deferred, &shard->io.pool, 2);
     int result = inbox_init(&shard->inbox);
     if (result == 0) descriptor_note(shard->inbox.wake_fd);
     return result;
@@ -75,6 +76,7 @@ static int shard_connect(struct shard *shard) {
 
 static void shard_empty(struct shard *shard) {
     uint32_t count = shard->fabric->settings.shard_count;
+    audience_deinit(&shard->io.audience);
     reply_pool_deinit(&shard->io.pool);
     mem_free(NULL, shard->io.connections);
     mem_free(NULL, shard->io.generations);
@@ -105,6 +107,7 @@ static void empty_shards(struct fabric *fabric) {
         board_discard(fabric->board, i);
         forward_deinit(fabric->shards[i]);
     }
+    channels_deinit(&fabric->board->channels);
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++) shard_empty(fabric->shards[i]);
     mem_free(NULL, fabric->listeners);
     fabric->listeners = NULL;

@@ -78,15 +78,30 @@ static bool exceeds_soft(struct shard *shard, struct connection *connection,
     return exceeded && shard->io.woke_ns - connection->soft_since_ns > limit->soft_ns;
 }
 
+static const struct output_limit *limit_of(const struct shard *shard,
+                                           const struct connection *connection) {
+    bool subscribed = connection->client.listens & LISTENS_CHANNELS;
+    return &shard->io.limits.output[subscribed ? LIMIT_PUBSUB : LIMIT_NORMAL];
+}
+
 static void check_output(struct shard *shard, struct connection *connection, uint64_t bytes) {
-    const struct output_limit *limit = &shard->io.limits.output[LIMIT_NORMAL];
+    const struct output_limit *limit = limit_of(shard, connection);
     bool hard = limit->hard_bytes && bytes >= limit->hard_bytes;
     if (hard || exceeds_soft(shard, connection, limit, bytes))
         close_for(shard, connection, "output (client-output-buffer-limit)");
 }
 
+bool limits_drown(struct shard *shard, struct connection *connection) {
+    uint64_t hard_bytes = limit_of(shard, connection)->hard_bytes;
+    if (KRT_UNLIKELY(connection->drowned)) return true;
+    if (KRT_LIKELY(!hard_bytes || reply_pending_bytes(&connection->output) < hard_bytes))
+        return false;
+    connection_drown(shard, connection);
+    return true;
+}
+
 void limits_note_output(struct shard *shard, struct connection *connection) {
-    const struct output_limit *limit = &shard->io.limits.output[LIMIT_NORMAL];
+    const struct output_limit *limit = limit_of(shard, connection);
     uint64_t bytes = reply_pending_bytes(&connection->output);
     if (connection->closing) return;
     note(shard, connection, &connection->client.card->output_bytes, bytes);

@@ -43,6 +43,8 @@ void limits_count(struct shard *shard, struct connection *connection);
 /* What the connection holds has changed: tells its card, and closes it if it is too much. */
 void limits_note_input(struct shard *shard, struct connection *connection);
 void limits_note_output(struct shard *shard, struct connection *connection);
+/* Is it lost already, or has it got too much to be told more? Then it is ended in this loop. */
+bool limits_drown(struct shard *shard, struct connection *connection);
 /* Its share of the sum is gone. */
 void limits_forget(struct shard *shard, struct connection *connection);
 /* Soft limits that were exceeded for too long; and those of all clients together. */

@@ -135,7 +135,7 @@ static void end_idle_connections(struct shard *shard) {
     if (limit_ns == 0) return;
     for (uint32_t i = 0; i < shard->io.connection_capacity; i++) {
         struct connection *connection = shard->io.connections[i];
-        if (connection &&
+        if (connection && !(connection->client.listens & LISTENS_CHANNELS) &&
             shard->io.woke_ns - atomic_load_relaxed(&connection->client.card->seen_ns) > limit_ns)
             connection_end(shard, connection);
     }
@@ -242,6 +242,7 @@ static bool phase_turn(struct shard *shard) {
     bool due = shard->io.woke_ns >= next_alarm(&shard->io) || atomic_load_relaxed(&shard->busy);
     bool called = inbox_dirty(&shard->inbox) || shard->io.called;
     if (!due && !called && !has_work(shard)) return !baton_is_closed(shard->baton);
+    board_drain(shard); /* it needs no place */
     if (run_turn(shard, cron_is_due(shard))) return true;
     if (baton_is_closed(shard->baton)) return false;
     serve_busy(shard);

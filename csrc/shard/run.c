@@ -68,6 +68,12 @@ static enum execute_result run_into(struct run *run, uint32_t i, struct reply *r
     return run_silently(run, i, reply, flags);
 }
 
+/* Behind the reply of a client that listens: what was sent meanwhile, by itself too. */
+static void tell(struct run *run) {
+    connection_push_deferred(run->shard, run->connection);
+    board_drain(run->shard);
+}
+
 /* False: it comes again. */
 static bool run_one(struct run *run, uint32_t i) {
     struct connection *connection = run->connection;
@@ -75,7 +81,7 @@ static bool run_one(struct run *run, uint32_t i) {
     if (KRT_UNLIKELY(listens)) board_drain(run->shard);
     enum execute_result result =
         run_into(run, i, &connection->output, connection->client.call_flags);
-    if (KRT_UNLIKELY(listens)) board_drain(run->shard);
+    if (KRT_UNLIKELY(listens | connection->client.listens)) tell(run);
     run->unfinished = result == EXECUTE_UNFINISHED;
     run->postponed = result == EXECUTE_POSTPONED;
     return result == EXECUTE_DONE;
@@ -271,7 +277,12 @@ static bool run_into_slot(struct run *run, uint32_t i) {
 /* One request: to its shard at once, whatever is outstanding elsewhere. False: it must wait. */
 static bool run_scattered(struct run *run, uint32_t *i) {
     struct slots *slots = &run->connection->slots;
+    bool listens = run->connection->client.listens;
     uint32_t target;
+    if (KRT_UNLIKELY(listens)) {
+        if (slots_pending(slots)) return false; /* what is told has its place between replies */
+        board_drain(run->shard);
+    }
     if (forward_target(run, *i, &target)) {
         if (!forward_one(run, *i, target)) return false;
     } else if (run->plans[*i].mask & ~run->shard->own) {
@@ -283,6 +294,7 @@ static bool run_scattered(struct run *run, uint32_t *i) {
     } else if (!run_into_slot(run, *i)) {
         return false;
     }
+    if (KRT_UNLIKELY(listens | run->connection->client.listens)) tell(run);
     ++*i;
     return true;
 }

@@ -50,6 +50,7 @@ struct connection {
         outstanding_at; /* the shard at which its forwarded requests are, while slots are pending */
     bool in_input, in_ready, in_keep, suspended, paused, ended_input, closing;
     bool sending;
+    bool drowned; /* something was not told to it, or it has got too much: the next flush ends it */
     struct iovec iov[16];
 };
 
@@ -93,6 +94,10 @@ struct shard_io {
     bool called; /* woken by another thread: a turn is due even without a message */
     struct connection *paused_first; /* may not run yet (pause.c) */
     struct batch *paused_batches;    /* by age */
+    struct audience audience;        /* who is subscribed here */
+    /* What is pushed to the connection whose transaction runs goes behind the transaction's reply. */
+    struct connection *deferring; /* NULL: none */
+    struct reply deferred;
     struct departure *departures;
     uint64_t departures_ns;      /* when to tend to them; FUTEX_NO_DEADLINE: there are none */
     struct client_limits limits; /* as of the last turn */
@@ -288,6 +293,10 @@ struct connection *connection_find(struct shard *shard, uint32_t index, uint32_t
 /* Moves `push`, which the client did not just ask for, behind all that it was answered, also behind answers that are
  * still to come from other shards. */
 void connection_push(struct shard *shard, struct connection *connection, struct reply *push);
+/* Behind the reply of a command: what was pushed to its client meanwhile. */
+void connection_push_deferred(struct shard *shard, struct connection *connection);
+/* The next flush ends it, and nothing more is sent. */
+void connection_drown(struct shard *shard, struct connection *connection);
 
 /* ---- accept.c ----------------------------------------------------------------------------------- */
 /* Shard 0: notes an accepted fd, to be dealt in the turn. */

@@ -38,7 +38,7 @@ static void push(struct letterbox *box, struct post *post) {
     atomic_add_relaxed(&box->waiting, 1);
 }
 
-static void send_posts(struct shard *home) {
+void board_send(struct shard *home) {
     struct outcomes *outcomes = &home->data.outcomes;
     struct post *post = outcomes->first_post;
     outcomes->first_post = outcomes->last_post = NULL;
@@ -54,7 +54,7 @@ static void send_posts(struct shard *home) {
 void board_leave(struct shard *home) {
     struct outcomes *outcomes = &home->data.outcomes;
     if (!outcomes->has_board) return;
-    send_posts(home);
+    board_send(home);
     outcomes->has_board = false;
     baton_drop(&home->fabric->board->baton);
 }
@@ -63,6 +63,14 @@ void board_rouse(struct shard *home) {
     uint64_t left = home->data.outcomes.posted;
     home->data.outcomes.posted = 0;
     for (; left; left &= left - 1) inbox_rouse(&home->fabric->shards[__builtin_ctzll(left)]->inbox);
+}
+
+void board_give_up(struct fabric *fabric, uint32_t target) {
+    if (!atomic_swap_acq_rel(&fabric->board->boxes[target].given_up, 1))
+        log_line(LOG_WARNING,
+                 "Shard %u does not take what is sent to its clients: those that listen are closed",
+                 target);
+    inbox_wake(&fabric->shards[target]->inbox);
 }
 
 /* ---- Without batons of shards ----------------------------------------------------------------------- */
@@ -90,8 +98,19 @@ static struct post *take_posts(struct letterbox *box) {
     return oldest;
 }
 
+static void end_who_listens(struct shard *shard) {
+    for (uint32_t i = 0; i < shard->io.connection_capacity; i++) {
+        struct connection *connection = shard->io.connections[i];
+        if (connection && connection->client.listens) connection_drown(shard, connection);
+    }
+}
+
 void board_drain(struct shard *shard) {
     struct letterbox *box = &shard->fabric->board->boxes[shard->index];
+    if (KRT_UNLIKELY(atomic_load_relaxed(&box->given_up))) {
+        atomic_swap_acq_rel(&box->given_up, 0);
+        end_who_listens(shard);
+    }
     if (KRT_LIKELY(!board_has_posts(box))) return;
     struct post *post = take_posts(box);
     for (struct post *next; post; post = next) {

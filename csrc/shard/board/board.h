@@ -14,12 +14,15 @@
  *   O3  A client that listens (`client.listens`) is told what is in the letterbox before each of its commands runs,
  *       behind the take of its batons, and again behind the reply. Its commands are not forwarded.
  * Errors: none; what a post needs is reserved by who makes it.
- * Bounds: `waiting` counts the posts in a letterbox; who may be refused looks at it before (BOARD_POSTS_MAX).
+ * Bounds: a letterbox takes BOARD_POSTS_MAX posts of those who ask for room before. Where there is none the shard is given
+ *   up (board_give_up): its thread stands still, and rather than memory it loses its clients that listen, so that
+ *   nobody is told less than he thinks.
  */
 #pragma once
 
 #include "ring/baton.h"
 #include "ring/stream.h"
+#include "shard/board/channels.h"
 
 struct fabric;
 struct shard;
@@ -39,10 +42,14 @@ struct letterbox {
     /* Newest first. The board's holder pushes, the shard thread swaps; seq_cst, pairs with inbox.dirty. */
     atomic_ptr posts;
     atomic_u32 waiting; /* how many; the board's holder adds, the shard thread subtracts, relaxed */
+    /* 1: something was not put in. The board's holder sets, the shard thread clears before it ends who listens;
+     * acquire-release. */
+    atomic_u32 given_up;
 } KRT_CACHE_ALIGNED;
 
 struct board {
     struct baton baton;
+    struct channels channels;
     struct letterbox boxes[BATON_SET_MAX];
 };
 
@@ -52,10 +59,18 @@ void board_init(struct board *board);
 void board_take(struct shard *home);
 /* Between board_take and the end of the call. It leaves with the call. */
 void board_post(struct shard *home, uint32_t target, struct post *post);
+/* With the board: what the call has posted so far leaves at once. */
+void board_send(struct shard *home);
 /* The call is complete: what it has posted leaves, the board drops. */
 void board_leave(struct shard *home);
 /* Before the batons of the call drop, or behind: wakes those that have got something. */
 void board_rouse(struct shard *home);
+/* With the board: is there room for one post more? */
+static inline bool board_has_room(struct board *board, uint32_t target) {
+    return atomic_load_relaxed(&board->boxes[target].waiting) < BOARD_POSTS_MAX;
+}
+/* With the board: something is not posted to the shard, for want of room or memory. */
+void board_give_up(struct fabric *fabric, uint32_t target);
 
 /* ---- Without batons of shards ----------------------------------------------------------------------- */
 /* For a look at what the board's baton guards. False: the server stops. */

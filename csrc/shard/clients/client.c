@@ -57,6 +57,8 @@ void client_deinit(struct client *client) {
 uint64_t client_bytes(const struct card *card) {
     uint64_t own =
         sizeof *card + (card->fd < 0 ? sizeof(struct client) : sizeof(struct connection));
+    for (int i = 0; i < CHANNEL_KINDS; i++)
+        own += atomic_load_relaxed(&card->subscriptions[i]) * sizeof(struct subscription);
     return own + atomic_load_relaxed(&card->input_bytes) + atomic_load_relaxed(&card->output_bytes);
 }
 
@@ -69,10 +71,18 @@ void client_flag(struct client *client, enum card_flag flag, bool set) {
     atomic_store_relaxed(&client->card->flags, set ? flags | flag : flags & ~(uint32_t)flag);
 }
 
+void client_listen(struct client *client, enum client_listens what, bool listens) {
+    client->listens = (uint8_t)(listens ? client->listens | what : client->listens & ~what);
+    if (what != LISTENS_CHANNELS) return;
+    client->call_flags &= ~(uint32_t)CALL_SUBSCRIBED;
+    if (listens) client->call_flags |= CALL_SUBSCRIBED;
+    client_flag(client, CARD_SUBSCRIBED, listens);
+}
+
 void client_reset(struct client *client) {
     client->db = 0;
     client->proto = 2;
-    client->call_flags &= CALL_MAY_PAUSE;
+    client->call_flags &= CALL_MAY_PAUSE | CALL_SUBSCRIBED;
     client->authenticated = client->session || !fabric_has_password(client->fabric);
     atomic_store_relaxed(&client->card->db, 0);
     atomic_store_relaxed(&client->card->proto, 2);

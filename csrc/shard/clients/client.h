@@ -11,6 +11,7 @@
 #include "base/atomic.h"
 #include "base/bytes.h"
 #include "plat/socket.h"
+#include "shard/board/channels.h"
 
 struct call;
 struct command;
@@ -35,12 +36,13 @@ struct card {
     atomic_u32 flags;                     /* enum card_flag */
     atomic_u32 db, proto, command;        /* command: the id of the last row plus 1 */
     atomic_u64 input_bytes, output_bytes; /* held for it */
+    atomic_u32 subscriptions[CHANNEL_KINDS];
 };
 
 /* What is sent to a client without its asking (board/board.h); 0 as a rule. */
 enum client_listens { LISTENS_CHANNELS = 1, LISTENS_TRACKING = 2, LISTENS_MONITOR = 4 };
 
-enum card_flag { CARD_NO_EVICT = 1, CARD_NO_TOUCH = 2, CARD_CLOSING = 4 };
+enum card_flag { CARD_NO_EVICT = 1, CARD_NO_TOUCH = 2, CARD_CLOSING = 4, CARD_SUBSCRIBED = 8 };
 
 /* How far an unfinished command is (struct call, `unfinished`); embedded in what its handler needs. */
 struct client_task {
@@ -51,6 +53,7 @@ struct client {
     struct fabric *fabric;
     struct card *card;
     struct client_task *task; /* of the command that is to be called again; NULL: none */
+    struct subscription *subscriptions[CHANNEL_KINDS]; /* newest first; NULL: none */
     uint32_t db;
     uint32_t call_flags; /* enum call_flags of its calls */
     uint8_t proto;       /* 2 or 3 */
@@ -82,7 +85,9 @@ uint64_t client_bytes(const struct card *card);
 void client_note_command(struct client *client, const struct command *command);
 /* Sets or clears flags of the card. */
 void client_flag(struct client *client, enum card_flag flag, bool set);
-/* Anew as it was when it was made, but for its id. */
+/* It begins, or ends, to be told what it did not ask for. */
+void client_listen(struct client *client, enum client_listens what, bool listens);
+/* Anew as it was when it was made, but for its id; its subscriptions are the caller's to end. */
 void client_reset(struct client *client);
 
 /* ---- Handlers ----------------------------------------------------------------------------------- */
@@ -90,6 +95,8 @@ void client_reset(struct client *client);
 enum client_type { CLIENT_NORMAL, CLIENT_REPLICA, CLIENT_PUBSUB, CLIENT_MASTER };
 /* In Redis's words; false after the error reply. */
 bool client_type_parse(struct call *call, struct bytes name, enum client_type *type);
+/* As it is at the moment; any thread. */
+enum client_type client_type_of(const struct card *card);
 /* The client, or NULL after an error reply: a plain in-process call has none. */
 struct client *client_of(struct call *call);
 /* Register HELLO, SELECT, AUTH, QUIT, RESET and CLIENT's subcommands with the command table. */

@@ -5,6 +5,7 @@
  */
 #include "base/version.h"
 #include "cmd/call.h"
+#include "shard/board/pubsub.h"
 #include "shard/fabric.h"
 
 struct client *client_of(struct call *call) {
@@ -155,6 +156,7 @@ static void client_reply_command(struct call *call) {
 static void reset_command(struct call *call) {
     struct client *client = client_of(call);
     if (!client) return;
+    pubsub_end(call);
     client_reset(client);
     client->call_flags |= CALL_ALOUD;
     call->reply->proto = client->proto;

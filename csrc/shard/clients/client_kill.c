@@ -90,7 +90,7 @@ static bool is_address(struct bytes wanted, const struct socket_address_text *ad
 static bool matches(const struct kill_filter *filter, const struct card *card, int64_t now_ms) {
     if (card->fd < 0 || atomic_load_relaxed(&card->doomed)) return false;
     if (filter->id && card->id != filter->id) return false;
-    if (filter->has_type && filter->type != CLIENT_NORMAL) return false;
+    if (filter->has_type && filter->type != client_type_of(card)) return false;
     if (filter->age_s && (now_ms - card->created_ms) / 1000 < filter->age_s) return false;
     return is_address(filter->peer, &card->peer) && is_address(filter->local, &card->local);
 }

@@ -21,6 +21,7 @@ static const char *or_empty(const char *text) {
 static void flag_letters(const struct card *card, char letters[8]) {
     uint32_t flags = atomic_load_relaxed(&card->flags);
     char *at = letters;
+    if (flags & CARD_SUBSCRIBED) *at++ = 'P';
     if (flags & CARD_CLOSING) *at++ = 'c';
     if (card->is_unix) *at++ = 'U';
     if (flags & CARD_NO_EVICT) *at++ = 'e';
@@ -84,7 +85,10 @@ static void put_person(struct line *line, const struct card *card) {
 
 static void put_buffers(struct line *line, const struct card *card) {
     uint64_t output = atomic_load_relaxed(&card->output_bytes);
-    put(line, " sub=0 psub=0 ssub=0 multi=-1 watch=0");
+    put_number(line, " sub=", atomic_load_relaxed(&card->subscriptions[CHANNEL_PLAIN]));
+    put_number(line, " psub=", atomic_load_relaxed(&card->subscriptions[CHANNEL_PATTERN]));
+    put_number(line, " ssub=", atomic_load_relaxed(&card->subscriptions[CHANNEL_SHARD]));
+    put(line, " multi=-1 watch=0");
     put_number(line, " qbuf=", atomic_load_relaxed(&card->input_bytes));
     put(line, " qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0");
     put_number(line, " oll=", (output + REPLY_CHUNK_BYTES - 1) / REPLY_CHUNK_BYTES);
@@ -115,6 +119,8 @@ struct client_list {
     uint32_t next_id;              /* argument, of a list by id */
     struct blob *text;
     bool no_memory;
+    bool has_type; /* only clients of this one */
+    enum client_type type;
 };
 
 static void list_free(struct client_task *task) {
@@ -139,6 +145,7 @@ static struct client_list *list_new(struct registry *registry) {
 static void list_add(struct client_list *list, const struct card *card) {
     char line[LINE_BYTES_MAX + 1];
     if (list->no_memory || atomic_load_relaxed(&card->doomed)) return;
+    if (list->has_type && client_type_of(card) != list->type) return;
     size_t len = describe(card, line), before = list->text->len;
     line[len++] = '\n';
     struct blob *grown =
@@ -189,7 +196,7 @@ static void list_end(struct call *call, struct client_list *list) {
     else list_free(&list->task);
 }
 
-static void list_clients(struct call *call, bool by_id) {
+static void list_clients(struct call *call, bool by_id, const enum client_type *type) {
     struct registry *registry = &fabric_of(call)->registry;
     struct client_list *list = list_of(call, registry);
     if (!list) {
@@ -197,6 +204,8 @@ static void list_clients(struct call *call, bool by_id) {
         return;
     }
     bool done = false;
+    list->has_type = type != NULL;
+    if (type) list->type = *type;
     if (call->client) client_note_command(call->client, call->command);
     do {
         done = list->no_memory || (by_id ? list_ids_step(list, call) : list_all_step(list));
@@ -230,6 +239,11 @@ bool client_type_parse(struct call *call, struct bytes name, enum client_type *t
     return false;
 }
 
+enum client_type client_type_of(const struct card *card) {
+    bool subscribed = atomic_load_relaxed(&card->flags) & CARD_SUBSCRIBED;
+    return subscribed ? CLIENT_PUBSUB : CLIENT_NORMAL;
+}
+
 static bool are_ids(struct call *call) {
     int64_t id;
     for (uint32_t i = 3; i < call->argc; i++) {
@@ -242,16 +256,14 @@ static bool are_ids(struct call *call) {
 
 static void list_of_type(struct call *call) {
     enum client_type type;
-    if (!client_type_parse(call, call->argv[3], &type)) return;
-    if (type == CLIENT_NORMAL) list_clients(call, false);
-    else reply_verbatim(call->reply, "txt", bytes_of("", 0));
+    if (client_type_parse(call, call->argv[3], &type)) list_clients(call, false, &type);
 }
 
 static void client_list_command(struct call *call) {
-    if (call->argc == 2) list_clients(call, false);
+    if (call->argc == 2) list_clients(call, false, NULL);
     else if (call->argc == 4 && bytes_is(call->argv[2], "type")) list_of_type(call);
     else if (call->argc < 4 || !bytes_is(call->argv[2], "id")) call_error_syntax(call);
-    else if (are_ids(call)) list_clients(call, true);
+    else if (are_ids(call)) list_clients(call, true, NULL);
 }
 
 static void client_info_command(struct call *call) {

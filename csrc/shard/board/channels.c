@@ -1,0 +1,264 @@
+#include "shard/board/channels.h"
+
+#include "shard/shard.h"
+
+static uint64_t hash_of(const struct shard *shard, struct bytes name) {
+    return hash_bytes(&shard->fabric->domain.hash_seed, name.at, name.len);
+}
+
+/* Of a name and a client together. */
+static uint64_t hash_with(uint64_t hash, const struct connection *connection) {
+    uint64_t mixed = (hash ^ connection->client.card->id) * UINT64_C(0x9e3779b97f4a7c15);
+    return mixed ^ mixed >> 32;
+}
+
+static struct channels *channels_of(const struct shard *shard) {
+    return &shard->fabric->board->channels;
+}
+
+/* ---- Looking up ----------------------------------------------------------------------------------- */
+
+struct channel *channels_find(const struct channels *channels, enum channel_kind kind,
+                              uint64_t hash, struct bytes name) {
+    struct map_node *node = map_first(&channels->kinds[kind], hash);
+    for (; node; node = map_next(node)) {
+        struct channel *channel = (struct channel *)node;
+        if (bytes_equal(channel_name(channel), name)) return channel;
+    }
+    return NULL;
+}
+
+struct listeners *audience_find(const struct audience *audience, enum channel_kind kind,
+                                uint64_t hash, struct bytes name) {
+    struct map_node *node = map_first(&audience->kinds[kind], hash);
+    for (; node; node = map_next(node)) {
+        struct listeners *listeners = (struct listeners *)node;
+        if (bytes_equal(channel_name(listeners->channel), name)) return listeners;
+    }
+    return NULL;
+}
+
+static struct subscription *find_own(const struct audience *audience,
+                                     const struct listeners *listeners,
+                                     const struct connection *connection) {
+    uint64_t hash = hash_with(listeners->node.hash, connection);
+    struct map_node *node = map_first(&audience->subscriptions, hash);
+    for (; node; node = map_next(node)) {
+        struct subscription *own = (struct subscription *)node;
+        if (own->listeners == listeners && own->connection == connection) return own;
+    }
+    return NULL;
+}
+
+/* ---- Joining --------------------------------------------------------------------------------------- */
+
+/* What is needed and not there yet, each allocated but not entered; the rest is what is there. */
+struct joining {
+    struct channel *channel;
+    struct listeners *listeners;
+    struct subscription *subscription;
+    bool new_channel, new_listeners;
+};
+
+static struct channel *channel_new(struct mem_account *account, struct bytes name) {
+    struct channel *channel = mem_alloc(account, sizeof *channel + name.len);
+    if (!channel) return NULL;
+    *channel = (struct channel){.account = account, .len = name.len};
+    memcpy(channel->name, name.at, name.len);
+    return channel;
+}
+
+static void joining_undo(struct mem_account *account, struct joining *joining) {
+    if (joining->new_channel) mem_free(account, joining->channel);
+    if (joining->new_listeners) mem_free(account, joining->listeners);
+    mem_free(account, joining->subscription);
+}
+
+static bool reserve(struct shard *shard, enum channel_kind kind, struct bytes name,
+                    struct joining *joining) {
+    struct mem_account *account = &shard->data.keyspace.account;
+    if (!joining->channel) {
+        joining->channel = channel_new(account, name);
+        joining->new_channel = joining->channel != NULL;
+    }
+    if (!joining->listeners) {
+        joining->listeners = mem_calloc(account, sizeof *joining->listeners);
+        joining->new_listeners = joining->listeners != NULL;
+    }
+    joining->subscription = mem_calloc(account, sizeof *joining->subscription);
+    bool reserved = joining->channel && joining->listeners && joining->subscription &&
+                    map_reserve(&channels_of(shard)->kinds[kind]) &&
+                    map_reserve(&shard->io.audience.kinds[kind]) &&
+                    map_reserve(&shard->io.audience.subscriptions);
+    if (!reserved) joining_undo(account, joining);
+    return reserved;
+}
+
+static void link_subscription(struct subscription *subscription, enum channel_kind kind) {
+    struct listeners *listeners = subscription->listeners;
+    struct client *client = &subscription->connection->client;
+    subscription->next = listeners->first;
+    if (listeners->first) listeners->first->previous = subscription;
+    listeners->first = subscription;
+    subscription->next_own = client->subscriptions[kind];
+    if (subscription->next_own) subscription->next_own->previous_own = subscription;
+    client->subscriptions[kind] = subscription;
+}
+
+/* One writer each: no need for atomic additions. */
+static void count_subscription(struct shard *shard, struct connection *connection,
+                               enum channel_kind kind, int32_t more) {
+    struct channels *channels = channels_of(shard);
+    atomic_u32 *own = &connection->client.card->subscriptions[kind];
+    atomic_store_relaxed(own, atomic_load_relaxed(own) + (uint32_t)more);
+    atomic_store_relaxed(&channels->subscriptions,
+                         atomic_load_relaxed(&channels->subscriptions) + (uint64_t)(int64_t)more);
+}
+
+static bool has_any(const struct client *client) {
+    return client->subscriptions[CHANNEL_PLAIN] || client->subscriptions[CHANNEL_PATTERN] ||
+           client->subscriptions[CHANNEL_SHARD];
+}
+
+/* Its first subscription, or the end of its last. */
+static void mark_client(struct shard *shard, struct client *client) {
+    bool listens = has_any(client);
+    if (listens == ((client->listens & LISTENS_CHANNELS) != 0)) return;
+    channels_of(shard)->clients += listens ? 1 : UINT64_MAX;
+    client_listen(client, LISTENS_CHANNELS, listens);
+}
+
+static void join(struct shard *shard, struct connection *connection, enum channel_kind kind,
+                 uint64_t hash, struct joining *joining) {
+    struct audience *audience = &shard->io.audience;
+    if (joining->new_channel)
+        map_insert(&channels_of(shard)->kinds[kind], &joining->channel->node, hash);
+    if (joining->new_listeners) {
+        joining->listeners->channel = joining->channel;
+        map_insert(&audience->kinds[kind], &joining->listeners->node, hash);
+        joining->channel->mask |= shard->own;
+    }
+    joining->channel->count++;
+    joining->subscription->listeners = joining->listeners;
+    joining->subscription->connection = connection;
+    map_insert(&audience->subscriptions, &joining->subscription->node, hash_with(hash, connection));
+    link_subscription(joining->subscription, kind);
+    count_subscription(shard, connection, kind, 1);
+    mark_client(shard, &connection->client);
+}
+
+bool audience_join(struct shard *shard, struct connection *connection, enum channel_kind kind,
+                   struct bytes name, bool *joined) {
+    uint64_t hash = hash_of(shard, name);
+    struct joining joining = {
+        .channel = channels_find(channels_of(shard), kind, hash, name),
+        .listeners = audience_find(&shard->io.audience, kind, hash, name),
+    };
+    *joined = false;
+    if (joining.listeners && find_own(&shard->io.audience, joining.listeners, connection))
+        return true;
+    if (!reserve(shard, kind, name, &joining)) return false;
+    join(shard, connection, kind, hash, &joining);
+    return *joined = true;
+}
+
+/* ---- Leaving --------------------------------------------------------------------------------------- */
+
+static void unlink_subscription(struct subscription *subscription, enum channel_kind kind) {
+    struct client *client = &subscription->connection->client;
+    if (subscription->next) subscription->next->previous = subscription->previous;
+    if (subscription->previous) subscription->previous->next = subscription->next;
+    else subscription->listeners->first = subscription->next;
+    if (subscription->next_own) subscription->next_own->previous_own = subscription->previous_own;
+    if (subscription->previous_own) subscription->previous_own->next_own = subscription->next_own;
+    else client->subscriptions[kind] = subscription->next_own;
+}
+
+static void channel_put(struct channels *channels, enum channel_kind kind,
+                        struct channel *channel) {
+    if (--channel->count) return;
+    map_remove(&channels->kinds[kind], &channel->node);
+    mem_free(channel->account, channel);
+}
+
+/* Takes it out of the shard's table alone. True: that was the last one of the channel here. */
+static bool leave_here(struct shard *shard, struct subscription *subscription,
+                       enum channel_kind kind) {
+    struct audience *audience = &shard->io.audience;
+    struct listeners *listeners = subscription->listeners;
+    unlink_subscription(subscription, kind);
+    map_remove(&audience->subscriptions, &subscription->node);
+    mem_free(&shard->data.keyspace.account, subscription);
+    if (listeners->first) return false;
+    map_remove(&audience->kinds[kind], &listeners->node);
+    mem_free(&shard->data.keyspace.account, listeners);
+    return true;
+}
+
+static void leave(struct shard *shard, struct subscription *subscription, enum channel_kind kind) {
+    struct connection *connection = subscription->connection;
+    struct channel *channel = subscription->listeners->channel;
+    if (leave_here(shard, subscription, kind)) channel->mask &= ~shard->own;
+    channel_put(channels_of(shard), kind, channel);
+    count_subscription(shard, connection, kind, -1);
+    mark_client(shard, &connection->client);
+}
+
+bool audience_leave(struct shard *shard, struct connection *connection, enum channel_kind kind,
+                    struct bytes name) {
+    struct audience *audience = &shard->io.audience;
+    struct listeners *listeners = audience_find(audience, kind, hash_of(shard, name), name);
+    struct subscription *own = listeners ? find_own(audience, listeners, connection) : NULL;
+    if (own) leave(shard, own, kind);
+    return own != NULL;
+}
+
+void audience_leave_newest(struct shard *shard, struct connection *connection,
+                           enum channel_kind kind) {
+    leave(shard, connection->client.subscriptions[kind], kind);
+}
+
+void audience_leave_all(struct shard *shard, struct connection *connection) {
+    for (enum channel_kind kind = 0; kind < CHANNEL_KINDS; kind++)
+        while (connection->client.subscriptions[kind])
+            audience_leave_newest(shard, connection, kind);
+}
+
+/* The board's table has nobody any more who would look at it: its end frees it. */
+static void forget_all(struct shard *shard, struct connection *connection) {
+    for (enum channel_kind kind = 0; kind < CHANNEL_KINDS; kind++)
+        while (connection->client.subscriptions[kind])
+            (void)leave_here(shard, connection->client.subscriptions[kind], kind);
+}
+
+void audience_end(struct shard *shard, struct connection *connection) {
+    struct board *board = shard->fabric->board;
+    if (KRT_LIKELY(!has_any(&connection->client))) return;
+    if (board_enter(board)) {
+        audience_leave_all(shard, connection);
+        board_exit(board);
+    } else {
+        forget_all(shard, connection);
+    }
+}
+
+/* ---- The end --------------------------------------------------------------------------------------- */
+
+void channels_deinit(struct channels *channels) {
+    for (enum channel_kind kind = 0; kind < CHANNEL_KINDS; kind++) {
+        struct map_walk walk;
+        map_walk_init(&walk, &channels->kinds[kind]);
+        for (struct map_node *node; (node = map_walk_next(&walk));)
+            mem_free(((struct channel *)node)->account, node);
+        map_deinit(&channels->kinds[kind]);
+    }
+    channels->clients = 0;
+    atomic_store_relaxed(&channels->subscriptions, 0);
+}
+
+void audience_deinit(struct audience *audience) {
+    KRT_ASSERT(audience->subscriptions.count == 0);
+    for (enum channel_kind kind = 0; kind < CHANNEL_KINDS; kind++)
+        map_deinit(&audience->kinds[kind]);
+    map_deinit(&audience->subscriptions);
+}

@@ -1,0 +1,263 @@
+"""Channels: subscribing, publishing, the subscribers' mode of RESP2, and who is told what in which
+order."""
+
+from __future__ import annotations
+
+import pytest
+from harness.cases import Case, Do, Pipe, Read, Silent, case, in_both_protocols, mask_field
+from harness.cases import unordered
+from harness.compare import Oracle
+from harness.process import Server
+from harness.resp import Reply, bulk, encode_all, integer
+
+ID = mask_field(b"id")
+HELLO3 = Do("HELLO 3", mask=ID)
+
+NOTHING = [
+    "PUBLISH c m",
+    "SPUBLISH c m",
+    ("PUBLISH", b"", b""),
+    "PUBLISH c",
+    "PUBLISH c m x",
+    "SPUBLISH c",
+    "SUBSCRIBE",
+    "PSUBSCRIBE",
+    "SSUBSCRIBE",
+    "PUBSUB",
+    "PUBSUB NOPE",
+    "PUBSUB HELP x",
+    "PUBSUB CHANNELS",
+    "PUBSUB CHANNELS a b",
+    "PUBSUB NUMSUB",
+    "PUBSUB NUMSUB a b a",
+    "PUBSUB NUMPAT",
+    "PUBSUB NUMPAT x",
+    "PUBSUB SHARDCHANNELS",
+    "PUBSUB SHARDCHANNELS a b",
+    "PUBSUB SHARDNUMSUB",
+    "PUBSUB SHARDNUMSUB a b",
+]
+
+REFUSED = [
+    "GET $0",
+    "SET $0 v",
+    "NOPE",
+    "GET",
+    "PUBLISH c m",
+    "CLIENT ID",
+    "CLIENT NOPE",
+    "CONFIG GET x",
+    "COMMAND COUNT",
+    "HELLO 3",
+    "ECHO x",
+    "SPUBLISH c m",
+    "PUBSUB CHANNELS",
+]
+
+CASES = [
+    case("pubsub-help", "PUBSUB HELP"),
+    *in_both_protocols("channels-nothing", *NOTHING),
+    *in_both_protocols(
+        "channels-unsubscribe-nothing",
+        "UNSUBSCRIBE",
+        "PUNSUBSCRIBE",
+        "SUNSUBSCRIBE",
+        "UNSUBSCRIBE a",
+        "PUNSUBSCRIBE a*",
+        "SUNSUBSCRIBE a",
+        Pipe(["UNSUBSCRIBE a b a"], replies=3),
+        "GET $0",
+    ),
+    *in_both_protocols(
+        "channels-counts",
+        Pipe(["SUBSCRIBE a b a", "PSUBSCRIBE a* b", "SSUBSCRIBE a b", "SUBSCRIBE a c"], replies=9),
+        Pipe(["UNSUBSCRIBE b nope b", "PUNSUBSCRIBE b", "SUNSUBSCRIBE a"], replies=5),
+        Do("PUBSUB CHANNELS", on=1, mask=unordered),
+        Do("PUBSUB CHANNELS *c*", on=1),
+        Do(("PUBSUB", "CHANNELS", b""), on=1),
+        Do("PUBSUB NUMSUB a b c", on=1),
+        Do("PUBSUB NUMPAT", on=1),
+        Do("PUBSUB SHARDCHANNELS", on=1),
+        Do("PUBSUB SHARDCHANNELS x", on=1),
+        Do("PUBSUB SHARDNUMSUB a b", on=1),
+        Do("PSUBSCRIBE a*", on=2),
+        Do("PSUBSCRIBE c*", on=2),
+        Do("PUBSUB NUMPAT", on=1),
+        "UNSUBSCRIBE a",
+        "UNSUBSCRIBE",
+        "PUNSUBSCRIBE",
+        "SUNSUBSCRIBE",
+        "UNSUBSCRIBE",
+        "GET $0",
+        Do("PUBSUB CHANNELS", on=1),
+        Do("PUBSUB SHARDCHANNELS", on=1),
+        Do("PUBSUB NUMPAT", on=1),
+    ),
+    *in_both_protocols(
+        "channels-messages",
+        Pipe(["SUBSCRIBE a b", "PSUBSCRIBE a*", "SSUBSCRIBE a"], replies=4),
+        Do("PUBLISH a one", on=1),
+        Read(2),
+        Do("PUBLISH b two", on=1),
+        Read(1),
+        Do("PUBLISH abc three", on=1),
+        Read(1),
+        Do("SPUBLISH a four", on=1),
+        Read(1),
+        Do("SPUBLISH b five", on=1),
+        Do("PUBLISH x six", on=1),
+        Do(("PUBLISH", "a", b""), on=1),
+        Read(2),
+        Do(("PUBLISH", "a", b"\r\n\x00\xff"), on=1),
+        Read(2),
+        Silent(),
+        "PING",
+        "PING text",
+    ),
+    *in_both_protocols(
+        "channels-long-messages",
+        "SUBSCRIBE a",
+        "PSUBSCRIBE a*",
+        *(
+            step
+            for size in (100, 1000, 4000, 4095, 4096, 8192, 8193, 16320, 20000, 100_000, 3_000_000)
+            for step in (Do(("PUBLISH", "a", b"x" * size), on=1), Read(2))
+        ),
+        Pipe([("PUBLISH", "a", b"y" * 10_000)] * 30, on=1),
+        Read(60),
+    ),
+    *in_both_protocols(
+        "channels-long-names",
+        ("SUBSCRIBE", b"n" * 10_000),
+        ("PSUBSCRIBE", b"n" * 100 + b"*"),
+        Do(("PUBLISH", b"n" * 10_000, "m"), on=1),
+        Read(2),
+        ("SUBSCRIBE", b""),
+        Do(("PUBLISH", b"", "m"), on=1),
+        Read(1),
+    ),
+    *in_both_protocols(
+        "channels-globs",
+        Pipe(["PSUBSCRIBE h?llo", "PSUBSCRIBE h[ae]llo", ("PSUBSCRIBE", b"h\\*", b"")], replies=4),
+        Do("PUBLISH hbllo 1", on=1),
+        Read(1),
+        Do("PUBLISH heello 2", on=1),
+        Do(("PUBLISH", "h*", "3"), on=1),
+        Read(1),
+        Do(("PUBLISH", "", "4"), on=1),
+        Read(1),
+    ),
+    case(
+        "channels-refused", "SUBSCRIBE a", *REFUSED, "PING", "PING x", "PING x y", "PSUBSCRIBE b*"
+    ),
+    case("channels-refused-pattern", "PSUBSCRIBE a", *REFUSED),
+    case("channels-refused-shard", "SSUBSCRIBE a", *REFUSED),
+    case(
+        "channels-refused-and-allowed", "SUBSCRIBE a", "GET $0", "UNSUBSCRIBE a", "GET $0", "PING"
+    ),
+    case("channels-refused-quit", "SUBSCRIBE a", "QUIT", Read(None)),
+    case(
+        "channels-resp3-is-free",
+        HELLO3,
+        "SUBSCRIBE a",
+        "SET $0 v",
+        "GET $0",
+        "PING",
+        "CLIENT GETNAME",
+    ),
+    case(
+        "channels-reset",
+        Pipe(["SUBSCRIBE a b", "PSUBSCRIBE c*", "SSUBSCRIBE d"], replies=4),
+        "RESET",
+        "GET $0",
+        Do("PUBSUB CHANNELS", on=1),
+        Do("PUBSUB NUMPAT", on=1),
+        Do("PUBSUB SHARDCHANNELS", on=1),
+        Do("PUBLISH a m", on=1),
+        Silent(),
+    ),
+    case(
+        "channels-reset-resp3",
+        HELLO3,
+        Pipe(["SUBSCRIBE a b", "PSUBSCRIBE c*", "SSUBSCRIBE d"], replies=4),
+        "RESET",
+        "SUBSCRIBE a",
+        "GET $0",
+        Do("PUBLISH a m", on=1),
+        Read(1),
+    ),
+    case(
+        "channels-hello-while-subscribed",
+        HELLO3,
+        "SUBSCRIBE a",
+        Do("PUBLISH a 1", on=1),
+        Read(1),
+        Do("HELLO 2", mask=ID),
+        Do("PUBLISH a 2", on=1),
+        Read(1),
+        "GET $0",
+        "HELLO 3",
+        "PING",
+    ),
+    *in_both_protocols(
+        "channels-silence",
+        Pipe(["CLIENT REPLY OFF", "SUBSCRIBE a", "PSUBSCRIBE b", "UNSUBSCRIBE x"], replies=3),
+        Do("PUBLISH a m", on=1),
+        Read(1),
+        Pipe(["UNSUBSCRIBE", "PUNSUBSCRIBE", "PING", "CLIENT REPLY ON", "PING"], replies=4),
+    ),
+    *in_both_protocols(
+        "channels-skipped",
+        Pipe(["CLIENT REPLY SKIP", "SUBSCRIBE a", "SUBSCRIBE b"], replies=2),
+        Do("PUBLISH a m", on=1),
+        Read(1),
+    ),
+    *in_both_protocols(
+        "channels-disconnected",
+        Do("SUBSCRIBE a", on=2),
+        Do("PSUBSCRIBE a", on=2),
+        Do("QUIT", on=2),
+        Read(None, on=2),
+        "PUBLISH a m",
+        "PUBSUB CHANNELS",
+        "PUBSUB NUMPAT",
+    ),
+    *in_both_protocols(
+        "channels-many-subscribers",
+        *(Do("SUBSCRIBE a", on=i) for i in range(1, 9)),
+        *(Do("PSUBSCRIBE *", on=i) for i in range(5, 12)),
+        "PUBLISH a m",
+        *(Read(1, on=i) for i in range(1, 5)),
+        *(Read(2, on=i) for i in range(5, 9)),
+        *(Read(1, on=i) for i in range(9, 12)),
+        "PUBLISH b m",
+        *(Read(1, on=i) for i in range(5, 12)),
+        "PUBSUB NUMSUB a",
+        "PUBSUB NUMPAT",
+    ),
+]
+
+
+@pytest.mark.parametrize("a_case", CASES, ids=lambda c: c.name)
+def test_pubsub(a_case: Case, subject: Server, oracle: Oracle) -> None:
+    oracle.check(a_case, subject)
+
+
+def _push(*items: str | int) -> Reply:
+    made = (integer(item) if isinstance(item, int) else bulk(item.encode()) for item in items)
+    return Reply("push", tuple(made))
+
+
+def test_own_messages_come_behind_the_reply(subject: Server) -> None:
+    """As in Redis 7.2 and later (redis/redis#12326); 7.0 puts them before the reply."""
+    with subject.connect() as client:
+        client.do("HELLO", 3)
+        assert client.do("SUBSCRIBE", "a") == _push("subscribe", "a", 1)
+        assert client.do("PSUBSCRIBE", "a*") == _push("psubscribe", "a*", 2)
+        client.send(encode_all([("PUBLISH", "a", f"{i}") for i in range(3)] + [("PING",)]))
+        for i in range(3):
+            reply = integer(2)
+            messages = [_push("message", "a", f"{i}"), _push("pmessage", "a*", "a", f"{i}")]
+            expected = [*messages, reply] if subject.is_redis else [reply, *messages]
+            assert client.read_many(3) == expected
+        assert client.read().value == b"PONG"
