@@ -1,8 +1,10 @@
 #include "cmd/call.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/decimal.h"
 #include "plat/clock.h"
 
 enum { ERROR_TEXT_MAX = 512, UNKNOWN_ECHO_MAX = 128 };
@@ -263,6 +265,23 @@ bool call_int(struct call *call, uint32_t index, const char *text, int64_t *out)
                           INT32_MIN, INT32_MAX);
     else call_error_integer(call);
     return false;
+}
+
+/* The moment it ends at has to be a number too. */
+bool call_timeout(struct call *call, uint32_t index, int64_t *ms) {
+    long double seconds, rounded;
+    const char *error = NULL;
+    if (!decimal_to_long_double(call->argv[index], &seconds)) {
+        call_error(call, "ERR timeout is not a float or out of range");
+        return false;
+    }
+    rounded = ceill(seconds * 1000.0L);
+    if (rounded < 0) error = "ERR timeout is negative";
+    else if (rounded > (long double)(INT64_MAX - call_now(call)))
+        error = "ERR timeout is out of range";
+    if (error) call_error(call, error);
+    else *ms = (int64_t)rounded;
+    return !error;
 }
 
 bool call_key_count(struct call *call, uint32_t index, const char *text, int64_t *count) {

@@ -213,5 +213,8 @@ bool call_integer(struct call *call, uint32_t index, int64_t *out);
 /* The same within an int of C, which is what Redis keeps numbers of databases in. `text` is what to reply
  * instead of Redis's usual errors, or NULL. */
 bool call_int(struct call *call, uint32_t index, const char *text, int64_t *out);
+/* A time-out of seconds, with a fraction if it likes, in argv[index]; what is left of a millisecond counts as one. 0: for
+ * ever. False after the error reply. */
+bool call_timeout(struct call *call, uint32_t index, int64_t *ms);
 /* The number of keys in argv[index], which follow it. */
 bool call_key_count(struct call *call, uint32_t index, const char *text, int64_t *count);
