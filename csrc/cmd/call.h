@@ -33,6 +33,7 @@ enum call_flags {
     CALL_NESTED = 64,   /* runs inside another call, which completes what it brings about */
     CALL_SUBSCRIBED =
         128,         /* its client is subscribed to channels: in RESP2 few commands are left */
+    CALL_MAY_WAIT = 256, /* who asks can wait for what is not there yet */
     CALL_ALOUD = 16, /* set by a command that ends the silence: its own answer is heard */
 };
 
@@ -64,6 +65,9 @@ struct domain {
     uint64_t string_bytes_max; /* proto-max-bulk-len: what a command may make of a string */
     uint64_t hll_sparse_bytes; /* hll-sparse-max-bytes: a longer HyperLogLog is dense */
     uint32_t gates;            /* enum domain_gate; 0 as a rule */
+    /* Who wait and need more than the shard of a key that they wait for; any holder of the batons of their keys,
+     * relaxed: who holds one of them sees those that wait there. */
+    atomic_u32 reaching;
     struct domain_pause pause; /* with GATE_PAUSE */
     int64_t (*clock_ms)(void *context); /* real or virtual wall time */
     void *clock_context;

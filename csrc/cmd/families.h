@@ -28,6 +28,7 @@ void sets_bind(void);
 void set_algebra_bind(void);
 void lists_bind(void);
 void list_moves_bind(void);
+void list_blocking_bind(void);
 void zsets_bind(void);
 void zset_ranges_bind(void);
 void zset_pops_bind(void);

@@ -157,6 +157,16 @@ static void server_section(struct info *info) {
     info_number(info, "io_threads_active", 0); /* shards have no such threads beside them */
 }
 
+static void blocking_keys(struct info *info) {
+    uint64_t keys = 0, of_groups = 0;
+    for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++) {
+        keys += waiting_keys(&info->fabric->shards[i]->data.waiting);
+        of_groups += info->fabric->shards[i]->data.waiting.group_queues;
+    }
+    info_number(info, "total_blocking_keys", keys);
+    info_number(info, "total_blocking_keys_on_nokey", of_groups);
+}
+
 static void clients_section(struct info *info) {
     uint64_t count = 0;
     for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++)
@@ -168,10 +178,12 @@ static void clients_section(struct info *info) {
     limits_recent(info->fabric, &input, &output);
     info_number(info, "client_recent_max_input_buffer", input);
     info_number(info, "client_recent_max_output_buffer", output);
-    info_number(info, "blocked_clients", 0);
+    info_number(info, "blocked_clients", atomic_load_relaxed(&info->fabric->waiters));
     info_number(info, "tracking_clients", 0);
     info_number(info, "pubsub_clients", info->pubsub.clients);
-    info_number(info, "clients_in_timeout_table", 0);
+    info_number(info, "clients_in_timeout_table",
+                atomic_load_relaxed(&info->fabric->waiters_timed));
+    blocking_keys(info);
 }
 
 /* Nothing is ever saved yet, so everything has changed since. */

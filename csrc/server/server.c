@@ -50,6 +50,7 @@ static void bind_once(void) {
     lolwut_bind();
     lists_bind();
     list_moves_bind();
+    list_blocking_bind();
     sets_bind();
     set_algebra_bind();
     hashes_bind();
@@ -75,6 +76,7 @@ static void bind_once(void) {
     client_list_bind();
     client_kill_bind();
     client_pause_bind();
+    client_unblock_bind();
     pubsub_bind();
     server_commands_bind();
     pthread_atfork(kevyrt_fork_prepare, kevyrt_fork_parent, kevyrt_fork_child);

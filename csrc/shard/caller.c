@@ -3,12 +3,22 @@
 #include "plat/futex.h"
 #include "shard/shard.h"
 
-static enum caller_result take(struct fabric *fabric, uint64_t mask, bool may_wait) {
+static enum caller_result take_set(struct fabric *fabric, uint64_t mask, bool may_wait) {
     if (KRT_LIKELY(baton_set_try(&fabric->set, mask))) return CALLER_DONE;
     if (baton_is_closed(&fabric->batons[__builtin_ctzll(mask)])) return CALLER_STOPPED;
     if (!may_wait) return CALLER_WOULD_WAIT;
     return baton_set_take(&fabric->set, mask, FUTEX_NO_DEADLINE) == BATON_TAKEN ? CALLER_DONE
                                                                                 : CALLER_STOPPED;
+}
+
+static struct shard *home_of(const struct fabric *fabric, uint64_t mask) {
+    return fabric->shards[__builtin_ctzll(mask)];
+}
+
+static enum caller_result take(struct fabric *fabric, uint64_t mask, bool may_wait) {
+    enum caller_result result = take_set(fabric, mask, may_wait);
+    if (result == CALLER_DONE) home_of(fabric, mask)->data.outcomes.held = mask;
+    return result;
 }
 
 static void drop(struct fabric *fabric, uint64_t mask) {
@@ -17,15 +27,32 @@ static void drop(struct fabric *fabric, uint64_t mask) {
     baton_set_drop(&fabric->set, mask);
 }
 
+/* Takes what the request needs, and what those need whom it may serve (blocking/reach.c). */
+static enum caller_result take_reach(struct fabric *fabric, const struct request *request,
+                                     const struct plan *plan, bool may_wait, uint64_t *mask) {
+    *mask = plan->mask ? plan->mask : 1;
+    for (int rounds = 1;; rounds++) {
+        enum caller_result result = take(fabric, *mask, may_wait);
+        if (result != CALLER_DONE) return result;
+        if (KRT_LIKELY(!waiting_reaches(&fabric->domain))) return result;
+        if (!(plan->command->flags & CMD_WRITE)) return result;
+        uint64_t reach =
+            waiting_reach(fabric, *mask, plan->command, request->argv, request->argc);
+        if ((reach & ~*mask) == 0) return result;
+        drop(fabric, *mask);
+        *mask = rounds > REACH_ROUNDS ? fabric_all(fabric) : reach;
+    }
+}
+
 /* With one shard, and for a command without keys, any shard's counters and effects serve. */
 static enum caller_result run_once(struct fabric *fabric, const struct origin *origin,
                                    const struct request *request, const struct plan *plan,
                                    bool may_wait) {
-    uint64_t mask = plan->mask ? plan->mask : 1;
-    enum caller_result result = take(fabric, mask, may_wait);
+    uint64_t mask;
+    enum caller_result result = take_reach(fabric, request, plan, may_wait, &mask);
     if (result != CALLER_DONE) return result;
     domain_keep_time(&fabric->domain);
-    struct shard *home = fabric->shards[__builtin_ctzll(mask)];
+    struct shard *home = home_of(fabric, mask);
     if (execute_command(home, origin, request, plan) == EXECUTE_POSTPONED) result = CALLER_PAUSED;
     drop(fabric, mask);
     return origin->reply->failed ? CALLER_NO_MEMORY : result;
@@ -56,7 +83,10 @@ enum caller_result caller_run(struct fabric *fabric, struct client *client, uint
 static enum caller_result enter(struct fabric *fabric, uint64_t hash, bool may_wait,
                                 struct shard **out) {
     *out = fabric->shards[hash_shard(hash, fabric->settings.shard_count)];
-    if (KRT_LIKELY(baton_try((*out)->baton))) return CALLER_DONE;
+    if (KRT_LIKELY(baton_try((*out)->baton))) {
+        (*out)->data.outcomes.held = (*out)->own;
+        return CALLER_DONE;
+    }
     return take(fabric, (*out)->own, may_wait);
 }
 
@@ -132,7 +162,7 @@ enum caller_result caller_set(struct fabric *fabric, uint32_t db, struct bytes k
     uint64_t hash = hash_bytes(&fabric->domain.hash_seed, key.at, key.len);
     enum caller_result result = enter(fabric, hash, may_wait, &shard);
     if (KRT_UNLIKELY(result != CALLER_DONE)) return result;
-    if (KRT_UNLIKELY(fabric->domain.gates)) {
+    if (KRT_UNLIKELY(fabric->domain.gates || waiting_reaches(&fabric->domain))) {
         leave(shard);
         return CALLER_GATED;
     }

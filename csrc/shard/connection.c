@@ -278,7 +278,7 @@ void connection_peer_ended(struct shard *shard, struct connection *connection, i
         connection_end(shard, connection);
         return;
     }
-    if (connection->paused) { /* nobody waits for what it asked */
+    if (connection->paused || connection->client.waiter) { /* nobody waits for what it asked */
         connection_end(shard, connection);
         return;
     }
@@ -291,6 +291,7 @@ void connection_peer_ended(struct shard *shard, struct connection *connection, i
 void connection_end(struct shard *shard, struct connection *connection) {
     if (connection->closing) return;
     pause_forget(shard, connection);
+    waiter_forget(shard, connection);
     limits_forget(shard, connection);
     audience_end(shard, connection);
     connection->closing = true;

@@ -70,6 +70,10 @@ static enum passage pass_gates(struct shard *home, const struct origin *origin,
     return PASSED;
 }
 
+static bool may_wait(const struct origin *origin) {
+    return (origin->flags & (CALL_MAY_WAIT | CALL_NESTED)) == CALL_MAY_WAIT;
+}
+
 enum execute_result execute_command(struct shard *home, const struct origin *origin,
                                     const struct request *request, const struct plan *plan) {
     struct statistics *statistics = &home->data.statistics;
@@ -87,6 +91,7 @@ enum execute_result execute_command(struct shard *home, const struct origin *ori
         .first_hash_index = plan->hash_index,
         .now_ms = *origin->now_ms,
         .flags = origin->flags,
+        .wait = may_wait(origin) ? waiter_begin : NULL,
     };
     if (KRT_UNLIKELY(call.domain->gates)) {
         enum passage passage = pass_gates(home, origin, plan, &call);
@@ -96,9 +101,11 @@ enum execute_result execute_command(struct shard *home, const struct origin *ori
     uint64_t start = statistics_begin(own);
     plan->command->handler(&call);
     *origin->now_ms = call.now_ms;
-    if (KRT_UNLIKELY(call.unfinished)) {
+    if (KRT_UNLIKELY(call.unfinished || call.waits)) {
         statistics_interrupt(own, start);
-        return EXECUTE_UNFINISHED;
+        if (call.unfinished) return EXECUTE_UNFINISHED;
+        if (home->data.outcomes.pending) outcomes_finish(home);
+        return EXECUTE_WAITING;
     }
     home->data.counters.commands++;
     statistics_end(own, start, home->fabric->settings.latency_tracking);
@@ -108,6 +115,55 @@ enum execute_result execute_command(struct shard *home, const struct origin *ori
         statistics_error(statistics, plan->command, true, origin->reply->error_code);
     return EXECUTE_DONE;
 }
+
+/* ---- Of those who wait ----------------------------------------------------------------------------- */
+
+static bool wait_on(struct call *call, const struct call_wait *wait) {
+    (void)call, (void)wait;
+    return true;
+}
+
+/* It counts when it is done, once, as if it had not run before. */
+enum execute_result execute_again(struct shard *home, struct waiter *waiter) {
+    int64_t now_ms = 0;
+    struct plan plan = {.command = waiter->command, .mask = waiter->mask, .arity_ok = true};
+    struct origin origin = {.db = waiter->db, .reply = &waiter->reply, .now_ms = &now_ms};
+    struct command_statistics *own = statistics_of(&home->data.statistics, waiter->command);
+    struct call call = {
+        .command = waiter->command,
+        .argv = waiter->argv,
+        .argc = waiter->argc,
+        .db = waiter->db,
+        .reply = &waiter->reply,
+        .domain = &home->fabric->domain,
+        .effects = &home->data.effects,
+        .flags = (waiter->flags & CALL_NO_TOUCH) | CALL_NESTED,
+        .wait = wait_on,
+    };
+    if (KRT_UNLIKELY(!has_room(home, &origin, &plan))) return EXECUTE_DONE;
+    uint64_t start = statistics_begin(own);
+    waiter->command->handler(&call);
+    if (call.waits) {
+        statistics_interrupt(own, start);
+        return EXECUTE_WAITING;
+    }
+    home->data.counters.commands++;
+    statistics_end(own, start, home->fabric->settings.latency_tracking);
+    if (KRT_UNLIKELY(waiter->reply.errors))
+        statistics_error(&home->data.statistics, waiter->command, true, waiter->reply.error_code);
+    return EXECUTE_DONE;
+}
+
+void execute_count_done(struct shard *home, const struct command *command,
+                        const struct reply *reply) {
+    struct statistics *statistics = &home->data.statistics;
+    struct command_statistics *own = statistics_of(statistics, command);
+    home->data.counters.commands++;
+    statistics_end(own, statistics_begin(own), home->fabric->settings.latency_tracking);
+    if (reply && reply->errors) statistics_error(statistics, command, true, reply->error_code);
+}
+
+/* ---- Without the place ----------------------------------------------------------------------------- */
 
 static bool may_run_busy(const struct request *request, const struct plan *plan) {
     const struct command *command = plan->command;

@@ -5,9 +5,15 @@
  * One batch per target and turn, one batch back. The target writes all replies of a batch one behind the
  * other and notes the length of each; home cuts them apart into the slots. A connection that ended meanwhile is
  * found by its generation, and its replies go nowhere.
+ *
+ * Where somebody waits for keys at the target who needs more than those, the target takes that before it executes the batch
+ * (blocking/reach.c). If it is not to be had the batch is held up, and whatever comes in behind it as well, until a later turn.
  */
+#include "plat/futex.h"
 #include "plat/socket.h"
 #include "shard/shard.h"
+
+enum { HELD_UP_AGAIN_NS = 1000000 };
 
 static struct batch *batch_new(struct shard *shard) {
     struct shard_io *io = &shard->io;
@@ -228,7 +234,53 @@ static void drop_killed(struct batch *batch) {
     batch->count = kept;
 }
 
+/* ---- What is held up ---------------------------------------------------------------------------- */
+
+/* What the writes of a batch need, and those whom they may serve. */
+static uint64_t batch_reach(const struct shard *shard, const struct batch *batch) {
+    uint64_t reach = shard->held;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const struct forwarded *forwarded = &batch->requests[i];
+        if (forwarded->command->flags & CMD_WRITE)
+            reach |= waiting_reach(shard->fabric, shard->held, forwarded->command, forwarded->argv,
+                                   forwarded->argc);
+    }
+    return reach;
+}
+
+/* Takes it. While it is held nobody begins to wait there, so it stays enough for the whole batch. False: it is not
+ * to be had now. */
+static bool take_reach(struct shard *shard, const struct batch *batch) {
+    if (KRT_LIKELY(!waiting_reaches(&shard->fabric->domain))) return true;
+    for (int rounds = 1;; rounds++) {
+        uint64_t reach = batch_reach(shard, batch);
+        if ((reach & ~shard->held) == 0) return true;
+        if (rounds > REACH_ROUNDS) reach = fabric_all(shard->fabric);
+        if (!turn_coordinate(shard, reach | shard->own)) return false;
+    }
+}
+
+static void hold_up(struct shard *shard, struct batch *batch) {
+    struct shard_io *io = &shard->io;
+    batch->next_spare = NULL;
+    if (io->held_up_last) io->held_up_last->next_spare = batch;
+    else io->held_up_first = batch;
+    io->held_up_last = batch;
+    io->held_up_ns = io->woke_ns + HELD_UP_AGAIN_NS;
+}
+
+static struct batch *take_held_up(struct shard *shard) {
+    struct batch *batch = shard->io.held_up_first;
+    shard->io.held_up_first = shard->io.held_up_last = NULL;
+    shard->io.held_up_ns = FUTEX_NO_DEADLINE;
+    return batch;
+}
+
 static void execute_batch(struct shard *shard, struct batch *batch) {
+    if (KRT_UNLIKELY(shard->io.held_up_first || shard->held == 0 || !take_reach(shard, batch))) {
+        hold_up(shard, batch);
+        return;
+    }
     if (KRT_UNLIKELY(batch->kills != shard->fabric->kills)) drop_killed(batch);
     prefetch_batch(shard, batch);
     if (KRT_UNLIKELY(shard->fabric->domain.gates & GATE_PAUSE)) {
@@ -239,6 +291,14 @@ static void execute_batch(struct shard *shard, struct batch *batch) {
     for (uint32_t i = 0; i < batch->count; i++)
         execute_forwarded(shard, &batch->reply, &batch->requests[i]);
     send_home(shard, batch);
+}
+
+static void execute_held_up(struct shard *shard) {
+    struct batch *batch = take_held_up(shard);
+    for (struct batch *next; batch; batch = next) {
+        next = batch->next_spare;
+        execute_batch(shard, batch);
+    }
 }
 
 void forward_resume(struct shard *shard) {
@@ -313,6 +373,7 @@ static void drain_stream(struct shard *shard, uint32_t source) {
 }
 
 void forward_drain(struct shard *shard) {
+    if (KRT_UNLIKELY(shard->io.held_up_first)) execute_held_up(shard);
     if (KRT_LIKELY(inbox_dirty(&shard->inbox) == 0)) return;
     for (uint64_t dirty = inbox_collect(&shard->inbox); dirty; dirty &= dirty - 1)
         drain_stream(shard, (uint32_t)__builtin_ctzll(dirty));
@@ -349,6 +410,11 @@ void forward_deinit(struct shard *shard) {
     for (uint32_t t = 0; t < shard->fabric->settings.shard_count; t++)
         if (shard->io.open[t]) batch_free(shard->io.open[t]);
     for (struct batch *batch; (batch = pause_take_batch(shard));) batch_free(batch);
+    struct batch *held_up = take_held_up(shard);
+    for (struct batch *next; held_up; held_up = next) {
+        next = held_up->next_spare;
+        batch_free(held_up);
+    }
     while (shard->io.spare_batches) {
         struct batch *batch = shard->io.spare_batches;
         shard->io.spare_batches = batch->next_spare;

@@ -36,7 +36,8 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
 
 /* What a turn is due for though nothing comes in. */
 static uint64_t next_alarm(const struct shard_io *io) {
-    return earlier(earlier(io->next_cron_ns, io->pause_end_ns), io->departures_ns);
+    uint64_t alarm = earlier(earlier(io->next_cron_ns, io->pause_end_ns), io->departures_ns);
+    return earlier(alarm, earlier(io->held_up_ns, timers_next_ns(&io->timers)));
 }
 
 /* Of a busy shard: the place is asked for again, whatever comes. */
@@ -136,6 +137,7 @@ static void end_idle_connections(struct shard *shard) {
     for (uint32_t i = 0; i < shard->io.connection_capacity; i++) {
         struct connection *connection = shard->io.connections[i];
         if (connection && !(connection->client.listens & LISTENS_CHANNELS) &&
+            !connection->client.waiter &&
             shard->io.woke_ns - atomic_load_relaxed(&connection->client.card->seen_ns) > limit_ns)
             connection_end(shard, connection);
     }
@@ -226,6 +228,7 @@ static bool run_turn(struct shard *shard, bool cron_due) {
     shard->io.slice_ns = shard->io.woke_ns;
     if (shard->io.accepted_count) accept_deal(shard);
     end_doomed(shard);
+    timers_tend(shard);
     if (!departures_tend(shard) || !pause_tend(shard) || !run_inputs(shard)) return false;
     sample_rates(shard);
     shard->io.limits = shard->fabric->settings.limits;

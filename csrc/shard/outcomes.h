@@ -16,15 +16,20 @@
 
 struct post;
 struct shard;
+struct wait_queue;
 
 struct outcomes {
     bool pending;                        /* there is something for outcomes_finish */
     bool has_board;                      /* taken in this call */
     struct post *first_post, *last_post; /* of this call, with the board taken */
     uint64_t posted;                     /* shards with letters that they were not woken for yet */
+    uint64_t held; /* batons of the call, as of their take; of the home alone */
+    struct wait_queue *first_ready, *last_ready; /* in the order in which they became ready */
 };
 
 /* The sink of a server; nothing is wanted yet. */
 struct effect_sink outcomes_sink(void);
+/* What is to be told of keys of the shard: who watches them, waits for them or caches them. With its baton. */
+void outcomes_update_wanted(struct shard *shard);
 /* Completes an outermost call, while its batons are held. */
 void outcomes_finish(struct shard *home);

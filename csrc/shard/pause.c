@@ -90,7 +90,10 @@ bool pause_tend(struct shard *shard) {
         if (waits) arm(shard);
         return true;
     }
-    if (shard->io.paused_first || shard->io.paused_batches) resume(shard);
+    if (shard->io.paused_first || shard->io.paused_batches) {
+        resume(shard);
+        if (!turn_return(shard)) return false;
+    }
     if (KRT_LIKELY(!(domain->gates & GATE_PAUSE)) || shard->index != 0) return true;
     return open_gate(shard);
 }

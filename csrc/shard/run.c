@@ -14,6 +14,10 @@
  *
  * With `pipeline-order shard` every request goes to its shard at once, and only what needs several waits.
  *
+ * A request that writes needs more than its keys while somebody waits for them who needs more (blocking/reach.c): it is held up
+ * until the thread has taken that, and looked at again. A request that waits itself (blocking/waiter.c) suspends the
+ * connection as well; what is behind it goes back into the parser.
+ *
  * A suspended connection gets its requests back into the parser and comes again when its last outstanding reply
  * is home. (A job queue's `HSET job; LPUSH queue job` on two shards must never show the job without its hash.)
  */
@@ -25,6 +29,7 @@ enum run_outcome {
     RUN_SUSPENDED,
     RUN_AGAIN,  /* its turn is over, and a request goes on in the next */
     RUN_PAUSED, /* a request may not run before the pause is over */
+    RUN_WAITING, /* a request has begun to wait, and what is behind it comes when it is answered */
     RUN_LOST,   /* the place, and nothing is held */
 };
 
@@ -55,7 +60,8 @@ static enum execute_result run_silently(struct run *run, uint32_t i, struct repl
     reply_init(&unheard, &run->shard->io.pool, client->proto);
     client->call_flags &= ~(uint32_t)(CALL_SKIPPED | CALL_ALOUD);
     enum execute_result result = run_aloud(run, i, &unheard, flags);
-    if (result != EXECUTE_DONE) client->call_flags |= flags & CALL_SKIPPED;
+    if (result != EXECUTE_DONE && result != EXECUTE_WAITING)
+        client->call_flags |= flags & CALL_SKIPPED;
     if (unheard.failed) reply->failed = true;
     else if (client->call_flags & CALL_ALOUD) reply_append(reply, &unheard);
     reply_clear(&unheard);
@@ -84,7 +90,26 @@ static bool run_one(struct run *run, uint32_t i) {
     if (KRT_UNLIKELY(listens | connection->client.listens)) tell(run);
     run->unfinished = result == EXECUTE_UNFINISHED;
     run->postponed = result == EXECUTE_POSTPONED;
+    run->waiting = result == EXECUTE_WAITING;
     return result == EXECUTE_DONE;
+}
+
+/* Does request i need more than is held, for those whom it may serve? Notes what. After some rounds that is everything. */
+static bool is_held_up(struct run *run, uint32_t i) {
+    struct fabric *fabric = run->shard->fabric;
+    const struct request *request = &run->input.requests[i];
+    const struct plan *plan = &run->plans[i];
+    if (KRT_LIKELY(!waiting_reaches(&fabric->domain))) return false;
+    if (!plan->command || !(plan->command->flags & CMD_WRITE) || !plan->arity_ok) return false;
+    uint64_t held = run->shard->held;
+    uint64_t reach =
+        waiting_reach(fabric, held, plan->command, request->argv, request->argc);
+    if ((reach & ~held) == 0) {
+        run->reach_rounds = 0;
+        return false;
+    }
+    run->reach = ++run->reach_rounds > REACH_ROUNDS ? fabric_all(fabric) : reach | plan->mask;
+    return true;
 }
 
 /* CLIENT KILL holds all batons: who looks behind each take runs nothing that comes after it. */
@@ -110,7 +135,7 @@ static uint32_t run_in_place(struct run *run, uint32_t from, uint32_t to) {
         run_fetch_values(run, i, end);
         run_fetch_entries(run, end, group_end(end, to));
         while (i < end) {
-            if (KRT_UNLIKELY(!run_one(run, i))) return i;
+            if (KRT_UNLIKELY(is_held_up(run, i) || !run_one(run, i))) return i;
             i++;
             if (KRT_UNLIKELY(connection->client.close_after_reply)) return to;
             if (KRT_UNLIKELY(turn_is_wanted(run->shard))) return i;
@@ -234,6 +259,16 @@ static enum run_outcome run_elsewhere(struct run *run, uint32_t *i) {
     return RUN_DONE;
 }
 
+/* Request i with what those need who wait for its keys. */
+static enum run_outcome run_reaching(struct run *run, uint32_t *i) {
+    struct shard *shard = run->shard;
+    uint64_t mask = run->reach;
+    run->reach = 0;
+    if (!turn_coordinate(shard, mask)) return shard->held ? refuse_busy(run, i) : RUN_LOST;
+    *i = run_in_place(run, *i, *i + 1);
+    return RUN_DONE;
+}
+
 /* Forwards behind what is forwarded already. False: the rest waits until that is home. */
 static bool run_behind(struct run *run, uint32_t *i) {
     *i = forward_from(run, *i, run->connection->outstanding_at);
@@ -245,11 +280,18 @@ static enum run_outcome run_on(struct run *run, uint32_t *i) {
     uint32_t count = run->input.count;
     while (*i < count && !run->connection->client.close_after_reply) {
         if (KRT_UNLIKELY(is_stopped(run, *i))) return RUN_PAUSED;
-        if (KRT_LIKELY((run_mask(run, *i) & ~shard->held) == 0)) {
+        if (KRT_UNLIKELY(run->reach)) {
+            enum run_outcome outcome = run_reaching(run, i);
+            if (outcome != RUN_DONE) return outcome;
+        } else if (KRT_LIKELY((run_mask(run, *i) & ~shard->held) == 0)) {
             *i = run_in_place(run, *i, count);
         } else {
             enum run_outcome outcome = run_elsewhere(run, i);
             if (outcome != RUN_DONE) return outcome;
+        }
+        if (KRT_UNLIKELY(run->waiting)) {
+            ++*i;
+            return RUN_WAITING;
         }
         if (KRT_UNLIKELY(run->unfinished)) return RUN_AGAIN;
         if (KRT_UNLIKELY(run->postponed)) return RUN_PAUSED;
@@ -278,14 +320,16 @@ static bool run_into_slot(struct run *run, uint32_t i) {
 static bool run_scattered(struct run *run, uint32_t *i) {
     struct slots *slots = &run->connection->slots;
     bool listens = run->connection->client.listens;
+    const struct plan *plan = &run->plans[*i];
     uint32_t target;
+    if (plan->command && (plan->command->flags & CMD_BLOCKING)) return false;
     if (KRT_UNLIKELY(listens)) {
         if (slots_pending(slots)) return false; /* what is told has its place between replies */
         board_drain(run->shard);
     }
     if (forward_target(run, *i, &target)) {
         if (!forward_one(run, *i, target)) return false;
-    } else if (run->plans[*i].mask & ~run->shard->own) {
+    } else if ((plan->mask & ~run->shard->own) || is_held_up(run, *i)) {
         return false;
     } else if (slots_pending(slots) == 0) {
         run->connection->output.proto = run->connection->client.proto;
@@ -308,7 +352,7 @@ static enum run_outcome run_scattering(struct run *run, uint32_t *i) {
         if (KRT_UNLIKELY(is_stopped(run, *i))) return RUN_PAUSED;
         if (run_scattered(run, i)) continue;
         if (slots_pending(&connection->slots)) return RUN_SUSPENDED;
-        return run_on(run, i); /* several shards at once, or no memory to forward */
+        return run_on(run, i); /* several shards at once, it may wait, or no memory to forward */
     }
     return RUN_DONE;
 }
@@ -359,7 +403,8 @@ static void run_parse(struct shard *shard, struct run *run, struct connection *c
     const struct fabric_settings *settings = &shard->fabric->settings;
     run->shard = shard;
     run->connection = connection;
-    run->unfinished = run->postponed = false;
+    run->unfinished = run->postponed = run->waiting = false;
+    run->reach = run->reach_rounds = 0;
     connection->parser.limits =
         connection->client.authenticated ? &settings->parser : &settings->parser_unauthenticated;
     struct plan_hint hint = {0};
@@ -390,7 +435,7 @@ uint32_t run_gather(struct shard *shard) {
 static bool run_conclude(struct run *run, enum run_outcome outcome) {
     struct connection *connection = run->connection;
     connection_want_ready(run->shard, connection);
-    connection->suspended = outcome == RUN_SUSPENDED;
+    connection->suspended = outcome == RUN_SUSPENDED || outcome == RUN_WAITING;
     if (KRT_UNLIKELY(outcome == RUN_PAUSED)) pause_connection(run->shard, connection);
     if (connection->suspended || connection->client.close_after_reply) return false;
     if (outcome == RUN_AGAIN) { /* a part of a long command fills a slice, and the clock is read */
@@ -412,7 +457,8 @@ void run_execute(struct run *run) {
     if (connection->closing) return;
     shard->io.slice_commands += run->input.count;
     enum run_outcome outcome = run_requests(run);
-    if (KRT_UNLIKELY(connection->client.close_unanswered)) connection_end(shard, connection);
+    bool vain = outcome == RUN_WAITING && connection->ended_input; /* nobody is there to be answered */
+    if (KRT_UNLIKELY(connection->client.close_unanswered || vain)) connection_end(shard, connection);
     else if (outcome == RUN_LOST || run_conclude(run, outcome))
         connection_want_input(shard, connection);
 }

@@ -18,7 +18,8 @@
  *     outcomes.c    what a call brings about beside its reply
  *     departures.c  what clients leave behind in data rooms
  *     statistics.c  what each place counts
- * clients/ has what a client is and the commands about clients; board/ what is sent to those who did not ask.
+ * clients/ has what a client is and the commands about clients; board/ what is sent to those who did not ask;
+ * blocking/ who waits for keys and how they are served.
  */
 #pragma once
 
@@ -26,6 +27,9 @@
 #include "io/reactor.h"
 #include "resp/parser.h"
 #include "ring/stream.h"
+#include "shard/blocking/timers.h"
+#include "shard/blocking/waiter.h"
+#include "shard/blocking/waiting.h"
 #include "shard/board/board.h"
 #include "shard/clients/client.h"
 #include "shard/departures.h"
@@ -64,6 +68,7 @@ struct shard_data {
     struct keyspace keyspace;
     struct effects effects;
     struct outcomes outcomes; /* of calls that this shard is the home of */
+    struct waiting waiting;   /* for its keys */
     struct shard_counters counters;
     struct statistics statistics;
     struct budget_share share;
@@ -98,6 +103,9 @@ struct shard_io {
     /* What is pushed to the connection whose transaction runs goes behind the transaction's reply. */
     struct connection *deferring; /* NULL: none */
     struct reply deferred;
+    struct timers timers;            /* of its connections that wait */
+    struct batch *held_up_first, *held_up_last; /* wait for batons of others (forward.c); by age */
+    uint64_t held_up_ns; /* when to try again; FUTEX_NO_DEADLINE: there are none */
     struct departure *departures;
     uint64_t departures_ns;      /* when to tend to them; FUTEX_NO_DEADLINE: there are none */
     struct client_limits limits; /* as of the last turn */
@@ -211,11 +219,18 @@ enum execute_result {
     EXECUTE_DONE,
     EXECUTE_UNFINISHED, /* the same request is to come again; nothing was replied yet */
     EXECUTE_POSTPONED,  /* the same, when the pause is over */
+    EXECUTE_WAITING,    /* it waits (blocking/), and nothing was replied */
 };
 
 /* Runs one command with all its batons held. `home` is the shard whose counters and effects serve. */
 enum execute_result execute_command(struct shard *home, const struct origin *origin,
                                     const struct request *request, const struct plan *plan);
+/* Runs the command of a waiter once more, into its reply, with the batons of its mask, inside the call that `home` completes.
+ * EXECUTE_DONE or EXECUTE_WAITING. */
+enum execute_result execute_again(struct shard *home, struct waiter *waiter);
+/* Counts a call that ends without its handler, with what it was replied (NULL: no error); with the baton of `home`. */
+void execute_count_done(struct shard *home, const struct command *command,
+                        const struct reply *reply);
 /* The same for a thread that has lost its place: -BUSY to all but what needs no data and is allowed then. */
 void execute_busy(struct client *client, struct reply *reply, const struct request *request,
                   const struct plan *plan, struct fabric *fabric);
@@ -235,6 +250,9 @@ struct run {
     enum parse_result result;
     bool unfinished; /* the request that it stopped at is to come again */
     bool postponed;  /* the same, when the pause is over */
+    bool waiting;    /* it waits, and what is behind it as well */
+    uint64_t reach;  /* what the request that it stopped at needs for those who wait for its keys; 0: nothing more */
+    uint32_t reach_rounds;
     bool fetched;    /* the memory of its keys is on its way */
     uint64_t mask;   /* shards of all its keys */
     struct request_run input;
@@ -267,7 +285,7 @@ bool forward_request(struct shard *shard, struct connection *connection, uint32_
                      const struct request *request, const struct plan *plan);
 /* Pushes the batches filled so far onto their streams. */
 void forward_flush(struct shard *shard);
-/* Executes what has come in and takes home what has come back. */
+/* Executes what has come in and takes home what has come back. More may be held behind it, or nothing: the place is lost. */
 void forward_drain(struct shard *shard);
 /* Executes batches that waited for the end of a pause. */
 void forward_resume(struct shard *shard);

@@ -52,11 +52,17 @@ static void turn_seal(struct shard *shard, uint64_t mask) {
         turn_seal_data(shard->fabric, shard_of(shard->fabric, (uint32_t)__builtin_ctzll(mask)));
 }
 
+/* For what calls leave to be done when they are complete (outcomes.h). */
+static void note_held(struct shard *shard) {
+    if (shard->held) turn_home(shard)->data.outcomes.held = shard->held;
+}
+
 static void turn_drop(struct shard *shard, uint64_t mask) {
     if (mask == 0) return;
     turn_seal(shard, mask);
     baton_set_drop(&shard->fabric->set, mask);
     shard->held &= ~mask;
+    note_held(shard);
 }
 
 /* While busy the batons are only asked for, so that the sockets are served meanwhile. */
@@ -69,6 +75,7 @@ static uint64_t patience_end(struct shard *shard) {
 static bool turn_took(struct shard *shard, uint64_t mask, enum baton_result result) {
     if (result != BATON_TAKEN) return false;
     shard->held = mask;
+    note_held(shard);
     shard->now_ms = 0;
     return true;
 }
@@ -91,18 +98,14 @@ bool turn_begin(struct shard *shard) {
     if (KRT_UNLIKELY(atomic_load_relaxed(&shard->busy))) atomic_store_relaxed(&shard->busy, 0);
     domain_keep_time(&shard->fabric->domain);
     forward_drain(shard);
-    return true;
+    return KRT_LIKELY(shard->held == shard->own) || turn_return(shard);
 }
 
 bool turn_borrow(struct shard *shard, uint64_t mask) {
     if ((mask & ~shard->held) == 0) return true;
     turn_drop(shard, shard->held);
     for (int tries = 0; tries < BORROW_TRIES; tries++) {
-        if (baton_set_try(&shard->fabric->set, mask)) {
-            shard->held = mask;
-            shard->now_ms = 0;
-            return true;
-        }
+        if (baton_set_try(&shard->fabric->set, mask)) return turn_took(shard, mask, BATON_TAKEN);
         futex_pause();
     }
     (void)turn_take_own(shard);

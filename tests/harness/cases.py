@@ -20,11 +20,12 @@ from dataclasses import dataclass, field
 
 from harness.client import Connection
 from harness.process import Server
-from harness.resp import Argument, Reply, render
+from harness.resp import Argument, Reply, encode, render
 
 Mask = Callable[[Reply], Reply]
 
 SPREAD_KEYS = 10
+CONTROL = -1  # the connection that steps look at the server with
 _KEY = re.compile(r"\$([0-9])")
 
 
@@ -60,6 +61,30 @@ class Send:
     @property
     def label(self) -> str:
         return f"send {self.data[:60]!r}"
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Sends a command and reads nothing: its reply is left for a `Read`."""
+
+    command: Command
+    on: int = 0
+
+    @property
+    def label(self) -> str:
+        return f"ask {self.command}"
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """Waits until so many clients of the server wait in commands that block."""
+
+    count: int = 1
+    deadline_s: float = 10.0
+
+    @property
+    def label(self) -> str:
+        return f"blocked {self.count}"
 
 
 @dataclass(frozen=True)
@@ -128,7 +153,7 @@ class Silent:
     label: str = "silent"
 
 
-Step = Do | Send | Pipe | Read | Until | Sleep | Shutdown | Silent
+Step = Do | Ask | Blocked | Send | Pipe | Read | Until | Sleep | Shutdown | Silent
 
 
 @dataclass(frozen=True)
@@ -176,12 +201,16 @@ class _Player:
         if isinstance(step, Sleep):
             time.sleep(step.seconds)
             return []
+        if isinstance(step, Blocked):
+            self._await_blocked(step)
+            return []
         connection = self._connection(step.on)
         if isinstance(step, Do):
             reply = connection.do(*self._arguments(step.command))
             return self._masked(step.mask, [self._with_key_names(reply)])
         if isinstance(step, Read):
-            return self._masked(step.mask, _read(connection, step.count))
+            replies = map(self._with_key_names, _read(connection, step.count))
+            return self._masked(step.mask, list(replies))
         if isinstance(step, Pipe):
             commands = (self._arguments(command) for command in step.commands)
             return list(map(self._with_key_names, connection.pipeline(commands, step.replies)))
@@ -194,16 +223,26 @@ class _Player:
         for connection in self._connections.values():
             connection.close()
 
-    def _act(self, connection: Connection, step: Send | Shutdown | Silent) -> None:
+    def _act(self, connection: Connection, step: Ask | Send | Shutdown | Silent) -> None:
         if isinstance(step, Shutdown):
             connection.shutdown_write()
         elif isinstance(step, Silent):
             assert connection.silent_for(step.seconds), "something arrived in a silence"
+        elif isinstance(step, Ask):
+            connection.send(encode(*self._arguments(step.command)))
         elif step.piece is None:
             connection.send(step.data)
         else:
             for at in range(0, len(step.data), step.piece):
                 connection.send(step.data[at : at + step.piece])
+
+    def _await_blocked(self, step: Blocked) -> None:
+        expected = b"blocked_clients:%d\r\n" % step.count
+        deadline = time.monotonic() + step.deadline_s
+        control = self._connection(CONTROL)
+        while expected not in control.do("INFO", "clients").value:
+            assert time.monotonic() < deadline, step.label
+            time.sleep(0.002)
 
     def _until(self, connection: Connection, step: Until) -> Reply:
         deadline = time.monotonic() + step.deadline_s

@@ -28,7 +28,7 @@ bool client_init(struct client *client, struct fabric *fabric, int fd, uint32_t 
         .card = card,
         .proto = session ? 3 : 2,
         .session = session,
-        .call_flags = session ? 0 : CALL_MAY_PAUSE,
+        .call_flags = session ? 0 : CALL_MAY_PAUSE | CALL_MAY_WAIT,
         .authenticated = session || !fabric_has_password(fabric),
     };
     return true;
@@ -82,7 +82,7 @@ void client_listen(struct client *client, enum client_listens what, bool listens
 void client_reset(struct client *client) {
     client->db = 0;
     client->proto = 2;
-    client->call_flags &= CALL_MAY_PAUSE | CALL_SUBSCRIBED;
+    client->call_flags &= CALL_MAY_PAUSE | CALL_MAY_WAIT | CALL_SUBSCRIBED;
     client->authenticated = client->session || !fabric_has_password(client->fabric);
     atomic_store_relaxed(&client->card->db, 0);
     atomic_store_relaxed(&client->card->proto, 2);

@@ -16,6 +16,7 @@
 struct call;
 struct command;
 struct fabric;
+struct waiter;
 
 enum { CLIENT_NAME_MAX = 1024 };
 
@@ -29,6 +30,7 @@ struct card {
     uint32_t shard;                         /* constant; UINT32_MAX for a session */
     struct socket_address_text peer, local; /* constant */
     char *name, *lib_name, *lib_version;    /* registry lock; NULL when unset */
+    struct waiter *waiter;                  /* registry lock; NULL: the client does not wait */
     bool is_unix;                           /* constant */
     atomic_u64 seen_ns; /* monotonic: the last bytes or call; writer owner, relaxed */
     atomic_u32 doomed;  /* to be closed; writer who kills, reader the owner, relaxed */
@@ -42,7 +44,13 @@ struct card {
 /* What is sent to a client without its asking (board/board.h); 0 as a rule. */
 enum client_listens { LISTENS_CHANNELS = 1, LISTENS_TRACKING = 2, LISTENS_MONITOR = 4 };
 
-enum card_flag { CARD_NO_EVICT = 1, CARD_NO_TOUCH = 2, CARD_CLOSING = 4, CARD_SUBSCRIBED = 8 };
+enum card_flag {
+    CARD_NO_EVICT = 1,
+    CARD_NO_TOUCH = 2,
+    CARD_CLOSING = 4,
+    CARD_SUBSCRIBED = 8,
+    CARD_BLOCKED = 16,
+};
 
 /* How far an unfinished command is (struct call, `unfinished`); embedded in what its handler needs. */
 struct client_task {
@@ -54,6 +62,7 @@ struct client {
     struct card *card;
     struct client_task *task; /* of the command that is to be called again; NULL: none */
     struct subscription *subscriptions[CHANNEL_KINDS]; /* newest first; NULL: none */
+    struct waiter *waiter;    /* what it waits with, counted; NULL: it does not */
     uint32_t db;
     uint32_t call_flags; /* enum call_flags of its calls */
     uint8_t proto;       /* 2 or 3 */
@@ -104,3 +113,4 @@ void client_commands_bind(void);
 void client_list_bind(void);
 void client_kill_bind(void);
 void client_pause_bind(void);
+void client_unblock_bind(void);

@@ -22,6 +22,7 @@ static void flag_letters(const struct card *card, char letters[8]) {
     uint32_t flags = atomic_load_relaxed(&card->flags);
     char *at = letters;
     if (flags & CARD_SUBSCRIBED) *at++ = 'P';
+    if (flags & CARD_BLOCKED) *at++ = 'b';
     if (flags & CARD_CLOSING) *at++ = 'c';
     if (card->is_unix) *at++ = 'U';
     if (flags & CARD_NO_EVICT) *at++ = 'e';

@@ -1,0 +1,290 @@
+/* One waiter, from its beginning to its end.
+ *
+ *              begin                       the batons of all its keys
+ *   (a call) ────────▶ WAITING ◀──────────────────────────────────▶ TRYING ──▶ CLAIMED ──▶ a post ──▶ answered
+ *                         │                    waits on                │
+ *                         ├──── UNBLOCK ──────────────────────────▶ CLAIMED
+ *                         ├──── its time is over, the owner ──────▶ TIMED_OUT ──▶ answered; a departure
+ *                         └──── its owner ends ───────────────────▶ CANCELLED ◀─┘   a departure
+ *
+ * It ends once, by a compare-and-swap on `state`, and whoever swaps does what follows: who claims it takes it out of its
+ * queues and sends the answer; its owner that gave up lets it depart. In both cases the count of the registrations goes on
+ * with the post or the departure. Until the departure is through, who finds the waiter in a queue sees by its state that
+ * nobody is behind it.
+ *
+ * To serve it its command runs again, and only that tells whether it will be served: it may find nothing, and wait on. While it
+ * runs the state is TRYING, so that whatever it does to the data is answered for. Who tries holds the batons of all its keys,
+ * so there is one at a time, and it waits for nothing. Others that want to end the waiter meanwhile:
+ *   - The time-out looks again a moment later. A try takes microseconds; if the waiter is served then, it was in time.
+ *   - UNBLOCK holds all batons, so that nobody tries.
+ *   - An owner that ends swaps TRYING to CANCELLED and is gone. Who tries finds that when it is through: what the command did stays
+ *     done, as for a client whose socket breaks while it is answered, and the answer goes nowhere.
+ *
+ * A waiter whose other shards are not held is not tried. There is one that is told all the same: who reads from a group whose
+ * stream is gone (an expiry or an eviction asks nobody). It is claimed with the error, stays `linked`, and its owner lets it
+ * depart when the post arrives.
+ *
+ * A connection that waits is suspended, with what it has sent behind the command in its parser. It has no reply pending elsewhere:
+ * its commands that may wait run at home.
+ */
+#include "shard/blocking/waiter.h"
+
+#include "base/mem.h"
+#include "plat/clock.h"
+#include "plat/futex.h"
+#include "shard/shard.h"
+
+enum { ALARM_AGAIN_NS = 100000, KEYS_AT_ONCE = 64 };
+
+/* ---- Memory ---------------------------------------------------------------------------------------- */
+
+static void keep_arguments(struct waiter *waiter, const struct bytes *argv, char *at) {
+    for (uint32_t i = 0; i < waiter->argc; i++) {
+        if (argv[i].flags & BYTES_BLOB) {
+            blob_get(blob_of(argv[i]));
+            waiter->argv[i] = argv[i];
+            continue;
+        }
+        bytes_copy(at, argv[i].at, argv[i].len);
+        waiter->argv[i] = bytes_of(at, argv[i].len);
+        at += argv[i].len;
+    }
+}
+
+/* One piece of memory: the waiter, its registrations, its words and their bytes. */
+static struct waiter *waiter_alloc(const struct bytes *argv, uint32_t argc, uint32_t keys) {
+    size_t words = sizeof(struct waiter) + keys * sizeof(struct registration);
+    size_t bytes = words + argc * sizeof *argv, total = bytes;
+    for (uint32_t i = 0; i < argc; i++)
+        if (!(argv[i].flags & BYTES_BLOB)) total += argv[i].len;
+    struct waiter *waiter = mem_alloc(NULL, total);
+    if (!waiter) return NULL;
+    *waiter = (struct waiter){.argv = (struct bytes *)((char *)waiter + words), .argc = argc};
+    keep_arguments(waiter, argv, (char *)waiter + bytes);
+    return waiter;
+}
+
+static void waiter_free(struct waiter *waiter) {
+    for (uint32_t i = 0; i < waiter->argc; i++)
+        if (waiter->argv[i].flags & BYTES_BLOB) blob_put(blob_of(waiter->argv[i]));
+    reply_clear(&waiter->reply);
+    if (waiter->card) card_put(waiter->card);
+    mem_free(NULL, waiter);
+}
+
+void waiter_put(struct waiter *waiter) {
+    if (atomic_sub_acq_rel(&waiter->references, 1) == 1) waiter_free(waiter);
+}
+
+/* ---- Its owner ------------------------------------------------------------------------------------- */
+
+static struct connection *connection_of(struct client *client) {
+    return (struct connection *)((char *)client - offsetof(struct connection, client));
+}
+
+/* CLIENT UNBLOCK finds it through the card. */
+static void show_on_card(struct client *client, struct waiter *waiter) {
+    struct registry *registry = &client->fabric->registry;
+    pthread_mutex_lock(&registry->lock);
+    client->card->waiter = waiter;
+    pthread_mutex_unlock(&registry->lock);
+    client_flag(client, CARD_BLOCKED, waiter != NULL);
+}
+
+static void attach(struct connection *connection, struct waiter *waiter) {
+    connection->client.waiter = waiter;
+    show_on_card(&connection->client, waiter);
+}
+
+/* The connection waits no more; the owner's count goes. */
+static void detach(struct shard *shard, struct connection *connection) {
+    struct waiter *waiter = connection->client.waiter;
+    connection->client.waiter = NULL;
+    show_on_card(&connection->client, NULL);
+    timers_remove(&shard->io.timers, waiter);
+    waiter_put(waiter);
+}
+
+static void resume(struct shard *shard, struct connection *connection) {
+    detach(shard, connection);
+    connection->suspended = false;
+    connection_want_ready(shard, connection);
+    connection_want_input(shard, connection);
+}
+
+static bool is_silent(const struct waiter *waiter) {
+    return waiter->flags & (CALL_SILENT | CALL_SKIPPED);
+}
+
+/* ---- The beginning --------------------------------------------------------------------------------- */
+
+uint64_t waiter_deadline_ns(const struct domain *domain, int64_t timeout_ms) {
+    (void)domain; /* of a virtual clock later on */
+    uint64_t now_ns = clock_monotonic_ns();
+    uint64_t longest_ms = (FUTEX_NO_DEADLINE - 1 - now_ns) / 1000000;
+    if (timeout_ms == 0) return FUTEX_NO_DEADLINE;
+    return now_ns + ((uint64_t)timeout_ms < longest_ms ? (uint64_t)timeout_ms : longest_ms) * 1000000;
+}
+
+/* What its command is about. Of many keys all shards are taken to be. */
+static void note_keys(struct waiter *waiter) {
+    struct fabric *fabric = waiter->fabric;
+    struct key_ref keys[KEYS_AT_ONCE];
+    int count = command_keys(waiter->command, waiter->argv, waiter->argc, keys, KEYS_AT_ONCE);
+    for (int i = 0; i < count && i < KEYS_AT_ONCE; i++) {
+        struct bytes key = waiter->argv[keys[i].index];
+        uint64_t hash = hash_bytes(&fabric->domain.hash_seed, key.at, key.len);
+        waiter->mask |= UINT64_C(1) << hash_shard(hash, fabric->settings.shard_count);
+        waiter->moves |= (keys[i].flags & KEY_INSERT) != 0;
+    }
+    if (count > KEYS_AT_ONCE) waiter->mask = fabric_all(fabric);
+    waiter->reaches = (waiter->mask & (waiter->mask - 1)) != 0;
+}
+
+static struct waiter *waiter_new(struct call *call, const struct call_wait *wait) {
+    const struct bytes *argv = wait->argv ? wait->argv : call->argv;
+    struct waiter *waiter = waiter_alloc(argv, call->argc, wait->count);
+    if (!waiter) return NULL;
+    waiter->fabric = fabric_of(call);
+    waiter->command = call->command;
+    waiter->db = call->db;
+    waiter->flags = call->flags;
+    waiter->type = (uint8_t)wait->type;
+    waiter->of_group = wait->of_group;
+    waiter->proto = call->reply->proto;
+    waiter->shard = WAITER_IN_PROCESS;
+    waiter->alarm_index = WAITER_NO_ALARM;
+    waiter->deadline_ns = waiter->alarm_ns = waiter_deadline_ns(call->domain, wait->timeout_ms);
+    atomic_store_relaxed(&waiter->references, 2);
+    reply_pool_init(&waiter->pool, NULL, 0);
+    reply_init(&waiter->reply, &waiter->pool, waiter->proto);
+    note_keys(waiter);
+    return waiter;
+}
+
+static void own(struct waiter *waiter, struct connection *connection) {
+    waiter->card = card_get(connection->client.card);
+    waiter->shard = waiter->card->shard;
+    waiter->connection = connection->index;
+    waiter->generation = connection->generation;
+}
+
+static void count(struct waiter *waiter, int by) {
+    struct fabric *fabric = waiter->fabric;
+    atomic_add_relaxed(&fabric->waiters, (uint32_t)by);
+    if (waiter->deadline_ns != FUTEX_NO_DEADLINE)
+        atomic_add_relaxed(&fabric->waiters_timed, (uint32_t)by);
+}
+
+/* On the thread of the connection: what may wait is never forwarded. */
+bool waiter_begin(struct call *call, const struct call_wait *wait) {
+    struct connection *connection = connection_of(call->client);
+    struct shard *shard = fabric_of(call)->shards[call->client->card->shard];
+    struct waiter *waiter = waiter_new(call, wait);
+    if (!waiter || !timers_reserve(&shard->io.timers) || !waiting_enter(call, wait, waiter)) {
+        if (waiter) waiter_free(waiter);
+        call_error_memory(call);
+        return false;
+    }
+    own(waiter, connection);
+    if (waiter->deadline_ns != FUTEX_NO_DEADLINE) timers_add(&shard->io.timers, waiter);
+    attach(connection, waiter);
+    count(waiter, 1);
+    return true;
+}
+
+/* ---- Ends ------------------------------------------------------------------------------------------ */
+
+static bool change(struct waiter *waiter, uint32_t from, uint32_t to) {
+    if (!atomic_cas_acq_rel(&waiter->state, &from, to)) return false;
+    if (to != WAITER_TRYING && to != WAITER_WAITING) count(waiter, -1);
+    return true;
+}
+
+bool waiter_leave(struct waiter *waiter, enum waiter_state to) {
+    return change(waiter, WAITER_WAITING, to);
+}
+
+bool waiter_go_on(struct waiter *waiter) {
+    return change(waiter, WAITER_TRYING, WAITER_WAITING);
+}
+
+bool waiter_claim(struct waiter *waiter) {
+    return change(waiter, WAITER_TRYING, WAITER_CLAIMED);
+}
+
+static void depart(struct fabric *fabric, struct departure *departure) {
+    struct waiter *waiter =
+        (struct waiter *)((char *)departure - offsetof(struct waiter, departure));
+    (void)fabric;
+    waiting_leave(waiter);
+    waiter_put(waiter);
+}
+
+void waiter_depart(struct shard *shard, struct waiter *waiter) {
+    departures_add(shard, &waiter->departure, waiter->mask, depart);
+}
+
+static struct waiter *waiter_of_post(struct post *post) {
+    return (struct waiter *)((char *)post - offsetof(struct waiter, post));
+}
+
+/* The connection may have ended; then nobody wants the answer. */
+static void deliver(struct shard *shard, struct post *post) {
+    struct waiter *waiter = waiter_of_post(post);
+    struct connection *connection =
+        connection_find(shard, waiter->connection, waiter->generation);
+    if (connection && connection->client.waiter == waiter) {
+        if (!is_silent(waiter)) connection_push(shard, connection, &waiter->reply);
+        resume(shard, connection);
+    }
+    if (waiter->linked) waiter_depart(shard, waiter);
+    else waiter_put(waiter);
+}
+
+static void discard(struct post *post) {
+    struct waiter *waiter = waiter_of_post(post);
+    if (waiter->linked) waiting_leave(waiter);
+    waiter_put(waiter);
+}
+
+void waiter_send(struct shard *home, struct waiter *waiter) {
+    waiter->post.deliver = deliver;
+    waiter->post.discard = discard;
+    board_take(home);
+    board_post(home, waiter->shard, &waiter->post);
+}
+
+/* Nobody waits in vain for a try to end: the alarm comes again. */
+void waiter_alarm(struct shard *shard, struct waiter *waiter) {
+    struct timers *timers = &shard->io.timers;
+    timers_remove(timers, waiter);
+    if (!waiter_leave(waiter, WAITER_TIMED_OUT)) {
+        if (atomic_load_relaxed(&waiter->state) == WAITER_CLAIMED) return; /* the post is on its way */
+        waiter->alarm_ns = shard->io.woke_ns + ALARM_AGAIN_NS;
+        timers_add(timers, waiter);
+        return;
+    }
+    struct connection *connection = shard->io.connections[waiter->connection];
+    connection->output.proto = connection->client.proto;
+    if (!is_silent(waiter)) reply_null_array(&connection->output);
+    execute_count_done(shard, waiter->command, NULL);
+    waiter_depart(shard, waiter);
+    resume(shard, connection);
+}
+
+/* False: it is claimed, and the post goes on alone. */
+static bool cancel(struct waiter *waiter) {
+    for (;;) {
+        uint32_t state = atomic_load_relaxed(&waiter->state);
+        if (state != WAITER_WAITING && state != WAITER_TRYING) return false;
+        if (change(waiter, state, WAITER_CANCELLED)) return true;
+    }
+}
+
+void waiter_forget(struct shard *shard, struct connection *connection) {
+    struct waiter *waiter = connection->client.waiter;
+    if (!waiter) return;
+    if (cancel(waiter)) waiter_depart(shard, waiter);
+    detach(shard, connection);
+}

@@ -1,0 +1,98 @@
+/* A waiter: a command that found nothing to do and waits for one of its keys (BLPOP and its kin).
+ *
+ * Role: it keeps a copy of the command, who is to be answered, and its place in the queues of its keys
+ * (waiting.h). It ends once: served, timed out, unblocked, or because nobody is there any more.
+ * Threads: `state` is everybody's, see waiter.c. What is above it in the struct is constant once it waits. Its registrations
+ * are of the data rooms that they are in. The rest is its owner's: the shard thread of the connection, or the in-process caller.
+ * Ownership: counted. One count is its owner's; one is of the registrations, and goes on with the post or the departure that
+ * follows when they end. Who looks at it through a card counts as well.
+ * Errors: without memory the command that would wait is answered so, and nothing is left behind.
+ */
+#pragma once
+
+#include "cmd/call.h"
+#include "shard/board/board.h"
+#include "shard/departures.h"
+
+struct card;
+struct connection;
+struct fabric;
+struct wait_queue;
+
+enum waiter_state {
+    WAITER_WAITING,
+    WAITER_TRYING,    /* its command runs again; may go back to WAITING */
+    WAITER_CLAIMED,   /* answered */
+    WAITER_TIMED_OUT, /* its owner answers */
+    WAITER_CANCELLED, /* nobody is to be answered */
+};
+
+/* Its place in the queue of one key. */
+struct registration {
+    struct registration *next, *previous;
+    struct wait_queue *queue;
+    struct waiter *waiter;
+};
+
+enum { WAITER_IN_PROCESS = UINT32_MAX, WAITER_NO_ALARM = UINT32_MAX };
+
+struct waiter {
+    struct fabric *fabric;
+    struct card *card; /* of its client, counted; NULL: it has none */
+    const struct command *command;
+    struct bytes *argv; /* behind the registrations; blobs are counted */
+    uint32_t argc, db, flags;
+    uint64_t mask;  /* shards of all keys of its command: what its command needs to run */
+    uint32_t shard; /* its owner's; WAITER_IN_PROCESS */
+    uint32_t connection, generation;
+    uint8_t type; /* enum value_type that it waits for */
+    uint8_t proto;
+    bool of_group; /* it is told as well if what it reads from is gone */
+    bool moves;    /* its command can make other keys ready */
+    bool reaches;  /* its mask is more than one shard */
+
+    atomic_u32 state;      /* enum waiter_state; futex of an in-process owner; see waiter.c */
+    atomic_u32 references; /* acquire-release at the last put */
+
+    uint64_t deadline_ns; /* monotonic; FUTEX_NO_DEADLINE: for ever; constant */
+    uint64_t alarm_ns;    /* when to look at it; the owner */
+    uint32_t alarm_index; /* in its shard's timers; the owner */
+    struct departure departure;
+    struct post post;
+    struct reply_pool pool; /* of the reply, which is written on any thread: keeps nothing */
+    struct reply reply; /* who has it in TRYING or has claimed it; then the post */
+    bool linked; /* claimed where not all its batons were held: the owner takes it out of its queues */
+
+    uint32_t registered; /* registrations in use, under the batons of their keys */
+    struct registration registrations[];
+};
+
+/* ---- Handlers: how a call waits (struct call) ---------------------------------------------------- */
+bool waiter_begin(struct call *call, const struct call_wait *wait);
+
+/* ---- Ends ----------------------------------------------------------------------------------------- */
+/* From WAITING to an end, or to TRYING. False: somebody else was first, or tries. Any thread. */
+bool waiter_leave(struct waiter *waiter, enum waiter_state to);
+/* It was tried and waits on. False: it was cancelled meanwhile. */
+bool waiter_go_on(struct waiter *waiter);
+/* It was tried and is answered by `reply`. False: it was cancelled meanwhile, and the answer is for nobody. */
+bool waiter_claim(struct waiter *waiter);
+/* Sends the answer of a claimed waiter, which has left its queues or is `linked`, with the reference of its registrations.
+ * `home`: of the call that is complete with it. */
+void waiter_send(struct shard *home, struct waiter *waiter);
+/* The registrations' reference: it leaves its queues when their batons are next held. The owner's shard thread. */
+void waiter_depart(struct shard *shard, struct waiter *waiter);
+
+static inline struct waiter *waiter_get(struct waiter *waiter) {
+    atomic_add_relaxed(&waiter->references, 1);
+    return waiter;
+}
+void waiter_put(struct waiter *waiter);
+
+/* ---- The owner: the shard thread of a connection -------------------------------------------------- */
+/* Its time is over: answers, and the connection goes on. With the shard's own baton. */
+void waiter_alarm(struct shard *shard, struct waiter *waiter);
+/* The connection ends; whether it waits or not. */
+void waiter_forget(struct shard *shard, struct connection *connection);
+/* A duration from now on as a moment of the monotonic clock. */
+uint64_t waiter_deadline_ns(const struct domain *domain, int64_t timeout_ms);
