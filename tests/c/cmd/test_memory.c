@@ -177,6 +177,8 @@ static const struct memory_case cases[] = {
     {"RPUSH k a", "LPUSHX k %100", true},
     {"RPUSH k a", "RPUSHX k %2000", true},
     {"RPUSH k a %100", "LPOP k", false},
+    {"RPUSH k a %100", "BLPOP j k 0", false},
+    {"RPUSH k %900 a", "BRPOP k 0", false},
     {"RPUSH k %500 %500 %500", "RPOP k 2", false},
     {"RPUSH k %500 %500 a", "LSET k 2 %999", false},
     {"RPUSH k a b", "LSET k 0 %100", true},
