@@ -45,7 +45,8 @@ static int shard_fill(struct shard *shard) {
     atomic_store_relaxed(&shard->connections, 0);
     shard->inbox.wake_fd = -1;
     shard->io.next_cron_ns = shard->io.pause_end_ns = FUTEX_NO_DEADLINE;
-    shard->io.departures_ns = shard->io.held_up_ns = FUTEX_NO_DEADLINE;
+    shard->io.departures_ns = FUTEX_NO_DEADLINE;
+    shard->io.held_up_ns = shard->io.put_off_ns = FUTEX_NO_DEADLINE;
     shard->data.effects.sink = &fabric->sink;
     shard->data.streams = mem_pages_alloc(NULL, count * sizeof *shard->data.streams, 4096);
     shard->io.runs = mem_calloc(NULL, RUNS_AHEAD * sizeof *shard->io.runs);
@@ -83,6 +84,7 @@ static void shard_empty(struct shard *shard) {
     mem_free(NULL, shard->io.accepted);
     mem_free(NULL, shard->io.runs);
     timers_deinit(&shard->io.timers);
+    waiting_deinit(&shard->data.waiting);
     keyspace_deinit(&shard->data.keyspace);
     statistics_deinit(&shard->data.statistics);
     for (uint32_t t = 0; shard->data.streams && t < count; t++)

@@ -64,6 +64,7 @@ struct fabric {
     struct effect_sink sink; /* what effects go to; `wanted` changes under all batons */
     const struct command *get_command, *set_command; /* rows of the in-process fast path */
     atomic_u64 startup_bytes; /* used before there were any keys; the start writes, relaxed */
+    atomic_u32 passed_over; /* somebody was not served for a pause; any holder, relaxed; cleared with all batons */
     atomic_u32 waiters, waiters_timed; /* who wait, and those with a time-out; who begins or ends, relaxed */
     uint32_t kills;           /* how often clients were killed; with all batons */
     bool expiry_is_lazy;      /* no active expiry (DEBUG); written with all batons */

@@ -37,7 +37,8 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
 /* What a turn is due for though nothing comes in. */
 static uint64_t next_alarm(const struct shard_io *io) {
     uint64_t alarm = earlier(earlier(io->next_cron_ns, io->pause_end_ns), io->departures_ns);
-    return earlier(alarm, earlier(io->held_up_ns, timers_next_ns(&io->timers)));
+    alarm = earlier(alarm, earlier(io->held_up_ns, io->put_off_ns));
+    return earlier(alarm, timers_next_ns(&io->timers));
 }
 
 /* Of a busy shard: the place is asked for again, whatever comes. */
@@ -229,7 +230,8 @@ static bool run_turn(struct shard *shard, bool cron_due) {
     if (shard->io.accepted_count) accept_deal(shard);
     end_doomed(shard);
     timers_tend(shard);
-    if (!departures_tend(shard) || !pause_tend(shard) || !run_inputs(shard)) return false;
+    if (!departures_tend(shard) || !pause_tend(shard) || !waiting_tend(shard)) return false;
+    if (!run_inputs(shard)) return false;
     sample_rates(shard);
     shard->io.limits = shard->fabric->settings.limits;
     if (cron_due) run_cron(shard);

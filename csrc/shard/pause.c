@@ -78,7 +78,10 @@ static void resume(struct shard *shard) {
 static bool open_gate(struct shard *shard) {
     struct fabric *fabric = shard->fabric;
     if (!turn_coordinate(shard, fabric_all(fabric))) return shard->held != 0;
-    if (!pause_is_in_force(&fabric->domain)) fabric->domain.gates &= ~(uint32_t)GATE_PAUSE;
+    if (!pause_is_in_force(&fabric->domain)) {
+        fabric->domain.gates &= ~(uint32_t)GATE_PAUSE;
+        waiting_resume(turn_home(shard));
+    }
     return turn_return(shard);
 }
 
@@ -161,6 +164,7 @@ static void client_pause_command(struct call *call) {
 
 static void client_unpause_command(struct call *call) {
     set_pause(fabric_of(call), (struct domain_pause){0});
+    waiting_resume(call_home(call));
     reply_ok(call->reply);
 }
 

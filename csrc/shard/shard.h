@@ -106,6 +106,7 @@ struct shard_io {
     struct timers timers;            /* of its connections that wait */
     struct batch *held_up_first, *held_up_last; /* wait for batons of others (forward.c); by age */
     uint64_t held_up_ns; /* when to try again; FUTEX_NO_DEADLINE: there are none */
+    uint64_t put_off_ns; /* when to try again to serve what was put off; FUTEX_NO_DEADLINE: nothing was tried */
     struct departure *departures;
     uint64_t departures_ns;      /* when to tend to them; FUTEX_NO_DEADLINE: there are none */
     struct client_limits limits; /* as of the last turn */

@@ -83,6 +83,12 @@ static bool is_reaching(const struct fabric *fabric, uint64_t held) {
     return false;
 }
 
+uint64_t waiting_reach_queue(struct fabric *fabric, uint64_t held, struct wait_queue *queue) {
+    struct reach reach = {.fabric = fabric, .held = held, .needed = held};
+    reach_queue(&reach, queue);
+    return reach.needed;
+}
+
 uint64_t waiting_reach(struct fabric *fabric, uint64_t held, const struct command *command,
                        const struct bytes *argv, uint32_t argc) {
     struct reach reach = {.fabric = fabric, .held = held, .needed = held};

@@ -1,7 +1,10 @@
 #include "shard/blocking/waiting.h"
 
 #include "base/mem.h"
+#include "plat/futex.h"
 #include "shard/shard.h"
+
+enum { PUT_OFF_AGAIN_NS = 1000000 };
 
 static struct shard *shard_of_place(struct call *call, const struct key_place *place) {
     return fabric_of(call)->shards[place->keyspace->index];
@@ -36,13 +39,16 @@ static struct wait_queue *queue_new(struct shard *shard, const struct key_place 
 
 /* One that nobody is in, and that is on nobody's list, goes. */
 static void queue_release(struct wait_queue *queue) {
-    if (queue->count || queue->ready || queue->serving) return;
+    if (queue->count || queue->ready || queue->serving || queue->put_off) return;
     map_remove(&queue->shard->data.waiting.queues, &queue->node);
     mem_free(NULL, queue);
 }
 
-static bool reaches(const struct waiter *waiter) {
-    return waiter->reaches;
+void waiting_deinit(struct waiting *waiting) {
+    struct map_walk walk;
+    map_walk_init(&walk, &waiting->queues);
+    for (struct map_node *node; (node = map_walk_next(&walk));) mem_free(NULL, node);
+    map_deinit(&waiting->queues);
 }
 
 static void queue_count(struct wait_queue *queue, const struct waiter *waiter, uint64_t by) {
@@ -52,7 +58,7 @@ static void queue_count(struct wait_queue *queue, const struct waiter *waiter, u
     queue->types[waiter->type] += by;
     if (waiter->moves) queue->movers += by;
     if (waiter->of_group) queue->groups += by;
-    if (reaches(waiter)) waiting->reaching += by;
+    if (waiter->reaches) waiting->reaching += by;
     waiting->group_queues += (uint64_t)(queue->groups != 0) - (uint64_t)had_groups;
     outcomes_update_wanted(queue->shard);
 }
@@ -79,7 +85,7 @@ static void queue_remove(struct registration *registration) {
 }
 
 static void count_reaching(const struct waiter *waiter, uint32_t by) {
-    if (reaches(waiter)) atomic_add_relaxed(&waiter->fabric->domain.reaching, by);
+    if (waiter->reaches) atomic_add_relaxed(&waiter->fabric->domain.reaching, by);
 }
 
 static void leave_queues(struct waiter *waiter) {
@@ -179,12 +185,57 @@ void waiting_ready_all(struct call *call, uint32_t db, bool gone) {
         shard_ready_all(call_home(call), &fabric->shards[i]->data.waiting, db, gone);
 }
 
+/* ---- What is put off ------------------------------------------------------------------------------- */
+
+static void put_off(struct wait_queue *queue) {
+    struct waiting *waiting = &queue->shard->data.waiting;
+    if (queue->put_off) return;
+    queue->put_off = true;
+    queue->next_put_off = waiting->put_off;
+    waiting->put_off = queue;
+    inbox_wake(&queue->shard->inbox);
+}
+
+static struct wait_queue *take_put_off(struct waiting *waiting) {
+    struct wait_queue *queue = waiting->put_off;
+    waiting->put_off = queue->next_put_off;
+    queue->put_off = false;
+    return queue;
+}
+
+/* Takes what the queue needs, which is on the list, and so stays. False: it is not to be had now. */
+static bool reach_put_off(struct shard *shard, struct wait_queue *queue) {
+    for (int rounds = 1;; rounds++) {
+        uint64_t reach = waiting_reach_queue(shard->fabric, shard->held, queue);
+        if ((reach & ~shard->held) == 0) return true;
+        if (rounds > REACH_ROUNDS) reach = fabric_all(shard->fabric);
+        if (!turn_coordinate(shard, reach | shard->own)) return false;
+    }
+}
+
+bool waiting_tend(struct shard *shard) {
+    struct waiting *waiting = &shard->data.waiting;
+    if (KRT_LIKELY(!waiting->put_off)) return true;
+    shard->io.put_off_ns = FUTEX_NO_DEADLINE;
+    while (waiting->put_off) {
+        if (!reach_put_off(shard, waiting->put_off)) {
+            shard->io.put_off_ns = shard->io.woke_ns + PUT_OFF_AGAIN_NS;
+            break;
+        }
+        make_ready(shard, take_put_off(waiting));
+        outcomes_finish(shard);
+    }
+    return turn_return(shard);
+}
+
 /* ---- Serving --------------------------------------------------------------------------------------- */
 
 static bool is_stopped(const struct shard *home, const struct waiter *waiter) {
     const struct domain *domain = &home->fabric->domain;
-    return KRT_UNLIKELY(domain->gates & GATE_PAUSE) && pause_is_in_force(domain) &&
-           pause_stops(domain, waiter->command);
+    bool stopped = KRT_UNLIKELY(domain->gates & GATE_PAUSE) && pause_is_in_force(domain) &&
+                   pause_stops(domain, waiter->command);
+    if (stopped) atomic_store_relaxed(&home->fabric->passed_over, 1);
+    return stopped;
 }
 
 /* Nobody is behind it any more, or it must wait whatever is there. */
@@ -212,9 +263,8 @@ static void reply_gone(struct waiter *waiter, const struct wait_queue *queue) {
                            (int)key.len, key.at, (int)group.len, group.at);
 }
 
-/* Its other keys are out of reach, but it cannot be served any more whatever is there. */
+/* It cannot be served any more whatever is at its other keys. */
 static void tell_gone(struct shard *home, struct wait_queue *queue, struct waiter *waiter) {
-    if (!waiter->of_group || !lacks_stream(queue)) return;
     if (!waiter_leave(waiter, WAITER_CLAIMED)) return;
     reply_gone(waiter, queue);
     execute_count_done(home, waiter->command, &waiter->reply);
@@ -225,7 +275,8 @@ static void tell_gone(struct shard *home, struct wait_queue *queue, struct waite
 static void serve_waiter(struct shard *home, struct wait_queue *queue, struct waiter *waiter) {
     if (is_passed_over(home, waiter)) return;
     if (KRT_UNLIKELY(waiter->mask & ~home->data.outcomes.held)) {
-        tell_gone(home, queue, waiter);
+        if (waiter->of_group && lacks_stream(queue)) tell_gone(home, queue, waiter);
+        else put_off(queue);
         return;
     }
     if (!waiter_leave(waiter, WAITER_TRYING)) return;
@@ -252,6 +303,16 @@ static void serve_queue(struct shard *home, struct wait_queue *queue) {
         if (!may_serve(queue, entry)) return;
         if (at->waiter->of_group || (entry && entry_type(entry) == at->waiter->type))
             serve_waiter(home, queue, at->waiter);
+    }
+}
+
+void waiting_resume(struct shard *home) {
+    struct fabric *fabric = home->fabric;
+    if (KRT_LIKELY(!atomic_load_relaxed(&fabric->passed_over))) return;
+    atomic_store_relaxed(&fabric->passed_over, 0);
+    for (uint32_t i = 0; i < fabric->settings.shard_count; i++) {
+        shard_ready_all(home, &fabric->shards[i]->data.waiting, UINT32_MAX, true);
+        shard_ready_all(home, &fabric->shards[i]->data.waiting, UINT32_MAX, false);
     }
 }
 

@@ -9,7 +9,8 @@
  * Invariants
  *   W1  Between outermost calls no queue is ready.
  *   W2  A waiter that is served is in no queue any more: the batons of all its keys are held.
- *   W3  Who may make a key ready holds what the waiters of the key need (reach.c) before its first effect.
+ *   W3  Who may make a key ready holds what the waiters of the key need (reach.c) before its first effect. Where nobody could
+ *       know that before, the queue is put off: the shard's thread takes what is needed and serves it in its next turn.
  * Errors: none in serving; what a waiter needs is reserved when it begins to wait.
  * Bounds: a waiter has a registration for each of its keys, once.
  */
@@ -28,7 +29,7 @@ enum { WAIT_TYPES = VALUE_STREAM + 1 };
 
 struct wait_queue {
     struct map_node node; /* first; by the hash of the key's name, whatever the database */
-    struct wait_queue *next_ready;
+    struct wait_queue *next_ready, *next_put_off;
     struct registration *first, *last; /* oldest first */
     struct shard *shard;
     uint64_t reach;             /* what they need, and perhaps who was here before needed */
@@ -38,13 +39,15 @@ struct wait_queue {
     uint64_t types[WAIT_TYPES]; /* of them: by what they wait for */
     bool ready;                 /* on the list of a call */
     bool serving;
+    bool put_off; /* to be served by the thread of the shard */
     uint32_t db, key_len;
     char key[];
 };
 
 struct waiting {
     struct map queues;
-    uint64_t group_queues; /* those with somebody of a group */
+    struct wait_queue *put_off; /* what the thread of the shard is to serve */
+    uint64_t group_queues;      /* those with somebody of a group */
     uint64_t reaching;     /* registrations of waiters that need more than this shard */
 };
 
@@ -53,6 +56,8 @@ struct waiting {
 bool waiting_enter(struct call *call, const struct call_wait *wait, struct waiter *waiter);
 /* Takes it out of all that it is in. */
 void waiting_leave(struct waiter *waiter);
+/* After the threads have ended, and all have left. */
+void waiting_deinit(struct waiting *waiting);
 /* Every key of the shard that somebody waits for: INFO. */
 static inline uint64_t waiting_keys(const struct waiting *waiting) {
     return waiting->queues.count;
@@ -66,10 +71,15 @@ void waiting_touched(struct call *call, const struct key_place *place);
 void waiting_ready_all(struct call *call, uint32_t db, bool gone);
 /* Runs the commands of those whose keys are ready, until none is. */
 void waiting_serve(struct shard *home);
+/* With all batons held, behind a pause: looks at all that somebody waits for, if something was passed over. */
+void waiting_resume(struct shard *home);
+/* Serves what was put off; in a turn. False: the place is lost. */
+bool waiting_tend(struct shard *shard);
 
 /* ---- reach.c: what else has to be held ---------------------------------------------------------------- */
 /* Of a command that writes, with `held` held, which covers its keys: the shards that it and those whom it may serve need, as far
  * as the tables of what is held tell. Once nothing is missing from `held` nothing ever will. */
+uint64_t waiting_reach_queue(struct fabric *fabric, uint64_t held, struct wait_queue *queue);
 uint64_t waiting_reach(struct fabric *fabric, uint64_t held, const struct command *command,
                        const struct bytes *argv, uint32_t argc);
 /* Does anybody wait who needs more than the shard of a key? One word that every command has at hand. */
