@@ -38,12 +38,27 @@ int64_t domain_now_us(struct domain *domain) {
     return domain_now(domain) * 1000;
 }
 
+/* While it holds one of the set nobody can close the others. */
+void call_reach_extend(struct call_reach *reach, uint64_t mask) {
+    for (uint64_t left = mask & ~*reach->held; left; left &= left - 1) {
+        enum baton_result result = baton_ticket_extend(reach->set, (uint32_t)__builtin_ctzll(left));
+        KRT_ASSERT(result == BATON_TAKEN);
+        *reach->held |= left & -left;
+    }
+}
+
+static inline struct keyspace *place_of(struct call *call, uint64_t hash) {
+    uint32_t shard = hash_shard(hash, call->domain->shard_count);
+    if (KRT_UNLIKELY(call->reach)) call_reach_extend(call->reach, UINT64_C(1) << shard);
+    return call->domain->keyspaces[shard];
+}
+
 struct key_place keyspace_for(struct call *call, uint32_t index) {
     uint64_t hash = call_hash(call, index);
     return (struct key_place){
         .key = call->argv[index],
         .hash = hash,
-        .keyspace = call->domain->keyspaces[hash_shard(hash, call->domain->shard_count)],
+        .keyspace = place_of(call, hash),
         .db = call->db,
     };
 }
@@ -65,7 +80,7 @@ struct key_place keyspace_for_bytes(struct call *call, struct bytes key, uint32_
     return (struct key_place){
         .key = key,
         .hash = hash,
-        .keyspace = call->domain->keyspaces[hash_shard(hash, call->domain->shard_count)],
+        .keyspace = place_of(call, hash),
         .db = db,
     };
 }

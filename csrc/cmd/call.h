@@ -14,6 +14,7 @@
 #include "cmd/names.h"
 #include "cmd/table.h"
 #include "resp/reply.h"
+#include "ring/baton.h"
 #include "store/keyspace.h"
 
 struct client; /* shard/clients/client.h: state of a connection or session; opaque to cmd/ */
@@ -32,9 +33,10 @@ enum call_flags {
     CALL_PAUSED = 32,   /* runs during a pause of writes: it may not even delete what has expired */
     CALL_NESTED = 64,   /* runs inside another call, which completes what it brings about */
     CALL_SUBSCRIBED =
-        128,         /* its client is subscribed to channels: in RESP2 few commands are left */
+        128,             /* its client is subscribed to channels: in RESP2 few commands are left */
     CALL_MAY_WAIT = 256, /* who asks can wait for what is not there yet */
-    CALL_ALOUD = 16, /* set by a command that ends the silence: its own answer is heard */
+    CALL_QUEUES = 512,   /* its client is in MULTI: commands are queued */
+    CALL_ALOUD = 16,     /* set by a command that ends the silence: its own answer is heard */
 };
 
 struct domain_pause {
@@ -68,7 +70,7 @@ struct domain {
     /* Who wait and need more than the shard of a key that they wait for; any holder of the batons of their keys,
      * relaxed: who holds one of them sees those that wait there. */
     atomic_u32 reaching;
-    struct domain_pause pause; /* with GATE_PAUSE */
+    struct domain_pause pause;          /* with GATE_PAUSE */
     int64_t (*clock_ms)(void *context); /* real or virtual wall time */
     void *clock_context;
     const struct command_names *names; /* of commands; NULL: their own */
@@ -84,6 +86,13 @@ struct call_wait {
     bool of_group;            /* it is to be told as well if what it reads from is gone */
     int64_t timeout_ms;       /* from now on; 0: for ever */
     const struct bytes *argv; /* words to run then, as many as the call has; NULL: the call's own */
+};
+
+/* Of a call whose keys nobody knew before (command_bind_open): its thread has the set's ticket, and takes the place of a
+ * key when the call comes to it. */
+struct call_reach {
+    struct baton_set *set;
+    uint64_t *held; /* shards; of who runs the call */
 };
 
 struct call {
@@ -106,7 +115,8 @@ struct call {
     bool unfinished;
     /* How to wait; NULL where nobody may, as inside a transaction. False after the error reply. */
     bool (*wait)(struct call *call, const struct call_wait *wait);
-    bool waits; /* it does; nothing of the reply is written */
+    struct call_reach *reach; /* NULL: everything that it may look at is held */
+    bool waits;               /* it does; nothing of the reply is written */
 };
 
 struct key_place {
@@ -143,6 +153,9 @@ static inline uint64_t call_hash(const struct call *call, uint32_t index) {
     if (KRT_LIKELY(index == call->first_hash_index)) return call->first_hash;
     return hash_bytes(&call->domain->hash_seed, call->argv[index].at, call->argv[index].len);
 }
+
+/* Takes what is missing of the shards. */
+void call_reach_extend(struct call_reach *reach, uint64_t mask);
 
 /* Where the key in argv[index] lives, in the call's database. */
 struct key_place keyspace_for(struct call *call, uint32_t index);

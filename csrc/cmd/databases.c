@@ -17,11 +17,9 @@ static void dbsize_command(struct call *call) {
 
 /* Detaches a database everywhere; what it held is freed by another thread, SYNC or not: the memory is out
  * of use at once, and waiting for it would hold up everybody. */
-static uint64_t flush_database(struct call *call, uint32_t db) {
-    uint64_t count = count_keys(call->domain, db);
+static void flush_database(struct call *call, uint32_t db) {
     for (uint32_t i = 0; i < call->domain->shard_count; i++)
         garbage_give(call->domain->taker, keyspace_detach(call->domain->keyspaces[i], db));
-    return count;
 }
 
 static bool flush_parse(struct call *call) {
@@ -34,7 +32,8 @@ static bool flush_parse(struct call *call) {
 
 static void flushdb_command(struct call *call) {
     if (!flush_parse(call)) return;
-    effect_flush(call, call->db, flush_database(call, call->db));
+    effect_flush(call, call->db, count_keys(call->domain, call->db));
+    flush_database(call, call->db);
     effect_log_verbatim(call);
     reply_ok(call->reply);
 }
@@ -43,8 +42,9 @@ static void flushall_command(struct call *call) {
     uint64_t count = 0;
     if (!flush_parse(call)) return;
     for (uint32_t db = 0; db < call->domain->database_count; db++)
-        count += flush_database(call, db);
+        count += count_keys(call->domain, db);
     effect_flush(call, UINT32_MAX, count);
+    for (uint32_t db = 0; db < call->domain->database_count; db++) flush_database(call, db);
     effect_log_verbatim(call);
     reply_ok(call->reply);
 }
@@ -52,6 +52,7 @@ static void flushall_command(struct call *call) {
 /* ---- SWAPDB ------------------------------------------------------------------------------------- */
 
 static void swap_databases(struct call *call, uint32_t first, uint32_t second) {
+    effect_swap_begin(call, first, second);
     for (uint32_t i = 0; i < call->domain->shard_count; i++)
         keyspace_swap(call->domain->keyspaces[i], first, second);
     effect_log_verbatim(call);

@@ -44,20 +44,23 @@ void effect_ready(struct call *call, const struct key_place *place, enum value_t
 void effect_flush(struct call *call, uint32_t db, uint64_t count) {
     call->effects->dirty += count;
     if (KRT_UNLIKELY(wanted_anywhere(call) & EFFECT_TOUCH))
-        call->effects->sink->touch_all(call, db);
+        call->effects->sink->touch_all(call, db, UINT32_MAX);
 }
 
-static void effect_exchanged(struct call *call, uint32_t db) {
-    uint32_t wanted = wanted_anywhere(call);
+/* A database that takes its own place stays as it is. */
+void effect_swap_begin(struct call *call, uint32_t first, uint32_t second) {
     const struct effect_sink *sink = call->effects->sink;
-    if (KRT_UNLIKELY(wanted & EFFECT_TOUCH)) sink->touch_all(call, db);
-    if (KRT_UNLIKELY(wanted & EFFECT_READY)) sink->ready_all(call, db);
+    if (KRT_LIKELY(!(wanted_anywhere(call) & EFFECT_TOUCH)) || first == second) return;
+    sink->touch_all(call, first, second);
+    sink->touch_all(call, second, first);
 }
 
 void effect_swap(struct call *call, uint32_t first, uint32_t second) {
+    const struct effect_sink *sink = call->effects->sink;
     call->effects->dirty++;
-    effect_exchanged(call, first);
-    effect_exchanged(call, second);
+    if (KRT_LIKELY(!(wanted_anywhere(call) & EFFECT_READY)) || first == second) return;
+    sink->ready_all(call, first);
+    sink->ready_all(call, second);
 }
 
 void effect_log_verbatim(struct call *call) {

@@ -44,8 +44,9 @@ struct effect_sink {
     /* An effect to be replayed: a command of absolute meaning. */
     void (*log)(struct call *call, uint32_t db, const struct bytes *argv, uint32_t argc);
     void (*touch)(struct call *call, const struct key_place *place);
-    /* Every key of database `db`, or of all databases if db is UINT32_MAX. */
-    void (*touch_all)(struct call *call, uint32_t db);
+    /* Every key of database `db`, or of all databases if db is UINT32_MAX, before it happens: it will hold what database
+     * `replaced_by` holds, or nothing if that is UINT32_MAX. */
+    void (*touch_all)(struct call *call, uint32_t db, uint32_t replaced_by);
     void (*ready)(struct call *call, const struct key_place *place, enum value_type type);
     /* Any key of the database may hold what somebody waits for. */
     void (*ready_all)(struct call *call, uint32_t db);
@@ -72,10 +73,11 @@ void effect_notify(struct call *call, const struct key_place *place, enum notify
                    const char *event);
 /* The key now holds what somebody may be waiting for. */
 void effect_ready(struct call *call, const struct key_place *place, enum value_type type);
-/* A whole database (UINT32_MAX: all of them) was emptied, `count` keys. */
+/* A whole database (UINT32_MAX: all of them) will be emptied, `count` keys. */
 void effect_flush(struct call *call, uint32_t db, uint64_t count);
 
-/* Two databases exchanged what they hold. */
+/* Two databases will exchange what they hold; have exchanged it. */
+void effect_swap_begin(struct call *call, uint32_t first, uint32_t second);
 void effect_swap(struct call *call, uint32_t first, uint32_t second);
 
 /* The log effect: the command as it came, or the given words. Words are NULL-terminated by count. */

@@ -293,10 +293,12 @@ struct mset {
     struct call *call;
     struct entry **prepared; /* per pair; NULL: its key was inserted */
     uint32_t pairs;
+    uint32_t wanted; /* by somebody, of the keys: enum effect_kind */
 };
 
 static bool mset_prepare(struct mset *mset, uint32_t pair, const struct key_place *place) {
     struct bytes value = mset->call->argv[2 + 2 * pair];
+    mset->wanted |= place->keyspace->wanted;
     if (!call_find(mset->call, place)) {
         mset->prepared[pair] = NULL;
         return keyspace_set_string(place->keyspace, place->db, place->hash, place->key, value, 0,
@@ -332,7 +334,7 @@ static void mset_abandon(struct mset *mset, uint32_t pairs) {
 
 static void mset_commit(struct mset *mset) {
     struct call *call = mset->call;
-    bool wanted = call->effects->sink->wanted;
+    bool wanted = call->effects->sink->wanted | mset->wanted;
     for (uint32_t pair = 0; pair < mset->pairs; pair++) {
         struct entry *prepared = mset->prepared[pair];
         if (!prepared && !wanted) { /* it is in its place, and nobody asks where that is */

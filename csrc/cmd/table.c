@@ -247,6 +247,22 @@ void command_bind_placed(const char *full_name, void (*handler)(struct call *),
     command_bind(full_name, handler);
 }
 
+void command_bind_open(const char *full_name, void (*handler)(struct call *),
+                       uint64_t (*places)(const struct domain *, const struct bytes *argv,
+                                          uint32_t argc)) {
+    const struct command *found = command_find_name(bytes_of(full_name, strlen(full_name)));
+    KRT_ASSERT(found != NULL);
+    if (!found->open) rows[found->id].open = true;
+    if (found->places != places) rows[found->id].places = places;
+    command_bind(full_name, handler);
+}
+
+void command_set_at_once(const char *full_name) {
+    const struct command *found = command_find_name(bytes_of(full_name, strlen(full_name)));
+    KRT_ASSERT(found != NULL);
+    if (!found->at_once) rows[found->id].at_once = true;
+}
+
 static size_t top_level_count;
 
 size_t command_count_top_level(void) {

@@ -192,7 +192,9 @@ struct command {
                       struct key_list *); /* private to table.c; NULL if it has no specs */
     /* Written before `handler`: it looks at every shard; or its arguments say at which, if not by keys. */
     bool all_shards;
-    bool local; /* it needs the client behind the call, so it runs on the client's thread alone */
+    bool local;   /* it needs the client behind the call, so it runs on the client's thread alone */
+    bool open;    /* its arguments do not tell all shards that it looks at: struct call, `reach` */
+    bool at_once; /* runs in MULTI as well, instead of being queued */
     uint64_t (*places)(const struct domain *, const struct bytes *argv, uint32_t argc);
     void (*handler)(struct call *); /* NULL until bound */
 };
@@ -223,6 +225,14 @@ void command_bind_all_shards(const char *full_name, void (*handler)(struct call 
 void command_bind_placed(const char *full_name, void (*handler)(struct call *),
                          uint64_t (*places)(const struct domain *, const struct bytes *argv,
                                             uint32_t argc));
+
+/* The same for a handler that also looks at keys which nobody knows before: a call of it begins with the shards of its
+ * keys, or of the mask that `places` returns unless that is NULL, and takes others as it comes to them. */
+void command_bind_open(const char *full_name, void (*handler)(struct call *),
+                       uint64_t (*places)(const struct domain *, const struct bytes *argv,
+                                          uint32_t argc));
+/* The command is never queued by MULTI. */
+void command_set_at_once(const char *full_name);
 
 /* All rows, subcommands included. */
 size_t command_count(void);

@@ -1,5 +1,4 @@
-/* kevyrt.Session: an in-process client with a database, a name and, later, a transaction of its
- * own. */
+/* kevyrt.Session: an in-process client with a database, a name, and transactions of its own. */
 #include "py/module.h"
 
 struct session_object {
@@ -120,7 +119,8 @@ static PyType_Slot session_slots[] = {
     {Py_tp_clear, session_clear},
     {Py_tp_methods, session_methods},
     {Py_tp_doc,
-     "An in-process client with connection state of its own: its database, its name.\n\n"
+     "An in-process client with connection state of its own: its database, its name, what it\n"
+     "watches, and what it has queued behind MULTI.\n\n"
      "Made by Server.session(); closed by close(), at the end of a `with` block, or when it is\n"
      "collected. One thread at a time."},
     {0, NULL},

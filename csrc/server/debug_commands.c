@@ -199,6 +199,9 @@ static void debug_help(struct call *call) {
         "    Accepted, and without an effect: there is nothing to be switched.",
         "ERROR <string>",
         "    Reply with an error of this text.",
+        "KEVYRT-REACH <key> [<key> ...] [SET <value>]",
+        "    The values of strings, or sets them, as a command would that comes to its keys one by "
+        "one.",
         "KEVYRT-SHARD <key>",
         "    The number of the shard at which a key is.",
         "LISTPACK <key>, QUICKLIST <key>",
@@ -233,6 +236,7 @@ static const struct {
     {"dict-resizing", 3, 3, debug_accept},
     {"error", 3, 3, debug_error},
     {"help", 2, 2, debug_help},
+    {"kevyrt-reach", 3, UINT32_MAX, debug_kevyrt_reach},
     {"kevyrt-shard", 3, 3, debug_kevyrt_shard},
     {"leak", 3, 3, debug_refuse},
     {"listpack", 3, 3, debug_listpack},
@@ -273,6 +277,15 @@ static void debug_command(struct call *call) {
                          "server.");
 }
 
+static bool may_reach(const struct bytes *argv, uint32_t argc) {
+    return argc > 1 && bytes_is(argv[1], "kevyrt-reach");
+}
+
+static uint64_t debug_places(const struct domain *domain, const struct bytes *argv, uint32_t argc) {
+    if (may_reach(argv, argc)) return 0;
+    return domain->shard_count == 64 ? UINT64_MAX : (UINT64_C(1) << domain->shard_count) - 1;
+}
+
 void debug_commands_bind(void) {
-    command_bind_all_shards("debug", debug_command);
+    command_bind_open("debug", debug_command, debug_places);
 }

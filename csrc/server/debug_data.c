@@ -163,3 +163,43 @@ void debug_populate(struct call *call) {
     mem_free(NULL, population.key);
     mem_free(NULL, population.value);
 }
+
+/* ---- KEVYRT-REACH ----------------------------------------------------------------------------- */
+
+/* The keys end before SET and its value. */
+static bool reach_sets(const struct call *call) {
+    return call->argc > 4 && bytes_is(call->argv[call->argc - 2], "set");
+}
+
+static void reach_get(struct call *call) {
+    reply_array(call->reply, call->argc - 2);
+    for (uint32_t i = 2; i < call->argc; i++) {
+        struct key_place place = keyspace_for(call, i);
+        struct entry *entry = call_read(call, &place);
+        bool is_text = entry && entry_type(entry) == VALUE_STRING && !entry_is_tree(entry);
+        if (is_text) reply_bulk(call->reply, entry_string(entry));
+        else reply_null(call->reply);
+    }
+}
+
+/* One key after the other; those that came before one without memory stay. */
+static void reach_set(struct call *call) {
+    for (uint32_t i = 2; i < call->argc - 2; i++) {
+        struct key_place place = keyspace_for(call, i);
+        struct entry *found = call_find(call, &place);
+        if (!keyspace_set_string(place.keyspace, place.db, place.hash, place.key,
+                                 call->argv[call->argc - 1], 0, found)) {
+            call_error_memory(call);
+            return;
+        }
+        struct bytes log[] = {BYTES_LITERAL("SET"), place.key, call->argv[call->argc - 1]};
+        effect_log(call, place.db, log, 3);
+        effect_change(call, &place, NOTIFY_STRING, "set");
+    }
+    reply_ok(call->reply);
+}
+
+void debug_kevyrt_reach(struct call *call) {
+    if (reach_sets(call)) reach_set(call);
+    else reach_get(call);
+}

@@ -167,6 +167,13 @@ static void blocking_keys(struct info *info) {
     info_number(info, "total_blocking_keys_on_nokey", of_groups);
 }
 
+static uint64_t count_watched(const struct info *info) {
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++)
+        count += info->fabric->shards[i]->data.watched.count;
+    return count;
+}
+
 static void clients_section(struct info *info) {
     uint64_t count = 0;
     for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++)
@@ -181,8 +188,10 @@ static void clients_section(struct info *info) {
     info_number(info, "blocked_clients", atomic_load_relaxed(&info->fabric->waiters));
     info_number(info, "tracking_clients", 0);
     info_number(info, "pubsub_clients", info->pubsub.clients);
+    info_number(info, "watching_clients", atomic_load_relaxed(&info->fabric->watching_clients));
     info_number(info, "clients_in_timeout_table",
                 atomic_load_relaxed(&info->fabric->waiters_timed));
+    info_number(info, "total_watched_keys", count_watched(info));
     blocking_keys(info);
 }
 

@@ -85,7 +85,7 @@ enum kevyrt_wait {
     KEVYRT_WAIT, /* waits for batons */
 };
 
-/* A session has connection state of its own: database, protocol, name, later MULTI. One call at a
+/* A session has connection state of its own: database, protocol, name, MULTI and WATCH. One call at a
  * time. */
 struct kevyrt_session *kevyrt_session_new(struct kevyrt_server *server);
 void kevyrt_session_put(struct kevyrt_session *session);

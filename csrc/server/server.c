@@ -23,6 +23,7 @@
 #include "server/admin.h"
 #include "server/log.h"
 #include "shard/board/pubsub.h"
+#include "shard/transactions/transaction.h"
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct kevyrt_server *servers; /* list_lock */
@@ -73,6 +74,7 @@ static void bind_once(void) {
     stream_pending_bind();
     stream_group_info_bind();
     client_commands_bind();
+    transaction_bind();
     client_list_bind();
     client_kill_bind();
     client_pause_bind();

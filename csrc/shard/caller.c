@@ -2,6 +2,7 @@
 
 #include "plat/futex.h"
 #include "shard/shard.h"
+#include "shard/transactions/transaction.h"
 
 static enum caller_result take_set(struct fabric *fabric, uint64_t mask, bool may_wait) {
     if (KRT_LIKELY(baton_set_try(&fabric->set, mask))) return CALLER_DONE;
@@ -21,41 +22,107 @@ static enum caller_result take(struct fabric *fabric, uint64_t mask, bool may_wa
     return result;
 }
 
+/* For what has no keys, and what is queued, any place will do: one that is free now, if there is one. */
+static enum caller_result take_any(struct fabric *fabric, uint64_t *mask, bool may_wait) {
+    for (uint32_t i = 0; i < fabric->settings.shard_count; i++) {
+        struct shard *shard = fabric->shards[i];
+        if (!baton_try(shard->baton)) continue;
+        *mask = shard->data.outcomes.held = shard->own;
+        return CALLER_DONE;
+    }
+    *mask = 1;
+    return take(fabric, *mask, may_wait);
+}
+
 static void drop(struct fabric *fabric, uint64_t mask) {
     for (uint64_t left = mask; left; left &= left - 1)
         turn_seal_data(fabric, fabric->shards[__builtin_ctzll(left)]);
     baton_set_drop(&fabric->set, mask);
 }
 
-/* Takes what the request needs, and what those need whom it may serve (blocking/reach.c). */
-static enum caller_result take_reach(struct fabric *fabric, const struct request *request,
-                                     const struct plan *plan, bool may_wait, uint64_t *mask) {
-    *mask = plan->mask ? plan->mask : 1;
-    for (int rounds = 1;; rounds++) {
-        enum caller_result result = take(fabric, *mask, may_wait);
+/* What is missing of what those need whom the request may serve (blocking/reach.c). After some rounds that is everything. */
+static uint64_t missing(struct fabric *fabric, const struct origin *origin,
+                        const struct request *request, const struct plan *plan, uint64_t held,
+                        int round) {
+    if (KRT_LIKELY(!waiting_reaches(&fabric->domain))) return 0;
+    uint64_t reach = transaction_reach(fabric, origin->client, request, plan, held);
+    if (reach & ~held && round > REACH_ROUNDS) reach = fabric_all(fabric);
+    return reach & ~held;
+}
+
+/* Takes what the request needs, and what those need whom it may serve. */
+static enum caller_result take_reach(struct fabric *fabric, const struct origin *origin,
+                                     const struct request *request, const struct plan *plan,
+                                     bool may_wait, uint64_t *mask) {
+    for (int round = 1;; round++) {
+        enum caller_result result =
+            *mask ? take(fabric, *mask, may_wait) : take_any(fabric, mask, may_wait);
         if (result != CALLER_DONE) return result;
-        if (KRT_LIKELY(!waiting_reaches(&fabric->domain))) return result;
-        if (!(plan->command->flags & CMD_WRITE)) return result;
-        uint64_t reach =
-            waiting_reach(fabric, *mask, plan->command, request->argv, request->argc);
-        if ((reach & ~*mask) == 0) return result;
+        uint64_t more = missing(fabric, origin, request, plan, *mask, round);
+        if (KRT_LIKELY(more == 0)) return result;
         drop(fabric, *mask);
-        *mask = rounds > REACH_ROUNDS ? fabric_all(fabric) : reach;
+        *mask |= more;
     }
 }
 
-/* With one shard, and for a command without keys, any shard's counters and effects serve. */
+/* With the batons of `held`. */
+static enum caller_result run_held(struct fabric *fabric, const struct origin *origin,
+                                   const struct request *request, const struct plan *plan,
+                                   struct shard *home) {
+    enum execute_result result = EXECUTE_DONE;
+    domain_keep_time(&fabric->domain);
+    if (origin->client && execute_refused(origin->client, origin->reply, request, plan))
+        execute_count_refused(home, origin->reply, plan);
+    else result = execute_command(home, origin, request, plan);
+    if (origin->reply->failed) return CALLER_NO_MEMORY;
+    return result == EXECUTE_POSTPONED ? CALLER_PAUSED : CALLER_DONE;
+}
+
+static enum caller_result run_closed(struct fabric *fabric, const struct origin *origin,
+                                     const struct request *request, const struct plan *plan,
+                                     uint64_t mask, bool may_wait) {
+    enum caller_result result = take_reach(fabric, origin, request, plan, may_wait, &mask);
+    if (result != CALLER_DONE) return result;
+    result = run_held(fabric, origin, request, plan, home_of(fabric, mask));
+    drop(fabric, mask);
+    return result;
+}
+
+/* With the ticket, a place that is missing is taken without dropping the others. */
+static void extend(struct fabric *fabric, const struct origin *origin,
+                   const struct request *request, const struct plan *plan) {
+    uint64_t more, *held = origin->reach->held;
+    for (int round = 1; (more = missing(fabric, origin, request, plan, *held, round)); round++)
+        call_reach_extend(origin->reach, more);
+}
+
+/* A call whose set is open: the ticket, then what is known, then what the call comes to. */
+static enum caller_result run_open(struct fabric *fabric, const struct origin *origin,
+                                   const struct request *request, const struct plan *plan,
+                                   uint64_t mask) {
+    uint64_t held = mask;
+    struct call_reach reach = {&fabric->set, &held};
+    struct origin reaching = *origin;
+    reaching.reach = &reach;
+    if (baton_ticket_take(&fabric->set, FUTEX_NO_DEADLINE) != BATON_TAKEN) return CALLER_STOPPED;
+    enum caller_result result = take(fabric, mask, true);
+    if (result == CALLER_DONE) {
+        extend(fabric, &reaching, request, plan);
+        result = run_held(fabric, &reaching, request, plan, home_of(fabric, mask));
+        drop(fabric, held);
+    }
+    baton_ticket_drop(&fabric->set);
+    return result;
+}
+
 static enum caller_result run_once(struct fabric *fabric, const struct origin *origin,
                                    const struct request *request, const struct plan *plan,
                                    bool may_wait) {
-    uint64_t mask;
-    enum caller_result result = take_reach(fabric, request, plan, may_wait, &mask);
-    if (result != CALLER_DONE) return result;
-    domain_keep_time(&fabric->domain);
-    struct shard *home = home_of(fabric, mask);
-    if (execute_command(home, origin, request, plan) == EXECUTE_POSTPONED) result = CALLER_PAUSED;
-    drop(fabric, mask);
-    return origin->reply->failed ? CALLER_NO_MEMORY : result;
+    uint64_t needs = origin->client ? transaction_needs(origin->client, plan) : plan->mask;
+    if (KRT_LIKELY(!transaction_is_open(fabric, origin->client, plan)))
+        return run_closed(fabric, origin, request, plan, needs, may_wait);
+    return may_wait ? run_open(fabric, origin, request, plan, needs ? needs : 1)
+                    : CALLER_WOULD_WAIT;
 }
 
 enum caller_result caller_run(struct fabric *fabric, struct client *client, uint32_t db,
@@ -64,10 +131,10 @@ enum caller_result caller_run(struct fabric *fabric, struct client *client, uint
     struct request request = {.argv = argv, .argc = argc};
     struct plan plan;
     int64_t now_ms = 0;
-    struct origin origin = {client, client ? client->db : db, client ? client->call_flags : 0,
-                            reply, &now_ms};
+    struct origin origin = {
+        client, client ? client->db : db, client ? client->call_flags : 0, reply, &now_ms, NULL};
     plan_request(fabric, &request, &(struct plan_hint){0}, &plan);
-    if (execute_refused(client, reply, &request, &plan)) return CALLER_DONE;
+    if (!client && execute_refused(client, reply, &request, &plan)) return CALLER_DONE;
     for (;;) {
         uint32_t bell = atomic_load_seq_cst(&fabric->pause_bell);
         enum caller_result result = run_once(fabric, &origin, &request, &plan, may_wait);

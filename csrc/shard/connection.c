@@ -10,6 +10,7 @@
 
 #include "plat/descriptors.h"
 #include "shard/shard.h"
+#include "shard/transactions/watch.h"
 
 enum { CONNECTIONS_FIRST = 64, IOVECS = 16, SEND_BYTES_MAX = 256 << 10 };
 
@@ -294,6 +295,7 @@ void connection_end(struct shard *shard, struct connection *connection) {
     waiter_forget(shard, connection);
     limits_forget(shard, connection);
     audience_end(shard, connection);
+    watch_end(&connection->client);
     connection->closing = true;
     connection->suspended = false;
     slots_deinit(&connection->slots);

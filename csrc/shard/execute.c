@@ -1,6 +1,9 @@
 /* One command: the checks that come before every handler, in Redis's order, then the handler. */
+#include <stdio.h>
+
 #include "shard/board/pubsub.h"
 #include "shard/shard.h"
+#include "shard/transactions/transaction.h"
 
 static bool lacks_authentication(const struct client *client, const struct command *command) {
     return KRT_UNLIKELY(!client->authenticated) && !(command->flags & CMD_NO_AUTH);
@@ -23,26 +26,56 @@ static bool is_known(const struct command *command) {
     return command && (command->handler || command->subcommand_count);
 }
 
+/* EXEC says why it does not run in the words of the error, and ends the transaction. */
+void execute_reject(struct client *client, struct reply *reply, const struct plan *plan,
+                    const char *error) {
+    if (client && plan->command && transaction_is_exec(plan->command)) {
+        transaction_discard(client);
+        reply_error_format(reply, "EXECABORT Transaction discarded because of: %s", error);
+        return;
+    }
+    reply_error(reply, error);
+    if (client) transaction_spoil(client);
+}
+
+void execute_reject_format(struct client *client, struct reply *reply, const struct plan *plan,
+                           const char *format) {
+    char error[256];
+    bool bare = client && transaction_is_exec(plan->command); /* then the code is another one */
+    int len = snprintf(error, sizeof error, "%s", bare ? "" : "ERR ");
+    (void)snprintf(error + len, sizeof error - (size_t)len, format, plan->command->full_name);
+    execute_reject(client, reply, plan, error);
+}
+
+static void refuse_and_spoil(struct client *client, struct reply *reply,
+                             const struct request *request, const struct plan *plan) {
+    refuse_unknown(client, reply, request, plan);
+    if (client) transaction_spoil(client);
+}
+
 bool execute_refused(struct client *client, struct reply *reply, const struct request *request,
                      const struct plan *plan) {
     if (KRT_UNLIKELY(!is_known(plan->command))) {
-        refuse_unknown(client, reply, request, plan);
+        refuse_and_spoil(client, reply, request, plan);
         return true;
     }
     if (KRT_UNLIKELY(!plan->arity_ok)) {
-        reply_error_format(reply, "ERR wrong number of arguments for '%s' command",
-                           plan->command->full_name);
+        execute_reject_format(client, reply, plan, "wrong number of arguments for '%s' command");
         return true;
     }
     if (KRT_UNLIKELY(!plan->command->handler)) { /* a container whose subcommands have one */
-        refuse_unknown(client, reply, request, plan);
+        refuse_and_spoil(client, reply, request, plan);
         return true;
     }
     if (client && lacks_authentication(client, plan->command)) {
-        reply_error(reply, "NOAUTH Authentication required.");
+        execute_reject(client, reply, plan, "NOAUTH Authentication required.");
         return true;
     }
-    return client && pubsub_refuses(client, reply, plan->command);
+    if (client && client_queues(client) && (plan->command->flags & CMD_NO_MULTI)) {
+        execute_reject(client, reply, plan, "ERR Command not allowed inside a transaction");
+        return true;
+    }
+    return client && pubsub_refuses(client, reply, plan);
 }
 
 void execute_count_refused(struct shard *home, const struct reply *reply, const struct plan *plan) {
@@ -51,10 +84,19 @@ void execute_count_refused(struct shard *home, const struct reply *reply, const 
 
 enum passage { PASSED, REFUSED, POSTPONED };
 
+/* What is queued takes memory as well, whatever it is; what ends the queue does not. */
+static bool may_take_memory(const struct client *client, const struct plan *plan) {
+    if (transaction_flags(client, plan->command) & CMD_DENYOOM) return true;
+    return client && client_queues(client) && (!plan->command->at_once || plan->hash_index);
+}
+
 static bool has_room(struct shard *home, const struct origin *origin, const struct plan *plan) {
+    const struct client *client = origin->client;
     if (!(home->fabric->domain.gates & GATE_MEMORY)) return true;
-    if (budget_make_room(home, plan->mask) || !(plan->command->flags & CMD_DENYOOM)) return true;
-    reply_error(origin->reply, "OOM command not allowed when used memory > 'maxmemory'.");
+    uint64_t held = client ? transaction_needs(client, plan) : plan->mask;
+    if (budget_make_room(home, held) || !may_take_memory(client, plan)) return true;
+    execute_reject(origin->client, origin->reply, plan,
+                   "OOM command not allowed when used memory > 'maxmemory'.");
     statistics_error(&home->data.statistics, plan->command, false, origin->reply->error_code);
     return false;
 }
@@ -65,9 +107,18 @@ static enum passage pass_gates(struct shard *home, const struct origin *origin,
                                const struct plan *plan, struct call *call) {
     const struct domain *domain = &home->fabric->domain;
     if (!pause_is_in_force(domain)) return has_room(home, origin, plan) ? PASSED : REFUSED;
-    if (pause_stops(domain, plan->command)) return POSTPONED;
+    if (pause_stops(domain, transaction_flags(origin->client, plan->command))) return POSTPONED;
     call->flags |= CALL_PAUSED;
     return PASSED;
+}
+
+/* What an open call brings about may take it to further places. */
+static void finish(struct shard *home, const struct origin *origin) {
+    struct outcomes *outcomes = &home->data.outcomes;
+    outcomes->reach = origin->reach;
+    if (outcomes->reach) outcomes->held = *outcomes->reach->held;
+    outcomes_finish(home);
+    outcomes->reach = NULL;
 }
 
 static bool may_wait(const struct origin *origin) {
@@ -92,10 +143,15 @@ enum execute_result execute_command(struct shard *home, const struct origin *ori
         .now_ms = *origin->now_ms,
         .flags = origin->flags,
         .wait = may_wait(origin) ? waiter_begin : NULL,
+        .reach = origin->reach,
     };
-    if (KRT_UNLIKELY(call.domain->gates)) {
+    if (KRT_UNLIKELY(call.domain->gates) && !(origin->flags & CALL_NESTED)) {
         enum passage passage = pass_gates(home, origin, plan, &call);
         if (passage != PASSED) return passage == REFUSED ? EXECUTE_DONE : EXECUTE_POSTPONED;
+    }
+    if (KRT_UNLIKELY(origin->flags & CALL_QUEUES) && !plan->command->at_once) {
+        transaction_queue(origin->client, origin->reply, request, plan);
+        return EXECUTE_DONE;
     }
     uint32_t errors = origin->reply->errors;
     uint64_t start = statistics_begin(own);
@@ -110,7 +166,7 @@ enum execute_result execute_command(struct shard *home, const struct origin *ori
     home->data.counters.commands++;
     statistics_end(own, start, home->fabric->settings.latency_tracking);
     if (KRT_UNLIKELY(home->data.outcomes.pending && !(origin->flags & CALL_NESTED)))
-        outcomes_finish(home);
+        finish(home, origin);
     if (KRT_UNLIKELY(origin->reply->errors != errors))
         statistics_error(statistics, plan->command, true, origin->reply->error_code);
     return EXECUTE_DONE;
@@ -176,8 +232,13 @@ void execute_busy(struct client *client, struct reply *reply, const struct reque
                   const struct plan *plan, struct fabric *fabric) {
     if (execute_refused(client, reply, request, plan)) return;
     if (!may_run_busy(request, plan)) {
-        reply_error(reply, "BUSY Redis is busy running a script. You can only call SCRIPT KILL or "
-                           "SHUTDOWN NOSAVE.");
+        execute_reject(client, reply, plan,
+                       "BUSY Redis is busy running a script. You can only call SCRIPT KILL or "
+                       "SHUTDOWN NOSAVE.");
+        return;
+    }
+    if (client_queues(client) && !plan->command->at_once) {
+        transaction_queue(client, reply, request, plan);
         return;
     }
     struct call call = {

@@ -15,6 +15,7 @@
 #include "plat/socket.h"
 #include "plat/thread.h"
 #include "shard/shard.h"
+#include "shard/transactions/watch.h"
 
 enum { REPLY_SPARE_CHUNKS = 32 };
 
@@ -29,6 +30,7 @@ static void shard_init(struct shard *shard, struct fabric *fabric, uint32_t inde
     shard->fabric = fabric;
     shard->baton = &fabric->batons[index];
     shard->index = index;
+    shard->reach = (struct call_reach){&fabric->set, &shard->held};
     shard->own = UINT64_C(1) << index;
     fabric->keyspaces[index] = &shard->data.keyspace;
     baton_init(shard->baton);
@@ -83,6 +85,7 @@ static void shard_empty(struct shard *shard) {
     mem_free(NULL, shard->io.generations);
     mem_free(NULL, shard->io.accepted);
     mem_free(NULL, shard->io.runs);
+    watch_clear(shard);
     timers_deinit(&shard->io.timers);
     waiting_deinit(&shard->data.waiting);
     keyspace_deinit(&shard->data.keyspace);

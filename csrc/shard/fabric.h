@@ -64,17 +64,20 @@ struct fabric {
     struct effect_sink sink; /* what effects go to; `wanted` changes under all batons */
     const struct command *get_command, *set_command; /* rows of the in-process fast path */
     atomic_u64 startup_bytes; /* used before there were any keys; the start writes, relaxed */
-    atomic_u32 passed_over; /* somebody was not served for a pause; any holder, relaxed; cleared with all batons */
-    atomic_u32 waiters, waiters_timed; /* who wait, and those with a time-out; who begins or ends, relaxed */
-    uint32_t kills;           /* how often clients were killed; with all batons */
-    bool expiry_is_lazy;      /* no active expiry (DEBUG); written with all batons */
-    int *listeners;           /* listening fds, accepted on shard 0; with its baton */
+    atomic_u32
+        passed_over; /* somebody was not served for a pause; any holder, relaxed; cleared with all batons */
+    atomic_u32 waiters,
+        waiters_timed;   /* who wait, and those with a time-out; who begins or ends, relaxed */
+    uint32_t kills;      /* how often clients were killed; with all batons */
+    bool expiry_is_lazy; /* no active expiry (DEBUG); written with all batons */
+    int *listeners;      /* listening fds, accepted on shard 0; with its baton */
     uint32_t listener_count;
     atomic_u64 busy_ms;      /* as in the settings, for who takes a baton */
     atomic_u64 pause_end_ns; /* as domain.pause, for those who sleep without a baton */
     atomic_u32 pause_bell;   /* futex: rung when a pause begins, ends or changes, and at the stop */
     atomic_u64
         used_peak; /* any holder, by compare-and-swap: the most bytes that were ever seen used */
+    atomic_u64 watching_clients; /* that watch something which has not changed; any, relaxed */
     atomic_u64 connections_received, connections_rejected; /* writer shard 0, relaxed; statistics */
 };
 

@@ -173,7 +173,8 @@ static void execute_forwarded(struct shard *shard, struct reply *reply,
                         .arity_ok = true};
     uint64_t before = reply_pending_bytes(reply);
     reply->proto = forwarded->proto;
-    struct origin origin = {NULL, forwarded->db, forwarded->call_flags, reply, &shard->now_ms};
+    struct origin origin = {NULL,  forwarded->db,  forwarded->call_flags,
+                            reply, &shard->now_ms, NULL};
     (void)execute_command(shard, &origin, &request, &plan);
     forwarded->reply_bytes = reply_pending_bytes(reply) - before;
 }
@@ -187,7 +188,7 @@ static bool must_stay(const struct shard *shard, const struct batch *batch, uint
                       const struct forwarded *forwarded) {
     const struct domain *domain = &shard->fabric->domain;
     if (!pause_is_in_force(domain)) return false;
-    if (pause_stops(domain, forwarded->command)) return true;
+    if (pause_stops(domain, forwarded->command->flags)) return true;
     for (uint32_t i = 0; i < kept; i++)
         if (is_same_connection(&batch->requests[i], forwarded)) return true;
     return pause_holds_back(shard, batch->source, forwarded);

@@ -2,6 +2,7 @@
 
 #include "plat/clock.h"
 #include "shard/shard.h"
+#include "shard/transactions/transaction.h"
 
 enum { RECENT_NS = 1000000000 };
 
@@ -114,8 +115,11 @@ void limits_note_input(struct shard *shard, struct connection *connection) {
     uint64_t bytes = parser_held_bytes(&connection->parser);
     note(shard, connection, &connection->client.card->input_bytes, bytes);
     raise_to(&shard->io.recent_input[0], bytes);
-    if (KRT_UNLIKELY(bytes > shard->io.limits.query_bytes) &&
-        parser_kept_bytes(&connection->parser) > shard->io.limits.query_bytes)
+    /* What waits for EXEC has come in and was not executed either. */
+    uint64_t queued = transaction_bytes(&connection->client);
+    if (KRT_UNLIKELY(connection->client.transaction)) limits_count(shard, connection);
+    if (KRT_UNLIKELY(bytes + queued > shard->io.limits.query_bytes) &&
+        parser_kept_bytes(&connection->parser) + queued > shard->io.limits.query_bytes)
         close_for(shard, connection, "input (client-query-buffer-limit)");
 }
 

@@ -1,14 +1,17 @@
 #include "shard/outcomes.h"
 
 #include "shard/shard.h"
+#include "shard/transactions/watch.h"
 
 /* ---- The sink -------------------------------------------------------------------------------------- */
 
 static void touch(struct call *call, const struct key_place *place) {
+    watch_touch(call, place);
     waiting_touched(call, place);
 }
 
-static void touch_all(struct call *call, uint32_t db) {
+static void touch_all(struct call *call, uint32_t db, uint32_t replaced_by) {
+    watch_touch_all(call, db, replaced_by);
     waiting_ready_all(call, db, true);
 }
 
@@ -30,11 +33,20 @@ void outcomes_update_wanted(struct shard *shard) {
     const struct waiting *waiting = &shard->data.waiting;
     uint32_t wanted = 0;
     if (waiting_keys(waiting)) wanted |= EFFECT_READY;
-    if (waiting->group_queues) wanted |= EFFECT_TOUCH;
+    if (waiting->group_queues || shard->data.watched.count) wanted |= EFFECT_TOUCH;
     shard->data.keyspace.wanted = wanted;
 }
 
 /* ---- The end of a call ----------------------------------------------------------------------------- */
+
+bool outcomes_reach(struct shard *home, uint64_t mask) {
+    struct outcomes *outcomes = &home->data.outcomes;
+    if (KRT_LIKELY((mask & ~outcomes->held) == 0)) return true;
+    if (!outcomes->reach) return false;
+    call_reach_extend(outcomes->reach, mask);
+    outcomes->held = *outcomes->reach->held;
+    return true;
+}
 
 void outcomes_finish(struct shard *home) {
     waiting_serve(home);

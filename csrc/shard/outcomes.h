@@ -14,6 +14,7 @@
 
 #include "cmd/effects.h"
 
+struct call_reach;
 struct post;
 struct shard;
 struct wait_queue;
@@ -23,7 +24,8 @@ struct outcomes {
     bool has_board;                      /* taken in this call */
     struct post *first_post, *last_post; /* of this call, with the board taken */
     uint64_t posted;                     /* shards with letters that they were not woken for yet */
-    uint64_t held; /* batons of the call, as of their take; of the home alone */
+    uint64_t held;            /* batons of the call, as of their take; of the home alone */
+    struct call_reach *reach; /* of the call, if its set is open */
     struct wait_queue *first_ready, *last_ready; /* in the order in which they became ready */
 };
 
@@ -31,5 +33,7 @@ struct outcomes {
 struct effect_sink outcomes_sink(void);
 /* What is to be told of keys of the shard: who watches them, waits for them or caches them. With its baton. */
 void outcomes_update_wanted(struct shard *shard);
+/* Does the call hold these shards, or can it take what is missing? */
+bool outcomes_reach(struct shard *home, uint64_t mask);
 /* Completes an outermost call, while its batons are held. */
 void outcomes_finish(struct shard *home);

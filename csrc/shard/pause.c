@@ -8,8 +8,8 @@ bool pause_is_in_force(const struct domain *domain) {
     return (domain->gates & GATE_PAUSE) && clock_monotonic_ns() < domain->pause.end_ns;
 }
 
-bool pause_stops(const struct domain *domain, const struct command *command) {
-    return domain->pause.all || (command->flags & (CMD_WRITE | CMD_MAY_REPLICATE));
+bool pause_stops(const struct domain *domain, uint64_t flags) {
+    return domain->pause.all || (flags & (CMD_WRITE | CMD_MAY_REPLICATE));
 }
 
 /* ---- What waits -------------------------------------------------------------------------------- */

@@ -20,8 +20,8 @@ struct connection;
 struct forwarded;
 
 bool pause_is_in_force(const struct domain *domain);
-/* Of a pause in force: does it stop this command? */
-bool pause_stops(const struct domain *domain, const struct command *command);
+/* Of a pause in force: does it stop a command of these flags? */
+bool pause_stops(const struct domain *domain, uint64_t flags);
 
 /* The connection's first request may not run yet: it gets no input until the pause is over. */
 void pause_connection(struct shard *shard, struct connection *connection);

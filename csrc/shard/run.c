@@ -18,23 +18,34 @@
  * until the thread has taken that, and looked at again. A request that waits itself (blocking/waiter.c) suspends the
  * connection as well; what is behind it goes back into the parser.
  *
+ * What a transaction needs is known only when its requests have run that far. A run that may have to do with one is
+ * therefore cut into stretches: requests that are queued need nothing, EXEC needs exactly what was queued, and what
+ * stands outside of transactions is taken together as elsewhere.
+ *
  * A suspended connection gets its requests back into the parser and comes again when its last outstanding reply
  * is home. (A job queue's `HSET job; LPUSH queue job` on two shards must never show the job without its hash.)
  */
 #include "plat/clock.h"
 #include "shard/shard.h"
+#include "shard/transactions/transaction.h"
 
 enum run_outcome {
     RUN_DONE,
     RUN_SUSPENDED,
-    RUN_AGAIN,  /* its turn is over, and a request goes on in the next */
-    RUN_PAUSED, /* a request may not run before the pause is over */
+    RUN_AGAIN,   /* its turn is over, and a request goes on in the next */
+    RUN_PAUSED,  /* a request may not run before the pause is over */
     RUN_WAITING, /* a request has begun to wait, and what is behind it comes when it is answered */
-    RUN_LOST,   /* the place, and nothing is held */
+    RUN_LOST,    /* the place, and nothing is held */
 };
 
 static uint32_t group_end(uint32_t from, uint32_t to) {
     return to - from > RUN_GROUP ? from + RUN_GROUP : to;
+}
+
+/* The shards that request i needs, now that its turn has come. */
+static uint64_t run_needs(const struct run *run, uint32_t i) {
+    if (KRT_LIKELY(!run->transacts)) return run->plans[i].mask;
+    return transaction_needs(&run->connection->client, &run->plans[i]);
 }
 
 static enum execute_result run_aloud(struct run *run, uint32_t i, struct reply *reply,
@@ -43,8 +54,9 @@ static enum execute_result run_aloud(struct run *run, uint32_t i, struct reply *
     const struct request *request = &run->input.requests[i];
     const struct plan *plan = &run->plans[i];
     struct shard *home = turn_home(run->shard);
-    struct origin origin = {client, client->db, flags, reply, &run->shard->now_ms};
-    KRT_DCHECK((plan->mask & ~run->shard->held) == 0);
+    struct call_reach *reach = run->shard->has_ticket ? &run->shard->reach : NULL;
+    struct origin origin = {client, client->db, flags, reply, &run->shard->now_ms, reach};
+    KRT_DCHECK((run_needs(run, i) & ~run->shard->held) == 0);
     if (KRT_UNLIKELY(execute_refused(client, reply, request, plan))) {
         execute_count_refused(home, reply, plan);
         return EXECUTE_DONE;
@@ -100,15 +112,19 @@ static bool is_held_up(struct run *run, uint32_t i) {
     const struct request *request = &run->input.requests[i];
     const struct plan *plan = &run->plans[i];
     if (KRT_LIKELY(!waiting_reaches(&fabric->domain))) return false;
-    if (!plan->command || !(plan->command->flags & CMD_WRITE) || !plan->arity_ok) return false;
+    struct client *client = &run->connection->client;
     uint64_t held = run->shard->held;
-    uint64_t reach =
-        waiting_reach(fabric, held, plan->command, request->argv, request->argc);
+    uint64_t reach = transaction_reach(fabric, client, request, plan, held);
     if ((reach & ~held) == 0) {
         run->reach_rounds = 0;
         return false;
     }
-    run->reach = ++run->reach_rounds > REACH_ROUNDS ? fabric_all(fabric) : reach | plan->mask;
+    if (++run->reach_rounds > REACH_ROUNDS) reach = fabric_all(fabric);
+    if (run->shard->has_ticket) { /* then nothing has to be dropped for it */
+        turn_extend(run->shard, reach);
+        return is_held_up(run, i);
+    }
+    run->reach = reach | run_needs(run, i);
     return true;
 }
 
@@ -154,6 +170,38 @@ static bool is_single(uint64_t mask) {
     return mask && (mask & (mask - 1)) == 0;
 }
 
+/* Requests that are taken together, and the shards that they need. */
+struct stretch {
+    uint64_t mask;
+    uint32_t end;
+};
+
+static bool concerns(const struct run *run, uint32_t i) {
+    return run->transacts && transaction_concerns(&run->connection->client, run->plans[i].command);
+}
+
+static bool is_queued(const struct client *client, const struct plan *plan) {
+    return client_queues(client) && plan->command && !plan->command->at_once;
+}
+
+/* From `from` on: what will be queued, or what comes before the next transaction, or one request. */
+static struct stretch transaction_stretch(const struct run *run, uint32_t from) {
+    const struct client *client = &run->connection->client;
+    struct stretch stretch = {run_needs(run, from), from + 1};
+    bool queued = is_queued(client, &run->plans[from]);
+    if (!queued && concerns(run, from)) return stretch;
+    for (uint32_t i = from + 1; i < run->input.count; i++, stretch.end = i) {
+        if (queued ? !is_queued(client, &run->plans[i]) : concerns(run, i)) break;
+        stretch.mask |= run_needs(run, i);
+    }
+    return stretch;
+}
+
+static struct stretch run_stretch(const struct run *run, uint32_t from) {
+    if (KRT_UNLIKELY(run->transacts)) return transaction_stretch(run, from);
+    return (struct stretch){run_mask(run, from), run->input.count};
+}
+
 static bool is_silent(const struct client *client) {
     return client->call_flags & (CALL_SILENT | CALL_SKIPPED);
 }
@@ -163,7 +211,7 @@ static bool is_silent(const struct client *client) {
 static bool forward_target(const struct run *run, uint32_t i, uint32_t *target) {
     uint64_t mask = run->plans[i].mask;
     if (!is_single(mask) || mask == run->shard->own) return false;
-    if (KRT_UNLIKELY(is_silent(&run->connection->client))) return false;
+    if (KRT_UNLIKELY(is_silent(&run->connection->client) || concerns(run, i))) return false;
     if (KRT_UNLIKELY(run->connection->client.listens || run->plans[i].command->local)) return false;
     *target = (uint32_t)__builtin_ctzll(mask);
     return true;
@@ -176,7 +224,7 @@ static bool is_stopped(const struct run *run, uint32_t i) {
     if (KRT_LIKELY(!(domain->gates & GATE_PAUSE))) return false;
     return plan->command && plan->arity_ok && plan->command->handler &&
            run->connection->client.authenticated && pause_is_in_force(domain) &&
-           pause_stops(domain, plan->command);
+           pause_stops(domain, transaction_flags(&run->connection->client, plan->command));
 }
 
 /* Should the run from `from` go to another shard rather than wait for it? */
@@ -235,10 +283,10 @@ static enum run_outcome refuse_busy(struct run *run, uint32_t *i) {
 }
 
 /* The baton of the rest of the run, or of one request after the other if nothing is to be borrowed. */
-static enum run_outcome run_elsewhere(struct run *run, uint32_t *i) {
+static enum run_outcome run_elsewhere(struct run *run, uint32_t *i, struct stretch stretch) {
     struct shard *shard = run->shard;
-    uint32_t target, end = run->input.count;
-    uint64_t mask = run_mask(run, *i);
+    uint32_t target, end = stretch.end;
+    uint64_t mask = stretch.mask;
     bool never = shard->fabric->settings.borrow == BORROW_NEVER;
     if (never || !turn_borrow(shard, mask)) {
         if (shard->held == 0) return RUN_LOST;
@@ -249,7 +297,7 @@ static enum run_outcome run_elsewhere(struct run *run, uint32_t *i) {
             return slots_pending(&run->connection->slots) ? RUN_SUSPENDED : RUN_DONE;
         }
         if (never) { /* one by one; what has no keys runs at home */
-            mask = run->plans[*i].mask ? run->plans[*i].mask : shard->own;
+            mask = run_needs(run, *i) ? run_needs(run, *i) : shard->own;
             end = *i + 1;
         }
         if (!turn_coordinate(shard, mask)) return shard->held ? refuse_busy(run, i) : RUN_LOST;
@@ -269,6 +317,22 @@ static enum run_outcome run_reaching(struct run *run, uint32_t *i) {
     return RUN_DONE;
 }
 
+static bool is_open(const struct run *run, uint32_t i) {
+    return run->transacts &&
+           transaction_is_open(run->shard->fabric, &run->connection->client, &run->plans[i]);
+}
+
+/* One request whose set is open. */
+static enum run_outcome run_openly(struct run *run, uint32_t *i) {
+    struct shard *shard = run->shard;
+    uint64_t needs = run_needs(run, *i);
+    if (!turn_open(shard, needs ? needs : shard->own))
+        return shard->held ? refuse_busy(run, i) : RUN_LOST;
+    turn_home(shard)->data.counters.borrowed_runs++;
+    *i = run_in_place(run, *i, *i + 1);
+    return turn_close(shard) ? RUN_DONE : RUN_LOST;
+}
+
 /* Forwards behind what is forwarded already. False: the rest waits until that is home. */
 static bool run_behind(struct run *run, uint32_t *i) {
     *i = forward_from(run, *i, run->connection->outstanding_at);
@@ -280,13 +344,17 @@ static enum run_outcome run_on(struct run *run, uint32_t *i) {
     uint32_t count = run->input.count;
     while (*i < count && !run->connection->client.close_after_reply) {
         if (KRT_UNLIKELY(is_stopped(run, *i))) return RUN_PAUSED;
-        if (KRT_UNLIKELY(run->reach)) {
+        struct stretch stretch = run_stretch(run, *i);
+        if (KRT_UNLIKELY(is_open(run, *i))) {
+            enum run_outcome outcome = run_openly(run, i);
+            if (outcome != RUN_DONE) return outcome;
+        } else if (KRT_UNLIKELY(run->reach)) {
             enum run_outcome outcome = run_reaching(run, i);
             if (outcome != RUN_DONE) return outcome;
-        } else if (KRT_LIKELY((run_mask(run, *i) & ~shard->held) == 0)) {
-            *i = run_in_place(run, *i, count);
+        } else if (KRT_LIKELY((stretch.mask & ~shard->held) == 0)) {
+            *i = run_in_place(run, *i, stretch.end);
         } else {
-            enum run_outcome outcome = run_elsewhere(run, i);
+            enum run_outcome outcome = run_elsewhere(run, i, stretch);
             if (outcome != RUN_DONE) return outcome;
         }
         if (KRT_UNLIKELY(run->waiting)) {
@@ -329,7 +397,9 @@ static bool run_scattered(struct run *run, uint32_t *i) {
     }
     if (forward_target(run, *i, &target)) {
         if (!forward_one(run, *i, target)) return false;
-    } else if ((plan->mask & ~run->shard->own) || is_held_up(run, *i)) {
+    } else if ((run_needs(run, *i) & ~run->shard->own) || is_open(run, *i)) {
+        return false;
+    } else if ((slots_pending(slots) && concerns(run, *i)) || is_held_up(run, *i)) {
         return false;
     } else if (slots_pending(slots) == 0) {
         run->connection->output.proto = run->connection->client.proto;
@@ -409,8 +479,13 @@ static void run_parse(struct shard *shard, struct run *run, struct connection *c
         connection->client.authenticated ? &settings->parser : &settings->parser_unauthenticated;
     struct plan_hint hint = {0};
     run->result = parser_run(&connection->parser, &run->input);
-    for (uint32_t i = 0; i < run->input.count; i++)
+    const struct client *client = &connection->client;
+    run->transacts = client_queues(client) || client->watcher;
+    for (uint32_t i = 0; i < run->input.count; i++) {
         plan_request(shard->fabric, &run->input.requests[i], &hint, &run->plans[i]);
+        const struct command *command = run->plans[i].command;
+        run->transacts |= command && (command->open || command->group == GROUP_TRANSACTIONS);
+    }
     run->mask = run_mask(run, 0);
     run->fetched = shard->held == shard->own && (run->mask & ~shard->own) == 0 &&
                    run->input.count <= RUN_GROUP;
@@ -457,8 +532,10 @@ void run_execute(struct run *run) {
     if (connection->closing) return;
     shard->io.slice_commands += run->input.count;
     enum run_outcome outcome = run_requests(run);
-    bool vain = outcome == RUN_WAITING && connection->ended_input; /* nobody is there to be answered */
-    if (KRT_UNLIKELY(connection->client.close_unanswered || vain)) connection_end(shard, connection);
+    bool vain =
+        outcome == RUN_WAITING && connection->ended_input; /* nobody is there to be answered */
+    if (KRT_UNLIKELY(connection->client.close_unanswered || vain))
+        connection_end(shard, connection);
     else if (outcome == RUN_LOST || run_conclude(run, outcome))
         connection_want_input(shard, connection);
 }

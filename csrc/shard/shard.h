@@ -18,11 +18,12 @@
  *     outcomes.c    what a call brings about beside its reply
  *     departures.c  what clients leave behind in data rooms
  *     statistics.c  what each place counts
- * clients/ has what a client is and the commands about clients; board/ what is sent to those who did not ask;
- * blocking/ who waits for keys and how they are served.
+ * transactions/ has MULTI, EXEC and WATCH; clients/ what a client is and the commands about clients; board/ what is sent
+ * to those who did not ask; blocking/ who waits for keys and how they are served.
  */
 #pragma once
 
+#include "base/map.h"
 #include "cmd/call.h"
 #include "io/reactor.h"
 #include "resp/parser.h"
@@ -67,6 +68,7 @@ struct shard_counters { /* holder of the baton */
 struct shard_data {
     struct keyspace keyspace;
     struct effects effects;
+    struct map watched;       /* its keys that are (transactions/watch.h) */
     struct outcomes outcomes; /* of calls that this shard is the home of */
     struct waiting waiting;   /* for its keys */
     struct shard_counters counters;
@@ -103,10 +105,11 @@ struct shard_io {
     /* What is pushed to the connection whose transaction runs goes behind the transaction's reply. */
     struct connection *deferring; /* NULL: none */
     struct reply deferred;
-    struct timers timers;            /* of its connections that wait */
+    struct timers timers;                       /* of its connections that wait */
     struct batch *held_up_first, *held_up_last; /* wait for batons of others (forward.c); by age */
     uint64_t held_up_ns; /* when to try again; FUTEX_NO_DEADLINE: there are none */
-    uint64_t put_off_ns; /* when to try again to serve what was put off; FUTEX_NO_DEADLINE: nothing was tried */
+    uint64_t
+        put_off_ns; /* when to try again to serve what was put off; FUTEX_NO_DEADLINE: nothing was tried */
     struct departure *departures;
     uint64_t departures_ns;      /* when to tend to them; FUTEX_NO_DEADLINE: there are none */
     struct client_limits limits; /* as of the last turn */
@@ -138,7 +141,9 @@ struct shard {
         has_doomed; /* some connection is to be ended; any thread sets, the thread clears, relaxed */
     atomic_u32
         busy; /* somebody else has the place for long; writer the thread, readers other shard threads, relaxed */
-    int64_t now_ms; /* the clock of this slice, 0: not read yet; the thread only */
+    struct call_reach reach; /* of the thread */
+    bool has_ticket;         /* its call's set is open; the thread only */
+    int64_t now_ms;          /* the clock of this slice, 0: not read yet; the thread only */
     struct inbox inbox;
     struct shard_data data;
     struct shard_io io;
@@ -166,6 +171,11 @@ bool turn_begin(struct shard *shard);
 bool turn_borrow(struct shard *shard, uint64_t mask);
 /* The same, but waits, as long as a busy shard may be waited for. */
 bool turn_coordinate(struct shard *shard, uint64_t mask);
+/* For a call whose set is open: as turn_coordinate, and with the ticket, which is waited for as long. The call may take
+ * more. What is held then, and the ticket, go at turn_close, which leaves the own baton alone; false: the place is lost. */
+bool turn_open(struct shard *shard, uint64_t mask);
+void turn_extend(struct shard *shard, uint64_t mask);
+bool turn_close(struct shard *shard);
 /* Back to the own baton alone. False: the place is lost. */
 bool turn_return(struct shard *shard);
 /* The place whose counters and effects serve for what runs now. */
@@ -213,7 +223,8 @@ struct origin {
     uint32_t db;
     uint32_t flags; /* enum call_flags */
     struct reply *reply;
-    int64_t *now_ms; /* what the clock said since the last take; 0: not read yet */
+    int64_t *now_ms;          /* what the clock said since the last take; 0: not read yet */
+    struct call_reach *reach; /* NULL: the set of the call is closed */
 };
 
 enum execute_result {
@@ -237,6 +248,12 @@ void execute_busy(struct client *client, struct reply *reply, const struct reque
                   const struct plan *plan, struct fabric *fabric);
 /* Counts what execute_refused has replied; with the baton of `home`. */
 void execute_count_refused(struct shard *home, const struct reply *reply, const struct plan *plan);
+/* Replies an error to a request that is not executed, and spoils the transaction that it was to be part of. */
+void execute_reject(struct client *client, struct reply *reply, const struct plan *plan,
+                    const char *error);
+/* The same of a format with the command's name, without the error's code. */
+void execute_reject_format(struct client *client, struct reply *reply, const struct plan *plan,
+                           const char *format);
 /* Replies why the request cannot run (unknown, arity, authentication) and returns true; false: it may run. */
 bool execute_refused(struct client *client, struct reply *reply, const struct request *request,
                      const struct plan *plan);
@@ -252,10 +269,12 @@ struct run {
     bool unfinished; /* the request that it stopped at is to come again */
     bool postponed;  /* the same, when the pause is over */
     bool waiting;    /* it waits, and what is behind it as well */
-    uint64_t reach;  /* what the request that it stopped at needs for those who wait for its keys; 0: nothing more */
+    uint64_t
+        reach; /* what the request that it stopped at needs for those who wait for its keys; 0: nothing more */
     uint32_t reach_rounds;
-    bool fetched;    /* the memory of its keys is on its way */
-    uint64_t mask;   /* shards of all its keys */
+    bool fetched;   /* the memory of its keys is on its way */
+    bool transacts; /* something of it may be queued, or ends what its client watches */
+    uint64_t mask;  /* shards of all its keys */
     struct request_run input;
     struct plan plans[RUN_REQUESTS];
 };

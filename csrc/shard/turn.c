@@ -119,6 +119,33 @@ bool turn_coordinate(struct shard *shard, uint64_t mask) {
     return false;
 }
 
+static bool take_ticket(struct shard *shard) {
+    return baton_ticket_take(&shard->fabric->set, patience_end(shard)) == BATON_TAKEN;
+}
+
+bool turn_open(struct shard *shard, uint64_t mask) {
+    turn_drop(shard, shard->held);
+    shard->has_ticket = take_ticket(shard);
+    if (shard->has_ticket && turn_take(shard, mask)) return true;
+    if (shard->has_ticket) baton_ticket_drop(&shard->fabric->set);
+    shard->has_ticket = false;
+    (void)turn_take_own(shard);
+    return false;
+}
+
+void turn_extend(struct shard *shard, uint64_t mask) {
+    KRT_DCHECK(shard->has_ticket);
+    call_reach_extend(&shard->reach, mask);
+}
+
+/* Everything goes before the ticket: who waits for it holds nothing. */
+bool turn_close(struct shard *shard) {
+    turn_drop(shard, shard->held);
+    shard->has_ticket = false;
+    baton_ticket_drop(&shard->fabric->set);
+    return turn_take_own(shard);
+}
+
 bool turn_return(struct shard *shard) {
     turn_drop(shard, shard->held & ~shard->own);
     return shard->held != 0 || turn_take_own(shard);

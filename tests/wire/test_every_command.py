@@ -59,7 +59,8 @@ def test_known_and_unknown(ours: Server) -> None:
             elif call := _too_many_or_few(name):
                 error = connection.do(*call).value.decode()
                 full_name = name.lower().replace(" ", "|")
-                assert error == f"ERR wrong number of arguments for '{full_name}' command"
+                prefix = "EXECABORT Transaction discarded because of:" if name == "EXEC" else "ERR"
+                assert error == f"{prefix} wrong number of arguments for '{full_name}' command"
 
 
 def test_refused_rows_reply_one_error(ours: Server) -> None:

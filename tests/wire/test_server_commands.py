@@ -271,7 +271,10 @@ INFO_FIELDS = {
 
 
 # Of Redis 7.4 (its INFO reference), which the oracle does not have yet.
-NEWER_FIELDS = {"clients": {"pubsub_clients"}, "stats": {"expired_subkeys"}}
+NEWER_FIELDS = {
+    "clients": {"pubsub_clients", "watching_clients", "total_watched_keys"},
+    "stats": {"expired_subkeys"},
+}
 
 
 def _info(reply: Reply) -> dict[str, dict[str, str]]:

@@ -95,8 +95,7 @@ static void leave_queues(struct waiter *waiter) {
 static bool enter_queue(struct call *call, uint32_t index, struct waiter *waiter) {
     struct key_place place = keyspace_for(call, index);
     struct shard *shard = shard_of_place(call, &place);
-    struct wait_queue *queue =
-        queue_find(&shard->data.waiting, place.hash, place.db, place.key);
+    struct wait_queue *queue = queue_find(&shard->data.waiting, place.hash, place.db, place.key);
     if (!queue) queue = queue_new(shard, &place);
     if (!queue) return false;
     /* A key that is named twice: nobody else has come in between. */
@@ -174,8 +173,7 @@ static void shard_ready_all(struct shard *home, struct waiting *waiting, uint32_
     for (struct map_node *node; (node = map_walk_next(&walk));) {
         struct wait_queue *queue = (struct wait_queue *)node;
         if (db != UINT32_MAX && queue->db != db) continue;
-        if (gone ? queue->groups && lacks_stream(queue) : entry_of(queue) != NULL)
-            make_ready(home, queue);
+        if (gone ? queue->groups != 0 : entry_of(queue) != NULL) make_ready(home, queue);
     }
 }
 
@@ -233,7 +231,7 @@ bool waiting_tend(struct shard *shard) {
 static bool is_stopped(const struct shard *home, const struct waiter *waiter) {
     const struct domain *domain = &home->fabric->domain;
     bool stopped = KRT_UNLIKELY(domain->gates & GATE_PAUSE) && pause_is_in_force(domain) &&
-                   pause_stops(domain, waiter->command);
+                   pause_stops(domain, waiter->command->flags);
     if (stopped) atomic_store_relaxed(&home->fabric->passed_over, 1);
     return stopped;
 }
@@ -274,7 +272,7 @@ static void tell_gone(struct shard *home, struct wait_queue *queue, struct waite
 
 static void serve_waiter(struct shard *home, struct wait_queue *queue, struct waiter *waiter) {
     if (is_passed_over(home, waiter)) return;
-    if (KRT_UNLIKELY(waiter->mask & ~home->data.outcomes.held)) {
+    if (KRT_UNLIKELY(!outcomes_reach(home, waiter->mask))) {
         if (waiter->of_group && lacks_stream(queue)) tell_gone(home, queue, waiter);
         else put_off(queue);
         return;

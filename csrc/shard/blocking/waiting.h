@@ -48,7 +48,7 @@ struct waiting {
     struct map queues;
     struct wait_queue *put_off; /* what the thread of the shard is to serve */
     uint64_t group_queues;      /* those with somebody of a group */
-    uint64_t reaching;     /* registrations of waiters that need more than this shard */
+    uint64_t reaching;          /* registrations of waiters that need more than this shard */
 };
 
 /* ---- Registrations; with the batons of their keys -------------------------------------------------- */
@@ -67,7 +67,7 @@ static inline uint64_t waiting_keys(const struct waiting *waiting) {
 void waiting_ready(struct call *call, const struct key_place *place);
 /* It is ready for who waits of a group, if nothing of the type is there any more. */
 void waiting_touched(struct call *call, const struct key_place *place);
-/* All keys of the database, or of every one (UINT32_MAX), that are there; or, `gone`, for groups, that are not. */
+/* All keys of the database, or of every one (UINT32_MAX), that are there; or, `gone`, for groups, that will perhaps not be. */
 void waiting_ready_all(struct call *call, uint32_t db, bool gone);
 /* Runs the commands of those whose keys are ready, until none is. */
 void waiting_serve(struct shard *home);

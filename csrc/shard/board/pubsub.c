@@ -22,14 +22,12 @@ static bool is_allowed(const struct command *command) {
     return false;
 }
 
-bool pubsub_refuses(const struct client *client, struct reply *reply,
-                    const struct command *command) {
+bool pubsub_refuses(struct client *client, struct reply *reply, const struct plan *plan) {
     if (KRT_LIKELY(!(client->call_flags & CALL_SUBSCRIBED)) || client->proto != 2) return false;
-    if (is_allowed(command)) return false;
-    reply_error_format(reply,
-                       "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / "
-                       "QUIT / RESET are allowed in this context",
-                       command->full_name);
+    if (is_allowed(plan->command)) return false;
+    execute_reject_format(client, reply, plan,
+                          "Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / "
+                          "QUIT / RESET are allowed in this context");
     return true;
 }
 

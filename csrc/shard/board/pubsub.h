@@ -10,11 +10,11 @@
 struct call;
 struct client;
 struct command;
+struct plan;
 struct reply;
 
 /* A subscriber in RESP2 may not run most commands: replies the error and returns true. */
-bool pubsub_refuses(const struct client *client, struct reply *reply,
-                    const struct command *command);
+bool pubsub_refuses(struct client *client, struct reply *reply, const struct plan *plan);
 /* RESET: the call's client is subscribed to nothing any more. */
 void pubsub_end(struct call *call);
 

@@ -3,6 +3,8 @@
 #include "base/mem.h"
 #include "plat/clock.h"
 #include "shard/shard.h"
+#include "shard/transactions/transaction.h"
+#include "shard/transactions/watch.h"
 
 static void describe_peer(struct card *card, int fd) {
     if (fd < 0) return;
@@ -49,6 +51,8 @@ void card_put(struct card *card) {
 
 void client_deinit(struct client *client) {
     client_end_task(client);
+    if (client->session) watch_end_session(client);
+    transaction_free(client);
     registry_remove(&client->fabric->registry, client->card);
     card_put(client->card);
     client->card = NULL;
@@ -59,7 +63,9 @@ uint64_t client_bytes(const struct card *card) {
         sizeof *card + (card->fd < 0 ? sizeof(struct client) : sizeof(struct connection));
     for (int i = 0; i < CHANNEL_KINDS; i++)
         own += atomic_load_relaxed(&card->subscriptions[i]) * sizeof(struct subscription);
-    return own + atomic_load_relaxed(&card->input_bytes) + atomic_load_relaxed(&card->output_bytes);
+    return own + atomic_load_relaxed(&card->input_bytes) +
+           atomic_load_relaxed(&card->output_bytes) + watch_bytes(card) +
+           atomic_load_relaxed(&card->queued_bytes);
 }
 
 void client_note_command(struct client *client, const struct command *command) {
@@ -80,6 +86,7 @@ void client_listen(struct client *client, enum client_listens what, bool listens
 }
 
 void client_reset(struct client *client) {
+    transaction_discard(client);
     client->db = 0;
     client->proto = 2;
     client->call_flags &= CALL_MAY_PAUSE | CALL_MAY_WAIT | CALL_SUBSCRIBED;

@@ -16,6 +16,8 @@
 struct call;
 struct command;
 struct fabric;
+struct transaction;
+struct watcher;
 struct waiter;
 
 enum { CLIENT_NAME_MAX = 1024 };
@@ -39,6 +41,11 @@ struct card {
     atomic_u32 db, proto, command;        /* command: the id of the last row plus 1 */
     atomic_u64 input_bytes, output_bytes; /* held for it */
     atomic_u32 subscriptions[CHANNEL_KINDS];
+    atomic_u32 queued; /* commands in MULTI plus 1; 0: not in MULTI */
+    atomic_u64 queued_bytes;
+    /* What it watches, and whether that has changed (transactions/watch.c); any holder of a watched key's baton, the
+     * owner; acquire-release. */
+    atomic_u64 watching;
 };
 
 /* What is sent to a client without its asking (board/board.h); 0 as a rule. */
@@ -62,7 +69,9 @@ struct client {
     struct card *card;
     struct client_task *task; /* of the command that is to be called again; NULL: none */
     struct subscription *subscriptions[CHANNEL_KINDS]; /* newest first; NULL: none */
-    struct waiter *waiter;    /* what it waits with, counted; NULL: it does not */
+    struct waiter *waiter;           /* what it waits with, counted; NULL: it does not */
+    struct transaction *transaction; /* NULL: it was never in MULTI */
+    struct watcher *watcher;         /* NULL: it watches nothing */
     uint32_t db;
     uint32_t call_flags; /* enum call_flags of its calls */
     uint8_t proto;       /* 2 or 3 */

@@ -8,6 +8,7 @@
 #include "plat/clock.h"
 #include "shard/fabric.h"
 #include "shard/shard.h"
+#include "shard/transactions/watch.h"
 
 enum { LINE_BYTES_MAX = 4096, CARDS_PER_SLICE = 32, NANOSECONDS = 1000000000 };
 
@@ -18,11 +19,15 @@ static const char *or_empty(const char *text) {
 }
 
 /* In Redis's letters, as far as there is what they stand for. */
-static void flag_letters(const struct card *card, char letters[8]) {
+static void flag_letters(const struct card *card, char letters[16]) {
     uint32_t flags = atomic_load_relaxed(&card->flags);
     char *at = letters;
+    bool changed;
+    (void)watch_count(card, &changed);
     if (flags & CARD_SUBSCRIBED) *at++ = 'P';
+    if (atomic_load_relaxed(&card->queued)) *at++ = 'x';
     if (flags & CARD_BLOCKED) *at++ = 'b';
+    if (changed) *at++ = 'd';
     if (flags & CARD_CLOSING) *at++ = 'c';
     if (card->is_unix) *at++ = 'U';
     if (flags & CARD_NO_EVICT) *at++ = 'e';
@@ -69,7 +74,7 @@ static uint64_t seconds_since(uint64_t now, uint64_t then, uint64_t unit) {
 }
 
 static void put_person(struct line *line, const struct card *card) {
-    char flags[8];
+    char flags[16];
     uint64_t created_ms = (uint64_t)card->created_ms, seen_ns = atomic_load_relaxed(&card->seen_ns);
     flag_letters(card, flags);
     put_number(line, "id=", card->id);
@@ -86,12 +91,18 @@ static void put_person(struct line *line, const struct card *card) {
 
 static void put_buffers(struct line *line, const struct card *card) {
     uint64_t output = atomic_load_relaxed(&card->output_bytes);
+    uint32_t queued = atomic_load_relaxed(&card->queued);
+    bool changed;
     put_number(line, " sub=", atomic_load_relaxed(&card->subscriptions[CHANNEL_PLAIN]));
     put_number(line, " psub=", atomic_load_relaxed(&card->subscriptions[CHANNEL_PATTERN]));
     put_number(line, " ssub=", atomic_load_relaxed(&card->subscriptions[CHANNEL_SHARD]));
-    put(line, " multi=-1 watch=0");
+    if (queued) put_number(line, " multi=", queued - 1);
+    else put(line, " multi=-1");
+    put_number(line, " watch=", watch_count(card, &changed));
     put_number(line, " qbuf=", atomic_load_relaxed(&card->input_bytes));
-    put(line, " qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0");
+    put(line, " qbuf-free=0 argv-mem=0");
+    put_number(line, " multi-mem=", atomic_load_relaxed(&card->queued_bytes) + watch_bytes(card));
+    put(line, " rbs=0 rbp=0 obl=0");
     put_number(line, " oll=", (output + REPLY_CHUNK_BYTES - 1) / REPLY_CHUNK_BYTES);
     put_number(line, " omem=", output);
     put_number(line, " tot-mem=", client_bytes(card));
@@ -207,7 +218,8 @@ static void list_clients(struct call *call, bool by_id, const enum client_type *
     bool done = false;
     list->has_type = type != NULL;
     if (type) list->type = *type;
-    if (call->client) client_note_command(call->client, call->command);
+    if (call->client && !(call->flags & CALL_NESTED))
+        client_note_command(call->client, call->command);
     do {
         done = list->no_memory || (by_id ? list_ids_step(list, call) : list_all_step(list));
     } while (!done && !call_may_pause(call));
@@ -271,7 +283,7 @@ static void client_info_command(struct call *call) {
     char line[LINE_BYTES_MAX + 1];
     struct client *client = client_of(call);
     if (!client) return;
-    client_note_command(client, call->command);
+    if (!(call->flags & CALL_NESTED)) client_note_command(client, call->command);
     pthread_mutex_lock(&client->fabric->registry.lock);
     size_t len = describe(client->card, line);
     pthread_mutex_unlock(&client->fabric->registry.lock);

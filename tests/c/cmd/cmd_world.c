@@ -68,7 +68,8 @@ static void sink_touch(struct call *call, const struct key_place *place) {
     sink_place(recorded(call), "touch:", place);
 }
 
-static void sink_touch_all(struct call *call, uint32_t db) {
+static void sink_touch_all(struct call *call, uint32_t db, uint32_t replaced_by) {
+    (void)replaced_by;
     struct world_text *text = recorded(call);
     text_begin_item(text);
     text_add(text, db == UINT32_MAX ? "touch-all:*" : "touch-all:%u", db);
