@@ -7,11 +7,23 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from harness.cases import Case, Do, Pipe, Read, Send, Shutdown, Sleep, case, mask_field
+from harness.cases import (
+    Ask,
+    Blocked,
+    Case,
+    Do,
+    Pipe,
+    Read,
+    Send,
+    Shutdown,
+    Sleep,
+    case,
+    mask_field,
+)
 from harness.client import Connection, connections
 from harness.compare import Oracle
 from harness.process import Server, StartFailed
-from harness.resp import Reply
+from harness.resp import Reply, encode
 
 Start = Callable[..., Server]
 
@@ -784,3 +796,81 @@ def test_reaching_calls_are_seen_as_a_whole(ours_ordered: Server) -> None:
     for thread in readers:
         thread.join()
     assert failures == []
+
+
+# ---- With clients that wait ----------------------------------------------------------------------
+
+BLOCKING_CASES = [
+    case(
+        "multi-blocking-inside",
+        *("RPUSH $0 a", "MULTI", "BLPOP $0 $1 0", "BLPOP $1 $0 0", "EXEC"),
+    ),
+    case(
+        "multi-serves-behind",
+        Ask("BLPOP $0 $1 0", on=1),
+        Blocked(1),
+        *("MULTI", "RPUSH $0 a b", "LLEN $0", "LPOP $0", "EXEC"),
+        Read(on=1),
+        "LLEN $0",
+    ),
+    case(
+        "multi-serves-not-what-is-gone",
+        Ask("BLPOP $0 $1 0", on=1),
+        Blocked(1),
+        *("MULTI", "RPUSH $0 a", "DEL $0", "EXEC", "RPUSH $1 b"),
+        Read(on=1),
+    ),
+    case(
+        "multi-serves-several",
+        Ask("BLPOP $0 $1 $2 0", on=1),
+        Blocked(1),
+        Ask("BLPOP $3 $0 0", on=2),
+        Blocked(2),
+        *("MULTI", "RPUSH $3 x", "RPUSH $0 a b", "RPUSH $2 c", "EXEC"),
+        Read(on=1),
+        Read(on=2),
+        *("LRANGE $0 0 -1", "LRANGE $2 0 -1", "LRANGE $3 0 -1"),
+    ),
+    case(
+        "watch-is-broken-by-who-is-served",
+        Do("RPUSH $0 old"),
+        Ask("BLPOP $1 $2 0", on=1),
+        Blocked(1),
+        Do("WATCH $2", on=2),
+        Pipe(["MULTI", "RPUSH $2 a", "EXEC"]),
+        Read(on=1),
+        Do("MULTI", on=2),
+        Do("EXEC", on=2),
+    ),
+    case(
+        "watch-by-name-of-the-waiting",
+        Do("WATCH $0", on=2),
+        Ask("BLPOP $0 $1 0", on=1),
+        Blocked(1),
+        Do("MULTI", on=2),
+        Do("EXEC", on=2),
+        "RPUSH $1 a",
+        Read(on=1),
+    ),
+]
+
+
+@pytest.mark.parametrize("a_case", BLOCKING_CASES, ids=lambda c: c.name)
+def test_waiting(a_case: Case, subject: Server, oracle: Oracle) -> None:
+    oracle.check(a_case, subject)
+
+
+def test_an_open_transaction_serves_across_shards(ours_ordered: Server) -> None:
+    """What its waiters need is taken though nobody knew of it before."""
+    keys = ours_ordered.spread(4)
+    for _ in range(20):
+        with connections(ours_ordered.address, 3) as (client, one, two):
+            one.send(encode("BLPOP", keys[0], keys[1], keys[2], 0))
+            two.send(encode("BLPOP", keys[3], keys[0], 0))
+            while _info(client, "clients")["blocked_clients"] != "2":
+                time.sleep(0.001)
+            queue = [[*REACH, *keys[1:]], ["RPUSH", keys[0], "a", "b"], ["LLEN", keys[0]]]
+            reply = client.pipeline([["MULTI"], *queue, ["EXEC"]])[-1]
+            assert reply.value[2].value == 2
+            assert {one.read().value[1].value, two.read().value[1].value} == {b"a", b"b"}
+            assert client.do("EXISTS", keys[0]).value == 0

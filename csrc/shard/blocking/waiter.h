@@ -60,8 +60,9 @@ struct waiter {
     struct departure departure;
     struct post post;
     struct reply_pool pool; /* of the reply, which is written on any thread: keeps nothing */
-    struct reply reply; /* who has it in TRYING or has claimed it; then the post */
-    bool linked; /* claimed where not all its batons were held: the owner takes it out of its queues */
+    struct reply reply;     /* who has it in TRYING or has claimed it; then the post */
+    bool
+        linked; /* claimed where not all its batons were held: the owner takes it out of its queues */
 
     uint32_t registered; /* registrations in use, under the batons of their keys */
     struct registration registrations[];

@@ -9,8 +9,8 @@
  * Invariants
  *   W1  Between outermost calls no queue is ready.
  *   W2  A waiter that is served is in no queue any more: the batons of all its keys are held.
- *   W3  Who may make a key ready holds what the waiters of the key need (reach.c) before its first effect. Where nobody could
- *       know that before, the queue is put off: the shard's thread takes what is needed and serves it in its next turn.
+ *   W3  Who may make a key ready holds what the waiters of the key need (reach.c) before its first effect. A call whose
+ *       set is open takes it when it serves. Where nobody could know that before, the queue is put off: the shard's thread takes what is needed and serves it in its next turn.
  * Errors: none in serving; what a waiter needs is reserved when it begins to wait.
  * Bounds: a waiter has a registration for each of its keys, once.
  */
