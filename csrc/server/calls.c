@@ -7,6 +7,7 @@
 #include "server/server.h"
 #include "shard/caller.h"
 #include "shard/shard.h"
+#include "shard/transactions/watch.h"
 
 struct kevyrt_session {
     struct kevyrt_server *server; /* counted */
@@ -46,6 +47,10 @@ struct kevyrt_session *kevyrt_session_new(struct kevyrt_server *server) {
 
 void kevyrt_session_put(struct kevyrt_session *session) {
     if (!kevyrt_server_usable(session->server)) return; /* a child's copy; see kevyrt_server_put */
+    if (server_enter(session->server)) {
+        watch_end_session(&session->client);
+        server_leave(session->server);
+    }
     client_deinit(&session->client);
     kevyrt_server_put(session->server);
     mem_free(NULL, session);

@@ -51,7 +51,7 @@ void card_put(struct card *card) {
 
 void client_deinit(struct client *client) {
     client_end_task(client);
-    if (client->session) watch_end_session(client);
+    watch_abandon(client);
     transaction_free(client);
     registry_remove(&client->fabric->registry, client->card);
     card_put(client->card);

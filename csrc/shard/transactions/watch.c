@@ -156,17 +156,19 @@ void watch_end(struct client *client) {
     else departures_add(own, &watcher->departure, watcher->mask, depart);
 }
 
-/* A server that has stopped has taken the records away itself. */
 void watch_end_session(struct client *client) {
-    struct watcher *watcher = client->watcher;
     struct baton_set *set = &client->fabric->set;
+    if (!client->watcher) return;
+    uint64_t mask = client->watcher->mask;
+    if (baton_set_take(set, mask, FUTEX_NO_DEADLINE) != BATON_TAKEN) return;
+    watch_end(client);
+    baton_set_drop(set, mask);
+}
+
+/* A server that stops takes the records away itself. */
+void watch_abandon(struct client *client) {
+    struct watcher *watcher = client->watcher;
     if (!watcher) return;
-    if (baton_set_take(set, watcher->mask, FUTEX_NO_DEADLINE) == BATON_TAKEN) {
-        uint64_t mask = watcher->mask;
-        watch_end(client);
-        baton_set_drop(set, mask);
-        return;
-    }
     begin_epoch(client);
     client->watcher = NULL;
     watcher_put(watcher);

@@ -52,8 +52,10 @@ bool watch_is_broken(const struct client *client);
 bool watch_has_changed(struct call *call, const struct client *client);
 /* The client watches nothing any more. What lies in shards that its thread does not hold is taken away later. */
 void watch_end(struct client *client);
-/* The same for a session, whose thread holds nothing. */
+/* The same for a session, whose thread holds nothing; waits for the batons of what it watches. */
 void watch_end_session(struct client *client);
+/* The same for one whose server has stopped, or stops. */
+void watch_abandon(struct client *client);
 /* How many keys the client watches, and has one changed? Any thread. */
 uint32_t watch_count(const struct card *card, bool *changed);
 
