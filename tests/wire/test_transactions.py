@@ -115,6 +115,11 @@ QUEUE_CASES = [
         *("WATCH $0", "MULTI", "UNWATCH", "SET $0 a", "UNWATCH", "EXEC", "GET $0"),
     ),
     case("multi-publish", "MULTI", "PUBLISH channel x", "PUBSUB NUMSUB channel", "EXEC"),
+    case(
+        "multi-subscribe",
+        *("MULTI", "SUBSCRIBE channel", "PING", "GET $0", "EXEC", "PING", "GET $0", "MULTI"),
+        *("EXEC", "UNSUBSCRIBE channel", "MULTI", "GET $0", "EXEC"),
+    ),
     case("multi-quit", Pipe(["MULTI", "SET $0 a", "QUIT"]), Read(None), Do("GET $0", on=1)),
     case(
         "multi-end",

@@ -203,8 +203,8 @@ static void run_queued(struct answers *answers, const struct queued *queued, str
     struct origin origin = {
         .client = answers->client,
         .db = answers->client->db,
-        .flags = (answers->client->call_flags & CALL_NO_TOUCH) | (call->flags & CALL_PAUSED) |
-                 CALL_NESTED,
+        .flags = (answers->client->call_flags & (CALL_NO_TOUCH | CALL_SUBSCRIBED)) |
+                 (call->flags & CALL_PAUSED) | CALL_NESTED,
         .reply = reply,
         .now_ms = &now_ms,
         .reach = call->reach,
