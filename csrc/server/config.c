@@ -387,6 +387,7 @@ void config_fabric_settings(const struct config *config, struct fabric_settings 
     out->protected_mode = config_number(config, SETTING_PROTECTED_MODE);
     out->budget = budget_settings(config);
     out->limits = client_limits(config);
+    out->notify_classes = number32(config, SETTING_NOTIFY_KEYSPACE_EVENTS);
     buffer_settings(config, out);
     parser_settings(config, out);
     small_settings(config, out);

@@ -242,7 +242,21 @@ static bool parse_save(const char *given, struct value *out) {
     return true;
 }
 
-/* A stands for the classes before it in this order, and hides n; the letters come out in this
+static uint32_t event_class(char letter) {
+    static const struct {
+        char letter;
+        uint32_t classes;
+    } known[] = {{'A', NOTIFY_ALL},     {'g', NOTIFY_GENERIC},  {'$', NOTIFY_STRING},
+                 {'l', NOTIFY_LIST},    {'s', NOTIFY_SET},      {'h', NOTIFY_HASH},
+                 {'z', NOTIFY_ZSET},    {'x', NOTIFY_EXPIRED},  {'e', NOTIFY_EVICTED},
+                 {'t', NOTIFY_STREAM},  {'d', NOTIFY_MODULE},   {'n', NOTIFY_NEW},
+                 {'m', NOTIFY_KEY_MISS}, {'K', NOTIFY_KEYSPACE}, {'E', NOTIFY_KEYEVENT}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i].letter == letter) return known[i].classes;
+    return 0;
+}
+
+/* A stands for the classes before it in this order, and hides n, which is in force all the same; the letters come out in this
  * order. */
 static bool parse_events(const char *given, struct value *out) {
     static const char classes[] = "g$lshzxetd", ordered[] = "Ag$lshzxetdnKEm";
@@ -256,6 +270,7 @@ static bool parse_events(const char *given, struct value *out) {
         if (chosen) out->text[len++] = *letter;
     }
     out->text[len] = 0;
+    for (const char *letter = given; *letter; letter++) out->number |= event_class(*letter);
     return true;
 }
 

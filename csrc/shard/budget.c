@@ -37,9 +37,10 @@ static void note(struct shard *shard, uint64_t step) {
         atomic_store_relaxed(&share->candidates, candidates);
 }
 
-static bool evict_here(struct shard *shard) {
+/* The effects are of the call that needs the room, wherever its victims are. */
+static bool evict_here(struct shard *shard, struct shard *home) {
     const struct budget_settings *settings = settings_of(shard);
-    bool evicted = evict_one(&shard->fabric->domain, &shard->data.keyspace, &shard->data.effects,
+    bool evicted = evict_one(&shard->fabric->domain, &shard->data.keyspace, &home->data.effects,
                              settings->policy, settings->samples);
     note(shard, 0);
     return evicted;
@@ -68,16 +69,16 @@ static struct shard *choose(struct fabric *fabric, uint64_t mask, struct random_
 }
 
 /* Takes the baton only if nobody has it: who holds others may not wait. */
-static bool evict_there(struct shard *shard) {
+static bool evict_there(struct shard *shard, struct shard *home) {
     if (!baton_try(shard->baton)) return false;
-    bool evicted = evict_here(shard);
+    bool evicted = evict_here(shard, home);
     turn_seal_data(shard->fabric, shard);
     baton_drop(shard->baton);
     return evicted;
 }
 
-static bool evict_at(struct shard *shard, uint64_t held) {
-    return shard->own & held ? evict_here(shard) : evict_there(shard);
+static bool evict_at(struct shard *shard, struct shard *home, uint64_t held) {
+    return shard->own & held ? evict_here(shard, home) : evict_there(shard, home);
 }
 
 /* ---- Making room ------------------------------------------------------------------------------- */
@@ -93,9 +94,9 @@ static enum relief evict_somewhere(struct shard *home, uint64_t held) {
     struct random_state *random = &home->data.keyspace.random;
     struct shard *chosen = choose(fabric, fabric_all(fabric), random);
     if (!chosen) return RELIEF_NONE;
-    if (evict_at(chosen, held)) return RELIEF_FREED;
+    if (evict_at(chosen, home, held)) return RELIEF_FREED;
     struct shard *instead = choose(fabric, held, random);
-    if (instead && evict_here(instead)) return RELIEF_FREED;
+    if (instead && evict_here(instead, home)) return RELIEF_FREED;
     inbox_wake(&chosen->inbox);
     return RELIEF_ELSEWHERE;
 }

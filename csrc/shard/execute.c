@@ -121,6 +121,11 @@ static void finish(struct shard *home, const struct origin *origin) {
     outcomes->reach = NULL;
 }
 
+static inline void complete(struct shard *home, const struct origin *origin) {
+    if (KRT_UNLIKELY(home->data.outcomes.pending && !(origin->flags & CALL_NESTED)))
+        finish(home, origin);
+}
+
 static bool may_wait(const struct origin *origin) {
     return (origin->flags & (CALL_MAY_WAIT | CALL_NESTED)) == CALL_MAY_WAIT;
 }
@@ -147,7 +152,10 @@ enum execute_result execute_command(struct shard *home, const struct origin *ori
     };
     if (KRT_UNLIKELY(call.domain->gates) && !(origin->flags & CALL_NESTED)) {
         enum passage passage = pass_gates(home, origin, plan, &call);
-        if (passage != PASSED) return passage == REFUSED ? EXECUTE_DONE : EXECUTE_POSTPONED;
+        if (KRT_UNLIKELY(passage != PASSED)) {
+            complete(home, origin); /* what was evicted in vain */
+            return passage == REFUSED ? EXECUTE_DONE : EXECUTE_POSTPONED;
+        }
     }
     if (KRT_UNLIKELY(origin->flags & CALL_QUEUES) && !plan->command->at_once) {
         transaction_queue(origin->client, origin->reply, request, plan);
@@ -165,8 +173,7 @@ enum execute_result execute_command(struct shard *home, const struct origin *ori
     }
     home->data.counters.commands++;
     statistics_end(own, start, home->fabric->settings.latency_tracking);
-    if (KRT_UNLIKELY(home->data.outcomes.pending && !(origin->flags & CALL_NESTED)))
-        finish(home, origin);
+    complete(home, origin);
     if (KRT_UNLIKELY(origin->reply->errors != errors))
         statistics_error(statistics, plan->command, true, origin->reply->error_code);
     return EXECUTE_DONE;

@@ -14,6 +14,7 @@
 #include "plat/random.h"
 #include "plat/socket.h"
 #include "plat/thread.h"
+#include "shard/board/notify.h"
 #include "shard/shard.h"
 #include "shard/transactions/watch.h"
 
@@ -145,6 +146,7 @@ int fabric_init(struct fabric *fabric, const struct fabric_settings *settings) {
     memset(fabric, 0, sizeof *fabric);
     fabric->settings = *settings;
     fabric->sink = outcomes_sink();
+    notify_apply(fabric);
     atomic_store_relaxed(&fabric->busy_ms, settings->busy_ms);
     registry_init(&fabric->registry);
     limits_init(&fabric->eviction);
@@ -244,6 +246,7 @@ static void take_settings(struct fabric_settings *to, const struct fabric_settin
     to->parser_unauthenticated = from->parser_unauthenticated;
     to->budget = from->budget;
     to->limits = from->limits;
+    to->notify_classes = from->notify_classes;
 }
 
 void fabric_apply_settings(struct fabric *fabric, const struct fabric_settings *settings) {
@@ -255,6 +258,7 @@ void fabric_apply_settings(struct fabric *fabric, const struct fabric_settings *
     fabric->domain.hll_sparse_bytes = settings->hll_sparse_bytes;
     atomic_store_relaxed(&fabric->busy_ms, settings->busy_ms);
     budget_apply(fabric);
+    notify_apply(fabric);
     /* Who sleeps without a deadline may have periodic work now. */
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++)
         inbox_wake(&fabric->shards[i]->inbox);

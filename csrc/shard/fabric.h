@@ -43,6 +43,7 @@ struct fabric_settings {
     struct parser_limits parser, parser_unauthenticated;
     struct budget_settings budget;
     struct client_limits limits;
+    uint32_t notify_classes; /* enum notify_class: what is published of effects */
     struct small_limits small;
     uint64_t hll_sparse_bytes; /* up to where a HyperLogLog is sparse */
 };

@@ -162,6 +162,7 @@ static void run_cron(struct shard *shard) {
         keyspace_has_deadlines(&data->keyspace) && !shard->fabric->expiry_is_lazy &&
         !pause_is_in_force(&shard->fabric->domain) &&
         expire_cycle(&shard->fabric->domain, &data->keyspace, &data->effects, EXPIRE_BUDGET_NS);
+    if (KRT_UNLIKELY(data->outcomes.pending)) outcomes_finish(shard);
     end_idle_connections(shard);
     data->expiry_armed = keyspace_has_deadlines(&data->keyspace);
     bool wanted = data->expiry_armed || shard->io.soft_exceeded ||

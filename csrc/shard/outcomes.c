@@ -1,5 +1,6 @@
 #include "shard/outcomes.h"
 
+#include "shard/board/notify.h"
 #include "shard/shard.h"
 #include "shard/transactions/watch.h"
 
@@ -26,7 +27,12 @@ static void ready_all(struct call *call, uint32_t db) {
 
 struct effect_sink outcomes_sink(void) {
     return (struct effect_sink){
-        .touch = touch, .touch_all = touch_all, .ready = ready, .ready_all = ready_all};
+        .touch = touch,
+        .touch_all = touch_all,
+        .ready = ready,
+        .ready_all = ready_all,
+        .notify = notify_event,
+    };
 }
 
 void outcomes_update_wanted(struct shard *shard) {

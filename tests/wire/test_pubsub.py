@@ -4,8 +4,17 @@ order."""
 from __future__ import annotations
 
 import pytest
-from harness.cases import Case, Do, Pipe, Read, Silent, case, in_both_protocols, mask_field
-from harness.cases import unordered
+from harness.cases import (
+    Case,
+    Do,
+    Pipe,
+    Read,
+    Silent,
+    case,
+    in_both_protocols,
+    mask_field,
+    unordered,
+)
 from harness.compare import Oracle
 from harness.process import Server
 from harness.resp import Reply, bulk, encode_all, integer

@@ -283,11 +283,15 @@ static bool send(struct shard *home, const struct publication *publication,
     return message != NULL;
 }
 
+bool publish_is_heard(const struct fabric *fabric) {
+    return atomic_load_relaxed(&fabric->board->channels.subscriptions) != 0;
+}
+
 uint64_t publish_message(struct shard *home, enum channel_kind kind, struct bytes channel,
                          struct bytes body) {
     struct fabric *fabric = home->fabric;
     struct channels *channels = &fabric->board->channels;
-    if (atomic_load_relaxed(&channels->subscriptions) == 0) return 0;
+    if (!publish_is_heard(fabric)) return 0;
     struct publication publication = {kind, channel, body, body.len > BODY_COPIED_MAX};
     struct choice choice = {0};
     uint64_t hash = hash_bytes(&fabric->domain.hash_seed, channel.at, channel.len);

@@ -12,10 +12,13 @@
 
 #include "shard/board/channels.h"
 
+struct fabric;
 struct shard;
 
 #define PUBLISH_NO_MEMORY UINT64_MAX
 
+/* Is anybody subscribed to anything? */
+bool publish_is_heard(const struct fabric *fabric);
 /* Returns how many are subscribed, a client once for each of its subscriptions. `kind` is CHANNEL_PLAIN or
  * CHANNEL_SHARD. Takes the board of the call if anybody listens at all. */
 uint64_t publish_message(struct shard *home, enum channel_kind kind, struct bytes channel,
