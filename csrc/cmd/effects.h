@@ -25,8 +25,6 @@ enum effect_kind {
 
 /* Redis's notification classes, by their letters in notify-keyspace-events. */
 enum notify_class {
-    NOTIFY_KEYSPACE = 1 << 0,  /* K, no class: in which channels */
-    NOTIFY_KEYEVENT = 1 << 1,  /* E, likewise */
     NOTIFY_GENERIC = 1 << 2,   /* g */
     NOTIFY_STRING = 1 << 3,    /* $ */
     NOTIFY_LIST = 1 << 4,      /* l */
@@ -37,8 +35,14 @@ enum notify_class {
     NOTIFY_EVICTED = 1 << 9,   /* e */
     NOTIFY_STREAM = 1 << 10,   /* t */
     NOTIFY_KEY_MISS = 1 << 11, /* m */
-    NOTIFY_MODULE = 1 << 13,   /* d; there are no modules */
     NOTIFY_NEW = 1 << 14,      /* n */
+};
+
+/* The letters that are no classes of effects. */
+enum notify_letter {
+    NOTIFY_KEYSPACE = 1 << 0, /* K: in the channel of the key */
+    NOTIFY_KEYEVENT = 1 << 1, /* E: in the channel of the event */
+    NOTIFY_MODULE = 1 << 13,  /* d; there are no modules */
     NOTIFY_ALL = NOTIFY_GENERIC | NOTIFY_STRING | NOTIFY_LIST | NOTIFY_SET | NOTIFY_HASH |
                  NOTIFY_ZSET | NOTIFY_EXPIRED | NOTIFY_EVICTED | NOTIFY_STREAM |
                  NOTIFY_MODULE, /* A */

@@ -246,10 +246,10 @@ static uint32_t event_class(char letter) {
     static const struct {
         char letter;
         uint32_t classes;
-    } known[] = {{'A', NOTIFY_ALL},     {'g', NOTIFY_GENERIC},  {'$', NOTIFY_STRING},
-                 {'l', NOTIFY_LIST},    {'s', NOTIFY_SET},      {'h', NOTIFY_HASH},
-                 {'z', NOTIFY_ZSET},    {'x', NOTIFY_EXPIRED},  {'e', NOTIFY_EVICTED},
-                 {'t', NOTIFY_STREAM},  {'d', NOTIFY_MODULE},   {'n', NOTIFY_NEW},
+    } known[] = {{'A', NOTIFY_ALL},      {'g', NOTIFY_GENERIC},  {'$', NOTIFY_STRING},
+                 {'l', NOTIFY_LIST},     {'s', NOTIFY_SET},      {'h', NOTIFY_HASH},
+                 {'z', NOTIFY_ZSET},     {'x', NOTIFY_EXPIRED},  {'e', NOTIFY_EVICTED},
+                 {'t', NOTIFY_STREAM},   {'d', NOTIFY_MODULE},   {'n', NOTIFY_NEW},
                  {'m', NOTIFY_KEY_MISS}, {'K', NOTIFY_KEYSPACE}, {'E', NOTIFY_KEYEVENT}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (known[i].letter == letter) return known[i].classes;

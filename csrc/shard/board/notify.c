@@ -48,7 +48,8 @@ void notify_event(struct call *call, enum notify_class class, const char *event,
 }
 
 void notify_apply(struct fabric *fabric) {
-    uint32_t classes = fabric->settings.notify_classes, channels = NOTIFY_KEYSPACE | NOTIFY_KEYEVENT;
+    uint32_t classes = fabric->settings.notify_classes,
+             channels = NOTIFY_KEYSPACE | NOTIFY_KEYEVENT;
     bool wanted = (classes & channels) && (classes & ~channels);
     fabric->sink.wanted &= ~(uint32_t)EFFECT_NOTIFY;
     if (wanted) fabric->sink.wanted |= EFFECT_NOTIFY;
