@@ -3,6 +3,10 @@ order."""
 
 from __future__ import annotations
 
+import random
+import threading
+import time
+
 import pytest
 from harness.cases import (
     Case,
@@ -15,6 +19,7 @@ from harness.cases import (
     mask_field,
     unordered,
 )
+from harness.client import Connection, connections
 from harness.compare import Oracle
 from harness.process import Server
 from harness.resp import Reply, bulk, encode_all, integer
@@ -270,3 +275,137 @@ def test_own_messages_come_behind_the_reply(subject: Server) -> None:
             expected = [*messages, reply] if subject.is_redis else [reply, *messages]
             assert client.read_many(3) == expected
         assert client.read().value == b"PONG"
+
+
+# ---- Order and counts, with many at once --------------------------------------------------------
+
+
+def _messages(connection: Connection, end: bytes) -> list[tuple[bytes, bytes]]:
+    """Channel and body of all messages up to the one that says `end`."""
+    heard = []
+    while True:
+        items = connection.read().value
+        if items[0].value in (b"subscribe", b"unsubscribe", b"psubscribe", b"punsubscribe"):
+            continue
+        channel, body = (item.value for item in items[-2:])
+        if body == end:
+            return heard
+        heard.append((channel, body))
+
+
+def test_all_hear_one_order(subject: Server) -> None:
+    """Of all channels together, whoever publishes where, through channels or patterns."""
+    with connections(subject.address, 5) as listeners, connections(subject.address, 4) as writers:
+        channels = [f"c{i}" for i in range(6)]
+        for at, listener in enumerate(listeners):
+            listener.send(
+                encode_all(
+                    [("SUBSCRIBE", *channels, "end")]
+                    if at % 2
+                    else [("PSUBSCRIBE", "c*"), ("SUBSCRIBE", "end")]
+                )
+            )
+            listener.read_many(7 if at % 2 else 2)
+        for turn in range(20):
+            for at, writer in enumerate(writers):
+                writer.send(
+                    encode_all(
+                        [("PUBLISH", channels[i % 6], f"{at}:{turn}:{i}") for i in range(30)]
+                    )
+                )
+        for writer in writers:
+            assert set(writer.read_many(20 * 30)) == {integer(5)}
+        writers[0].do("PUBLISH", "end", "end")
+        heard = [_messages(listener, b"end") for listener in listeners]
+    assert len(heard[0]) == 20 * 30 * 4
+    assert all(other == heard[0] for other in heard[1:])
+    for at in range(4):
+        own = [body for _, body in heard[0] if body.startswith(b"%d:" % at)]
+        assert own == [b"%d:%d:%d" % (at, t, i) for t in range(20) for i in range(30)]
+
+
+def test_a_message_comes_behind_the_effects_before_it(subject: Server) -> None:
+    """Who hears of a write sees it, on whichever shards writer, key, listener and reader are."""
+    keys = subject.spread(6)
+    with connections(subject.address, 4) as (writer, listener, reader, other):
+        listener.do("SUBSCRIBE", "done")
+        other.do("HELLO", 3)
+        other.do("SUBSCRIBE", "done")
+        for turn in range(150):
+            key = keys[turn % 6]
+            writer.send(encode_all([("SET", key, turn), ("PUBLISH", "done", turn)]))
+            assert listener.read().value[2].value == b"%d" % turn
+            assert reader.do("GET", key).value == b"%d" % turn
+            other.read()
+            assert other.do("GET", key).value == b"%d" % turn
+            writer.read_many(2)
+
+
+def _churn(subject: Server, seed: int, stop: threading.Event, totals: list[int]) -> None:
+    """Subscribes and unsubscribes; counts the messages, and checks that none comes unasked for."""
+    choose = random.Random(seed)
+    heard, mine = 0, set()
+    with subject.connect() as client:
+        while not stop.is_set():
+            channel = b"c%d" % choose.randrange(4)
+            word = choose.choice([b"subscribe", b"unsubscribe"])
+            client.send(encode_all([(word, channel)]))
+            while True:
+                items = client.read().value
+                if items[0].value == word:
+                    break
+                assert items[1].value in mine
+                heard += 1
+            (mine.add if word == b"subscribe" else mine.discard)(channel)
+            if choose.random() < 0.05:
+                client.send(encode_all([("UNSUBSCRIBE",)]))
+                for _ in range(max(len(mine), 1)):
+                    while client.read().value[0].value != b"unsubscribe":
+                        heard += 1
+                mine.clear()
+        client.send(encode_all([("UNSUBSCRIBE",), ("PING",)]))
+        for _ in range(max(len(mine), 1)):
+            while client.read().value[0].value != b"unsubscribe":
+                heard += 1
+    totals.append(heard)
+
+
+def test_counts_are_exact_while_others_come_and_go(subject: Server) -> None:
+    stop, totals, told = threading.Event(), [], 0
+    churners = [
+        threading.Thread(target=_churn, args=(subject, seed, stop, totals)) for seed in range(4)
+    ]
+    for churner in churners:
+        churner.start()
+    with connections(subject.address, 2) as writers:
+        deadline = time.monotonic() + 0.8
+        while time.monotonic() < deadline:
+            for writer in writers:
+                writer.send(encode_all([("PUBLISH", f"c{i % 4}", "m") for i in range(20)]))
+            for writer in writers:
+                told += sum(reply.value for reply in writer.read_many(20))
+    stop.set()
+    for churner in churners:
+        churner.join(20)
+    assert len(totals) == 4
+    assert sum(totals) == told > 0
+    with subject.connect() as client:
+        assert client.do("PUBSUB", "CHANNELS").value == ()
+
+
+def test_ten_thousand_channels(subject: Server) -> None:
+    names = [f"channel:{i}" for i in range(10_000)]
+    with connections(subject.address, 2) as (listener, client):
+        started = time.monotonic()
+        listener.send(encode_all([("SUBSCRIBE", *names), ("PSUBSCRIBE", *names)]))
+        assert listener.read_many(20_000)[-1].value[2].value == 20_000
+        assert client.do("PUBSUB", "NUMPAT") == integer(10_000)
+        listener.send(encode_all([("UNSUBSCRIBE", name) for name in names[::2]]))
+        assert listener.read_many(5000)[-1].value[2].value == 15_000
+        assert len(client.do("PUBSUB", "CHANNELS").value) == 5000
+        listener.close()
+        until = time.monotonic() + 10
+        while client.do("PUBSUB", "CHANNELS").value and time.monotonic() < until:
+            time.sleep(0.01)
+        assert client.do("PUBSUB", "CHANNELS").value == ()
+        assert time.monotonic() - started < 10
