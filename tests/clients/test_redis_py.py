@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -272,3 +273,105 @@ def test_async_cancelled_call_leaves_the_client_usable(subject: Server, protocol
                 assert await client.get("k") == b"v"
 
     _run(body)
+
+
+def _next(listener: redis.client.PubSub, kind: str) -> Any:
+    """The next message, which is of that kind."""
+    message = None
+    while message is None:
+        message = listener.get_message(timeout=10)
+    assert message["type"] == kind, message
+    return message["channel"] if message["data"] is None else message["data"]
+
+
+def test_channels(client: redis.Redis) -> None:
+    with client.pubsub() as listener:
+        listener.subscribe("a", "b")
+        assert (_next(listener, "subscribe"), _next(listener, "subscribe")) == (1, 2)
+        listener.psubscribe("a*")
+        assert _next(listener, "psubscribe") == 3
+        assert client.publish("a", "text") == 2
+        assert (_next(listener, "message"), _next(listener, "pmessage")) == (b"text", b"text")
+        assert client.publish("none", "text") == 0
+        assert client.pubsub_numsub("a", "none") == [(b"a", 1), (b"none", 0)]
+        assert client.pubsub_numpat() == 1
+        assert sorted(client.pubsub_channels("*")) == [b"a", b"b"]
+        listener.ping("still there")
+        assert _next(listener, "pong") == b"still there"
+        listener.unsubscribe("a")
+        assert _next(listener, "unsubscribe") == 2
+        listener.ssubscribe("s")
+        assert _next(listener, "ssubscribe") == 1
+        assert client.execute_command("SPUBLISH", "s", "text") == 1
+        assert _next(listener, "smessage") == b"text"
+        listener.punsubscribe()
+        assert _next(listener, "punsubscribe") == 1
+    assert client.publish("b", "text") == 0
+
+
+def test_health_check_while_subscribed(subject: Server, protocol: int) -> None:
+    """The client pings by itself, among the messages."""
+    options = {"host": subject.host, "port": subject.port, "protocol": protocol}
+    with redis.Redis(health_check_interval=1, **options) as client, client.pubsub() as listener:
+        listener.subscribe("a")
+        assert _next(listener, "subscribe") == 1
+        for turn in range(3):
+            assert client.publish("a", f"{turn}") == 1
+            assert _next(listener, "message") == b"%d" % turn
+            time.sleep(0.6)
+            assert listener.get_message(timeout=0.1) is None
+
+
+def test_channels_in_a_thread_with_handlers(client: redis.Redis) -> None:
+    heard: list[bytes] = []
+    arrived = threading.Event()
+
+    def note(message: dict[str, Any]) -> None:
+        heard.append(message["data"])
+        if len(heard) == 100:
+            arrived.set()
+
+    with client.pubsub(ignore_subscribe_messages=True) as listener:
+        listener.subscribe(**{"a": note})
+        listener.psubscribe(**{"b*": note})
+        thread = listener.run_in_thread(sleep_time=0.01)
+        while client.pubsub_numpat() == 0:
+            time.sleep(0.01)
+        for turn in range(50):
+            assert client.publish("a", f"a{turn}") == client.publish("bb", f"b{turn}") == 1
+        assert arrived.wait(10)
+        thread.stop()
+        thread.join(10)
+    assert heard == [b"%s%d" % (name, turn) for turn in range(50) for name in (b"a", b"b")]
+
+
+def test_async_channels(subject: Server, protocol: int) -> None:
+    async def body() -> None:
+        async with _async_client(subject, protocol) as client, client.pubsub() as listener:
+            await listener.subscribe("a")
+            await listener.psubscribe("a*")
+            assert (await listener.get_message(timeout=10))["type"] == "subscribe"
+            assert (await listener.get_message(timeout=10))["type"] == "psubscribe"
+            for turn in range(20):
+                assert await client.publish("a", f"{turn}") == 2
+                for kind in ("message", "pmessage"):
+                    message = await listener.get_message(timeout=10)
+                    assert (message["type"], message["data"]) == (kind, b"%d" % turn)
+
+    _run(body)
+
+
+def test_keyspace_notifications(client: redis.Redis) -> None:
+    client.config_set("notify-keyspace-events", "KEA")
+    with client.pubsub() as listener:
+        listener.psubscribe("__key*__:*")
+        assert _next(listener, "psubscribe") == 1
+        client.set("k", "v", ex=100)
+        heard = [listener.get_message(timeout=10) for _ in range(4)]
+        assert [(m["channel"], m["data"]) for m in heard] == [
+            (b"__keyspace@0__:k", b"set"),
+            (b"__keyevent@0__:set", b"k"),
+            (b"__keyspace@0__:k", b"expire"),
+            (b"__keyevent@0__:expire", b"k"),
+        ]
+    client.config_set("notify-keyspace-events", "")

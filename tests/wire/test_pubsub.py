@@ -4,8 +4,10 @@ order."""
 from __future__ import annotations
 
 import random
+import socket
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 from harness.cases import (
@@ -24,6 +26,7 @@ from harness.compare import Oracle
 from harness.process import Server
 from harness.resp import Reply, bulk, encode_all, integer
 
+Start = Callable[..., Server]
 ID = mask_field(b"id")
 HELLO3 = Do("HELLO 3", mask=ID)
 
@@ -409,3 +412,112 @@ def test_ten_thousand_channels(subject: Server) -> None:
             time.sleep(0.01)
         assert client.do("PUBSUB", "CHANNELS").value == ()
         assert time.monotonic() - started < 10
+
+
+# ---- Subscribers as clients ------------------------------------------------------------------
+
+
+def _row(client: Connection, number: int) -> dict[str, str]:
+    line = client.do("CLIENT", "LIST", "ID", number).value.decode()
+    return dict(field.split("=", 1) for field in line.split())
+
+
+def test_client_list_tells_of_subscriptions(subject: Server) -> None:
+    with connections(subject.address, 2) as (listener, client):
+        number = listener.do("CLIENT", "ID").value
+        before = _row(client, number)
+        assert (before["flags"], before["sub"], before["psub"], before["ssub"]) == ("N", *"000")
+        listener.send(
+            encode_all([("SUBSCRIBE", "a", "b"), ("PSUBSCRIBE", "c*"), ("SSUBSCRIBE", *"def")])
+        )
+        listener.read_many(6)
+        row = _row(client, number)
+        assert (row["flags"], row["sub"], row["psub"], row["ssub"]) == ("P", *"213")
+        assert row["cmd"] == "ssubscribe"
+        assert int(row["tot-mem"]) > int(before["tot-mem"])
+        assert [r["id"] for r in _rows(client, "pubsub")] == [str(number)]
+        assert str(number) not in [r["id"] for r in _rows(client, "normal")]
+        listener.send(encode_all([("UNSUBSCRIBE",), ("PUNSUBSCRIBE",), ("SUNSUBSCRIBE",)]))
+        listener.read_many(6)
+        assert _row(client, number)["flags"] == "N"
+        assert _rows(client, "pubsub") == []
+
+
+def _rows(client: Connection, kind: str) -> list[dict[str, str]]:
+    lines = client.do("CLIENT", "LIST", "TYPE", kind).value.decode().splitlines()
+    return [dict(field.split("=", 1) for field in line.split()) for line in lines]
+
+
+def test_kill_by_type(own: Start) -> None:
+    subject = own()
+    with connections(subject.address, 4) as (listener, other, client, normal):
+        listener.do("SUBSCRIBE", "a")
+        other.do("SSUBSCRIBE", "a")
+        assert client.do("CLIENT", "KILL", "TYPE", "pubsub") == integer(2)
+        assert listener.read_until_closed() == other.read_until_closed() == []
+        assert client.do("PUBLISH", "a", "m") == integer(0)
+        listener = subject.connect()
+        listener.do("SUBSCRIBE", "a")
+        assert client.do("CLIENT", "KILL", "TYPE", "normal").value >= 1
+        assert normal.read_until_closed() == []
+        assert client.do("PUBLISH", "a", "m") == integer(1)
+        listener.close()
+
+
+def _info(client: Connection, section: str) -> dict[str, str]:
+    lines = client.do("INFO", section).value.decode().split("\r\n")
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def test_info_counts_channels(ours: Server) -> None:
+    with connections(ours.address, 4) as (one, two, three, client):
+        one.send(encode_all([("SUBSCRIBE", "a", "b"), ("PSUBSCRIBE", "c*")]))
+        one.read_many(3)
+        two.send(encode_all([("SUBSCRIBE", "a"), ("PSUBSCRIBE", "c*", "d*")]))
+        two.read_many(3)
+        three.do("SSUBSCRIBE", "a")
+        stats = _info(client, "stats")
+        assert stats["pubsub_channels"] == stats["pubsub_patterns"] == "2"
+        assert stats["pubsubshard_channels"] == "1"
+        assert _info(client, "clients")["pubsub_clients"] == "3"
+
+
+def test_idle_subscribers_stay(own: Start) -> None:
+    server = own("--timeout", "1")
+    with connections(server.address, 4) as (listener, pattern, shard, client):
+        listener.do("SUBSCRIBE", "a")
+        pattern.do("PSUBSCRIBE", "a*")
+        shard.do("SSUBSCRIBE", "a")
+        assert client.read_until_closed() == []
+        with server.connect() as publisher:
+            assert publisher.do("PUBLISH", "a", "m") == integer(2)
+        assert listener.read().value[2].value == pattern.read().value[3].value == b"m"
+        listener.do("UNSUBSCRIBE")
+        assert listener.read_until_closed() == []
+
+
+@pytest.mark.parametrize("limit", ["pubsub 1mb 0 0", "pubsub 0 100kb 1"])
+def test_slow_subscribers_are_dropped_and_nobody_else(own: Start, limit: str) -> None:
+    server = own("--client-output-buffer-limit", limit)
+    with connections(server.address, 3) as (slow, quick, publisher):
+        slow.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        for listener in (slow, quick):
+            listener.do("SUBSCRIBE", "a")
+        until, sent, counts = time.monotonic() + 20, 0, []
+        while time.monotonic() < until and counts[-1:] != [1]:
+            counts.append(publisher.do("PUBLISH", "a", b"x" * 100_000).value)
+            sent += 1
+            assert len(quick.read().value[2].value) == 100_000
+            time.sleep(0.01)
+        assert counts[-1] == 1
+        assert publisher.do("PUBLISH", "a", "last") == integer(1)
+        assert quick.read().value[2].value == b"last"
+
+
+def test_normal_clients_have_their_own_limit(own: Start) -> None:
+    server = own("--client-output-buffer-limit", "normal 1mb 0 0 pubsub 0 0 0")
+    with connections(server.address, 2) as (listener, publisher):
+        listener.do("SUBSCRIBE", "a")
+        publisher.send(encode_all([("PUBLISH", "a", b"x" * 100_000)] * 100))
+        assert publisher.read_many(100) == [integer(1)] * 100
+        assert len(listener.read_many(100)) == 100

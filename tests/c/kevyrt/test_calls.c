@@ -263,6 +263,42 @@ static void test_sessions_have_databases_of_their_own(void **state) {
     for_each_variant(use_sessions);
 }
 
+/* ---- Channels ------------------------------------------------------------------------------------- */
+
+#define SUBSCRIBED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
+#define MESSAGE "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$4\r\nbody\r\n"
+
+/* From in the process messages can be sent, but there is nowhere to send them to. */
+static void publish_from_within(struct kevyrt_server *server) {
+    char reply[REPLY_MAX];
+    int listeners[4];
+    struct kevyrt_session *session = kevyrt_session_new(server);
+    assert_non_null(session);
+    for (int i = 0; i < 4; i++) {
+        listeners[i] = wire_open(server);
+        assert_answers(listeners[i], "SUBSCRIBE c\r\n", SUBSCRIBED);
+    }
+    assert_call(server, "PUBLISH c body", ":4\r\n");
+    for (int i = 0; i < 4; i++) {
+        char got[sizeof MESSAGE] = "";
+        assert_true(wire_receive(listeners[i], got, strlen(MESSAGE)));
+        assert_string_equal(got, MESSAGE);
+    }
+    assert_int_equal(call(server, "SUBSCRIBE c", reply), KEVYRT_OK);
+    assert_string_equal(reply, "-ERR 'subscribe' needs a connection to the server's socket\r\n");
+    assert_int_equal(session_call(server, session, "SUBSCRIBE", "c", reply), KEVYRT_OK);
+    assert_string_equal(reply, "-ERR 'subscribe' needs a connection to the server's socket\r\n");
+    for (int i = 0; i < 4; i++) close(listeners[i]);
+    kevyrt_session_put(session);
+    server_await_connections(server, 0);
+    assert_call(server, "PUBLISH c body", ":0\r\n");
+}
+
+static void test_publishing_from_within(void **state) {
+    (void)state;
+    for_each_variant(publish_from_within);
+}
+
 /* ---- Time ---------------------------------------------------------------------------------------- */
 
 static void await_empty(struct kevyrt_server *server) {
@@ -337,6 +373,7 @@ int main(void) {
         cmocka_unit_test(test_a_value_outlives_its_key),
         cmocka_unit_test(test_mset_is_seen_whole),
         cmocka_unit_test(test_sessions_have_databases_of_their_own),
+        cmocka_unit_test(test_publishing_from_within),
         cmocka_unit_test(test_deadlines_wake_who_sleeps),
         cmocka_unit_test(test_stop_ends_every_caller),
     };
