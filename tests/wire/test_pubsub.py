@@ -454,8 +454,9 @@ def test_kill_by_type(own: Start) -> None:
         listener.do("SUBSCRIBE", "a")
         other.do("SSUBSCRIBE", "a")
         assert client.do("CLIENT", "KILL", "TYPE", "pubsub") == integer(2)
-        assert listener.read_until_closed() == other.read_until_closed() == []
         assert client.do("PUBLISH", "a", "m") == integer(0)
+        assert client.do("PUBSUB", "CHANNELS").value == ()
+        assert listener.read_until_closed() == other.read_until_closed() == []
         listener = subject.connect()
         listener.do("SUBSCRIBE", "a")
         assert client.do("CLIENT", "KILL", "TYPE", "normal").value >= 1
@@ -483,7 +484,7 @@ def test_info_counts_channels(ours: Server) -> None:
 
 
 def test_idle_subscribers_stay(own: Start) -> None:
-    server = own("--timeout", "1")
+    server = own("--timeout", "2")
     with connections(server.address, 4) as (listener, pattern, shard, client):
         listener.do("SUBSCRIBE", "a")
         pattern.do("PSUBSCRIBE", "a*")

@@ -50,6 +50,66 @@ static struct subscription *find_own(const struct audience *audience,
     return NULL;
 }
 
+static bool has_any(const struct client *client) {
+    return client->subscriptions[CHANNEL_PLAIN] || client->subscriptions[CHANNEL_PATTERN] ||
+           client->subscriptions[CHANNEL_SHARD];
+}
+
+/* ---- What counts ------------------------------------------------------------------------------------ */
+
+static void unheard_link(struct channels *channels, struct channel *channel) {
+    channel->previous_unheard = NULL;
+    channel->next_unheard = channels->unheard;
+    if (channels->unheard) channels->unheard->previous_unheard = channel;
+    channels->unheard = channel;
+}
+
+static void unheard_unlink(struct channels *channels, struct channel *channel) {
+    if (channel->next_unheard) channel->next_unheard->previous_unheard = channel->previous_unheard;
+    if (channel->previous_unheard) channel->previous_unheard->next_unheard = channel->next_unheard;
+    else channels->unheard = channel->next_unheard;
+}
+
+/* One writer: no need for an atomic addition. */
+static void count_total(struct channels *channels, uint64_t more) {
+    atomic_store_relaxed(&channels->subscriptions,
+                         atomic_load_relaxed(&channels->subscriptions) + more);
+}
+
+static void uncount(struct channels *channels, enum channel_kind kind, struct channel *channel) {
+    count_total(channels, UINT64_MAX);
+    if (--channel->count) return;
+    map_remove(&channels->kinds[kind], &channel->node);
+    unheard_link(channels, channel);
+}
+
+/* Behind map_reserve of the kind. */
+static void count(struct channels *channels, enum channel_kind kind, struct channel *channel,
+                  uint64_t hash) {
+    count_total(channels, 1);
+    if (channel->count++) return;
+    unheard_unlink(channels, channel);
+    map_insert(&channels->kinds[kind], &channel->node, hash);
+}
+
+/* The shard has no listeners of it any more. */
+static void forsake(struct shard *shard, struct channel *channel) {
+    channel->mask &= ~shard->own;
+    if (channel->mask) return;
+    KRT_ASSERT(channel->count == 0);
+    unheard_unlink(channels_of(shard), channel);
+    mem_free(channel->account, channel);
+}
+
+void channels_uncount(struct channels *channels, struct client *client) {
+    if (client->uncounted || !has_any(client)) return;
+    client->uncounted = true;
+    channels->clients--;
+    for (enum channel_kind kind = 0; kind < CHANNEL_KINDS; kind++)
+        for (struct subscription *at = client->subscriptions[kind]; at; at = at->next_own)
+            uncount(channels, kind, at->listeners->channel);
+}
+
 /* ---- Joining --------------------------------------------------------------------------------------- */
 
 /* What is needed and not there yet, each allocated but not entered; the rest is what is there. */
@@ -105,45 +165,34 @@ static void link_subscription(struct subscription *subscription, enum channel_ki
     client->subscriptions[kind] = subscription;
 }
 
-/* One writer each: no need for atomic additions. */
-static void count_subscription(struct shard *shard, struct connection *connection,
-                               enum channel_kind kind, int32_t more) {
-    struct channels *channels = channels_of(shard);
+static void note_own(struct connection *connection, enum channel_kind kind, uint32_t more) {
     atomic_u32 *own = &connection->client.card->subscriptions[kind];
-    atomic_store_relaxed(own, atomic_load_relaxed(own) + (uint32_t)more);
-    atomic_store_relaxed(&channels->subscriptions,
-                         atomic_load_relaxed(&channels->subscriptions) + (uint64_t)(int64_t)more);
-}
-
-static bool has_any(const struct client *client) {
-    return client->subscriptions[CHANNEL_PLAIN] || client->subscriptions[CHANNEL_PATTERN] ||
-           client->subscriptions[CHANNEL_SHARD];
+    atomic_store_relaxed(own, atomic_load_relaxed(own) + more);
 }
 
 /* Its first subscription, or the end of its last. */
 static void mark_client(struct shard *shard, struct client *client) {
     bool listens = has_any(client);
     if (listens == ((client->listens & LISTENS_CHANNELS) != 0)) return;
-    channels_of(shard)->clients += listens ? 1 : UINT64_MAX;
+    if (!client->uncounted) channels_of(shard)->clients += listens ? 1 : UINT64_MAX;
     client_listen(client, LISTENS_CHANNELS, listens);
 }
 
 static void join(struct shard *shard, struct connection *connection, enum channel_kind kind,
                  uint64_t hash, struct joining *joining) {
     struct audience *audience = &shard->io.audience;
-    if (joining->new_channel)
-        map_insert(&channels_of(shard)->kinds[kind], &joining->channel->node, hash);
-    if (joining->new_listeners) {
-        joining->listeners->channel = joining->channel;
-        map_insert(&audience->kinds[kind], &joining->listeners->node, hash);
-        joining->channel->mask |= shard->own;
-    }
-    joining->channel->count++;
+    struct channel *before = joining->listeners->channel;
+    if (joining->new_channel) unheard_link(channels_of(shard), joining->channel);
+    if (joining->new_listeners) map_insert(&audience->kinds[kind], &joining->listeners->node, hash);
+    joining->listeners->channel = joining->channel;
+    joining->channel->mask |= shard->own;
+    if (before && before != joining->channel) forsake(shard, before);
+    count(channels_of(shard), kind, joining->channel, hash);
     joining->subscription->listeners = joining->listeners;
     joining->subscription->connection = connection;
     map_insert(&audience->subscriptions, &joining->subscription->node, hash_with(hash, connection));
     link_subscription(joining->subscription, kind);
-    count_subscription(shard, connection, kind, 1);
+    note_own(connection, kind, 1);
     mark_client(shard, &connection->client);
 }
 
@@ -154,6 +203,8 @@ bool audience_join(struct shard *shard, struct connection *connection, enum chan
         .channel = channels_find(channels_of(shard), kind, hash, name),
         .listeners = audience_find(&shard->io.audience, kind, hash, name),
     };
+    /* Of killed clients alone: it is heard again. */
+    if (!joining.channel && joining.listeners) joining.channel = joining.listeners->channel;
     *joined = false;
     if (joining.listeners && find_own(&shard->io.audience, joining.listeners, connection))
         return true;
@@ -174,13 +225,6 @@ static void unlink_subscription(struct subscription *subscription, enum channel_
     else client->subscriptions[kind] = subscription->next_own;
 }
 
-static void channel_put(struct channels *channels, enum channel_kind kind,
-                        struct channel *channel) {
-    if (--channel->count) return;
-    map_remove(&channels->kinds[kind], &channel->node);
-    mem_free(channel->account, channel);
-}
-
 /* Takes it out of the shard's table alone. True: that was the last one of the channel here. */
 static bool leave_here(struct shard *shard, struct subscription *subscription,
                        enum channel_kind kind) {
@@ -198,9 +242,9 @@ static bool leave_here(struct shard *shard, struct subscription *subscription,
 static void leave(struct shard *shard, struct subscription *subscription, enum channel_kind kind) {
     struct connection *connection = subscription->connection;
     struct channel *channel = subscription->listeners->channel;
-    if (leave_here(shard, subscription, kind)) channel->mask &= ~shard->own;
-    channel_put(channels_of(shard), kind, channel);
-    count_subscription(shard, connection, kind, -1);
+    if (!connection->client.uncounted) uncount(channels_of(shard), kind, channel);
+    if (leave_here(shard, subscription, kind)) forsake(shard, channel);
+    note_own(connection, kind, UINT32_MAX);
     mark_client(shard, &connection->client);
 }
 
@@ -245,7 +289,16 @@ void audience_end(struct shard *shard, struct connection *connection) {
 
 /* ---- The end --------------------------------------------------------------------------------------- */
 
+static void free_unheard(struct channels *channels) {
+    while (channels->unheard) {
+        struct channel *channel = channels->unheard;
+        unheard_unlink(channels, channel);
+        mem_free(channel->account, channel);
+    }
+}
+
 void channels_deinit(struct channels *channels) {
+    free_unheard(channels);
     for (enum channel_kind kind = 0; kind < CHANNEL_KINDS; kind++) {
         struct map_walk walk;
         map_walk_init(&walk, &channels->kinds[kind]);

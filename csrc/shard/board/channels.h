@@ -5,11 +5,13 @@
  * publisher reads the first, the shard thread that delivers reads the second.
  * Threads: the board's table and each `struct channel` belong to the holder of the board's baton; a name is constant. An
  * audience belongs to its shard thread. Who subscribes is that thread, with the board.
- * Ownership: a channel lives as long as it has a subscriber, a subscription until its client leaves.
+ * Ownership: a channel lives as long as a shard has listeners of it, a subscription until its client leaves.
  * Invariants
- *   C1  A channel's mask has the bit of a shard if and only if its audience has `struct listeners` of the channel.
+ *   C1  A channel is in the board's table while it counts a subscriber. Its mask has the bits of the shards whose
+ *       audiences have `struct listeners` of it.
  *   C2  Between two subscriptions nothing of one client is counted twice: a client is subscribed once to a name.
- *   C3  Whoever subscribes has been told before of everything that was posted earlier, so that a message is for those
+ *   C3  Who is killed counts no more from then on (channels_uncount), before its shard thread ends its subscriptions.
+ *   C4  Whoever subscribes has been told before of everything that was posted earlier, so that a message is for those
  *       who are subscribed when it is delivered.
  * Errors: false for refused memory; then nothing has changed.
  */
@@ -19,6 +21,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 
+struct client;
 struct connection;
 struct fabric;
 struct shard;
@@ -28,15 +31,17 @@ enum channel_kind { CHANNEL_PLAIN, CHANNEL_PATTERN, CHANNEL_SHARD, CHANNEL_KINDS
 struct channel {
     struct map_node node; /* of channels.kinds */
     struct mem_account *account;
-    uint64_t mask;  /* shards where it has subscribers */
-    uint64_t count; /* of them */
+    uint64_t mask;  /* shards where it has listeners */
+    uint64_t count; /* subscribers; without any it is on the list of the unheard */
+    struct channel *next_unheard, *previous_unheard;
     uint32_t len;
     char name[]; /* constant */
 };
 
 struct channels {
     struct map kinds[CHANNEL_KINDS];
-    uint64_t clients; /* that have any subscription */
+    struct channel *unheard; /* counted by nobody, with listeners that are about to end */
+    uint64_t clients;        /* that have any subscription */
     /* Subscriptions of all kinds. Writer the board's holder, read by who holds a shard: 0 means that nobody listens. The
      * batons through which a reader learns of a subscription order it; relaxed. */
     atomic_u64 subscriptions;
@@ -71,6 +76,8 @@ static inline struct bytes channel_name(const struct channel *channel) {
 /* NULL: nobody is subscribed to it. */
 struct channel *channels_find(const struct channels *channels, enum channel_kind kind,
                               uint64_t hash, struct bytes name);
+/* What the client is subscribed to counts no more; it will be ended. */
+void channels_uncount(struct channels *channels, struct client *client);
 /* After the threads have ended: what connections left behind that found the board closed. */
 void channels_deinit(struct channels *channels);
 

@@ -23,7 +23,7 @@ bool client_init(struct client *client, struct fabric *fabric, int fd, uint32_t 
     card->created_ms = clock_wall_ms();
     atomic_store_relaxed(&card->proto, 2);
     describe_peer(card, fd);
-    registry_add(&fabric->registry, card);
+    card->client = client;
     bool session = fd < 0; /* whoever is in the process already has the data */
     *client = (struct client){
         .fabric = fabric,
@@ -33,6 +33,7 @@ bool client_init(struct client *client, struct fabric *fabric, int fd, uint32_t 
         .call_flags = session ? 0 : CALL_MAY_PAUSE | CALL_MAY_WAIT,
         .authenticated = session || !fabric_has_password(fabric),
     };
+    registry_add(&fabric->registry, card);
     return true;
 }
 

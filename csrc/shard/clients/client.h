@@ -33,9 +33,10 @@ struct card {
     struct socket_address_text peer, local; /* constant */
     char *name, *lib_name, *lib_version;    /* registry lock; NULL when unset */
     struct waiter *waiter;                  /* registry lock; NULL: the client does not wait */
-    bool is_unix;                           /* constant */
-    atomic_u64 seen_ns; /* monotonic: the last bytes or call; writer owner, relaxed */
-    atomic_u32 doomed;  /* to be closed; writer who kills, reader the owner, relaxed */
+    struct client *client; /* constant while the card is in the registry; registry lock */
+    bool is_unix;          /* constant */
+    atomic_u64 seen_ns;    /* monotonic: the last bytes or call; writer owner, relaxed */
+    atomic_u32 doomed;     /* to be closed; writer who kills, reader the owner, relaxed */
     /* What CLIENT LIST tells; writer owner, relaxed. */
     atomic_u32 flags;                     /* enum card_flag */
     atomic_u32 db, proto, command;        /* command: the id of the last row plus 1 */
@@ -80,6 +81,7 @@ struct client {
     bool close_after_reply; /* QUIT and protocol errors: answer what is there, then close */
     bool close_unanswered;  /* with close_after_reply: what is not sent yet is not sent either */
     bool session;           /* in process: there is no connection behind it */
+    bool uncounted;         /* killed: its subscriptions count no more; with the board */
 };
 
 /* False: no memory. `fd` -1 and `shard` UINT32_MAX for a session. */

@@ -95,10 +95,17 @@ static bool matches(const struct kill_filter *filter, const struct card *card, i
     return is_address(filter->peer, &card->peer) && is_address(filter->local, &card->local);
 }
 
+/* What is published from now on is not for it. */
+static void doom(struct fabric *fabric, struct card *card) {
+    channels_uncount(&fabric->board->channels, card->client);
+    fabric_doom(fabric, card);
+}
+
 /* The one that asks is closed behind its answer. */
 static uint64_t kill_matching(struct call *call, const struct kill_filter *filter) {
     struct fabric *fabric = fabric_of(call);
     fabric->kills++;
+    board_take(call_home(call));
     const struct card *me = call->client ? call->client->card : NULL;
     int64_t now_ms = clock_wall_ms();
     uint64_t count = 0;
@@ -107,7 +114,7 @@ static uint64_t kill_matching(struct call *call, const struct kill_filter *filte
         if (!matches(filter, card, now_ms) || (card == me && filter->spares_me)) continue;
         count++;
         if (card == me) call->client->close_after_reply = true;
-        else fabric_doom(fabric, card);
+        else doom(fabric, card);
     }
     pthread_mutex_unlock(&fabric->registry.lock);
     return count;

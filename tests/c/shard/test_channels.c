@@ -271,6 +271,46 @@ static void test_many_channels_of_one_client(void **state) {
     assert_int_equal(world->fabric.board->channels.kinds[CHANNEL_PLAIN].count, 10000);
 }
 
+/* Killed clients count no more, though their shard has not ended them yet; others may join meanwhile. */
+static void test_killed(void **state) {
+    struct world *world = *state;
+    struct channels *channels = &world->fabric.board->channels;
+    for (uint32_t i = 0; i < 4; i++) join(world, i, CHANNEL_PLAIN, "a");
+    join(world, 0, CHANNEL_PATTERN, "a*");
+    channels_uncount(channels, &world->clients[0].client);
+    channels_uncount(channels, &world->clients[0].client);
+    assert_int_equal(find(world, CHANNEL_PLAIN, "a")->count, 3);
+    assert_null(find(world, CHANNEL_PATTERN, "a*"));
+    for (uint32_t i = 1; i < 4; i++) channels_uncount(channels, &world->clients[i].client);
+    assert_null(find(world, CHANNEL_PLAIN, "a"));
+    assert_int_equal(channels->clients, 0);
+    assert_int_equal(publish(world, CHANNEL_PLAIN, "a", text("m")), 0);
+    join(world, 5, CHANNEL_PLAIN, "a"); /* on shard 1, then on shard 0 */
+    join(world, 4, CHANNEL_PLAIN, "a");
+    join(world, 6, CHANNEL_PATTERN, "a*");
+    assert_int_equal(find(world, CHANNEL_PLAIN, "a")->count, 2);
+    assert_int_equal(find(world, CHANNEL_PLAIN, "a")->mask, 3);
+    for (uint32_t i = 0; i < 4; i++) audience_end(shard_of(world, i), &world->clients[i]);
+    assert_int_equal(find(world, CHANNEL_PLAIN, "a")->mask, 3);
+    assert_int_equal(publish(world, CHANNEL_PLAIN, "a", text("m")), 3);
+    drain(world);
+    assert_told(world, 4, "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nm\r\n");
+    assert_null(channels->unheard);
+}
+
+/* The board closes before the shards have ended who was killed. */
+static void test_killed_at_the_end(void **state) {
+    struct world *world = *state;
+    for (uint32_t i = 0; i < 6; i++) join(world, i, CHANNEL_SHARD, i < 4 ? "a" : "b");
+    for (uint32_t i = 0; i < 4; i++)
+        channels_uncount(&world->fabric.board->channels, &world->clients[i].client);
+    assert_true(board_enter(world->fabric.board));
+    baton_close(&world->fabric.board->baton);
+    for (uint32_t i = 0; i < 6; i++) audience_end(shard_of(world, i), &world->clients[i]);
+    channels_deinit(&world->fabric.board->channels);
+    board_init(world->fabric.board);
+}
+
 /* A board that is closed leaves what is there to the end. */
 static void test_closed_board(void **state) {
     struct world *world = *state;
@@ -397,6 +437,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         WORLD_TEST(test_one_of_each),    WORLD_TEST(test_refused_subscription),
         WORLD_TEST(test_churn),          WORLD_TEST(test_many_channels_of_one_client),
+        WORLD_TEST(test_killed),         WORLD_TEST(test_killed_at_the_end),
         WORLD_TEST(test_closed_board),   WORLD_TEST(test_message),
         WORLD_TEST(test_many_patterns),  WORLD_TEST(test_refused_message),
         WORLD_TEST(test_full_letterbox), WORLD_TEST(test_output_limit),
