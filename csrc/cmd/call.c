@@ -40,7 +40,9 @@ int64_t domain_now_us(struct domain *domain) {
 
 /* While it holds one of the set nobody can close the others. */
 void call_reach_extend(struct call_reach *reach, uint64_t mask) {
-    for (uint64_t left = mask & ~*reach->held; left; left &= left - 1) {
+    uint64_t left = mask & ~*reach->held;
+    if (left && reach->let_go) reach->let_go(reach);
+    for (; left; left &= left - 1) {
         enum baton_result result = baton_ticket_extend(reach->set, (uint32_t)__builtin_ctzll(left));
         KRT_ASSERT(result == BATON_TAKEN);
         *reach->held |= left & -left;

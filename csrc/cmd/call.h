@@ -93,6 +93,8 @@ struct call_wait {
 struct call_reach {
     struct baton_set *set;
     uint64_t *held; /* shards; of who runs the call */
+    /* Lets go of what nobody may keep who waits; NULL: there is nothing. */
+    void (*let_go)(struct call_reach *reach);
 };
 
 struct call {

@@ -101,7 +101,7 @@ static enum caller_result run_open(struct fabric *fabric, const struct origin *o
                                    const struct request *request, const struct plan *plan,
                                    uint64_t mask) {
     uint64_t held = mask;
-    struct call_reach reach = {&fabric->set, &held};
+    struct call_reach reach = {&fabric->set, &held, board_let_go};
     struct origin reaching = *origin;
     reaching.reach = &reach;
     if (baton_ticket_take(&fabric->set, FUTEX_NO_DEADLINE) != BATON_TAKEN) return CALLER_STOPPED;

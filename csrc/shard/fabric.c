@@ -31,7 +31,7 @@ static void shard_init(struct shard *shard, struct fabric *fabric, uint32_t inde
     shard->fabric = fabric;
     shard->baton = &fabric->batons[index];
     shard->index = index;
-    shard->reach = (struct call_reach){&fabric->set, &shard->held};
+    shard->reach = (struct call_reach){&fabric->set, &shard->held, board_let_go};
     shard->own = UINT64_C(1) << index;
     fabric->keyspaces[index] = &shard->data.keyspace;
     baton_init(shard->baton);

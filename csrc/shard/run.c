@@ -92,13 +92,28 @@ static void tell(struct run *run) {
     board_drain(run->shard);
 }
 
+/* Before a command of a client that listens: what was sent until now. Behind that nothing is sent before its
+ * transaction, which may end subscriptions in the middle of its reply: returns who has the board for it, or NULL. */
+static struct shard *tell_before(struct run *run, uint32_t i) {
+    const struct client *client = &run->connection->client;
+    const struct plan *plan = &run->plans[i];
+    struct shard *home = NULL;
+    if (client->call_flags & CALL_QUEUES && plan->command && transaction_is_exec(plan->command)) {
+        home = turn_home(run->shard);
+        board_take(home);
+    }
+    board_drain(run->shard);
+    return home;
+}
+
 /* False: it comes again. */
 static bool run_one(struct run *run, uint32_t i) {
     struct connection *connection = run->connection;
     bool listens = connection->client.listens;
-    if (KRT_UNLIKELY(listens)) board_drain(run->shard);
+    struct shard *with_board = KRT_UNLIKELY(listens) ? tell_before(run, i) : NULL;
     enum execute_result result =
         run_into(run, i, &connection->output, connection->client.call_flags);
+    if (KRT_UNLIKELY(with_board != NULL)) board_leave(with_board);
     if (KRT_UNLIKELY(listens | connection->client.listens)) tell(run);
     run->unfinished = result == EXECUTE_UNFINISHED;
     run->postponed = result == EXECUTE_POSTPONED;

@@ -230,6 +230,51 @@ CASES = [
         Read(1),
     ),
     *in_both_protocols(
+        "channels-transaction",
+        Do("SUBSCRIBE a b", on=1),
+        Read(1, on=1),
+        Pipe(
+            [
+                "MULTI",
+                "PUBLISH a 1",
+                "SET $0 v",
+                "SPUBLISH a x",
+                "PUBLISH b 2",
+                "PUBLISH a 3",
+                "EXEC",
+            ]
+        ),
+        Read(3, on=1),
+        Pipe(["MULTI", "PUBLISH a 1", "DISCARD"]),
+        Pipe(["MULTI", "PUBLISH a", "PUBLISH a 1", "EXEC"]),
+        Silent(on=1),
+        Pipe(["MULTI", "SUBSCRIBE c", "PING", "PSUBSCRIBE d", "UNSUBSCRIBE x", "EXEC"]),
+        Do("PUBLISH c m", on=2),
+        Read(1),
+        Pipe(["UNSUBSCRIBE", "PUNSUBSCRIBE"]),
+        Pipe(["MULTI", "SUBSCRIBE e f", "EXEC"], replies=4),
+        "PING",
+    ),
+    *in_both_protocols(
+        "channels-transaction-silence",
+        Pipe(
+            ["CLIENT REPLY OFF", "MULTI", "SUBSCRIBE a", "GET $0", "SUBSCRIBE b", "EXEC"], replies=2
+        ),
+        Do("PUBLISH a m", on=1),
+        Read(1),
+    ),
+    case(
+        "channels-transaction-refused",
+        "SUBSCRIBE a",
+        "MULTI",
+        "EXEC",
+        "UNSUBSCRIBE",
+        Pipe(["MULTI", "SUBSCRIBE a", "GET $0", "EXEC"]),
+        "GET $0",
+        Pipe(["UNSUBSCRIBE", "MULTI", "SUBSCRIBE a", "EXEC"]),
+        "EXEC",
+    ),
+    *in_both_protocols(
         "channels-disconnected",
         Do("SUBSCRIBE a", on=2),
         Do("PSUBSCRIBE a", on=2),
@@ -278,6 +323,45 @@ def test_own_messages_come_behind_the_reply(subject: Server) -> None:
             expected = [*messages, reply] if subject.is_redis else [reply, *messages]
             assert client.read_many(3) == expected
         assert client.read().value == b"PONG"
+
+
+def test_own_messages_come_behind_the_transaction(ours: Server) -> None:
+    """As in Redis 7.2 and later (redis/redis#12326); 7.0 puts them into the reply."""
+    with ours.connect() as client:
+        client.do("HELLO", 3)
+        words = ["MULTI", "PING", "SUBSCRIBE a", "PUBLISH a 1", "UNSUBSCRIBE a", "PUBLISH a 2"]
+        words += ["PSUBSCRIBE a*", "PUBLISH a 3", "PING", "EXEC"]
+        *_, reply = client.pipeline(word.split() for word in words)
+        pong = Reply("simple", b"PONG")
+        assert reply.value == (
+            pong,
+            _push("subscribe", "a", 1),
+            integer(1),
+            _push("unsubscribe", "a", 0),
+            integer(0),
+            _push("psubscribe", "a*", 1),
+            integer(1),
+            pong,
+        )
+        assert client.read() == _push("message", "a", "1")
+        assert client.read() == _push("pmessage", "a*", "a", "3")
+        assert client.do("PING") == pong
+
+
+def test_what_comes_before_a_transaction_is_told_before(ours: Server) -> None:
+    """A message for a channel that a transaction leaves is told before its reply or not counted."""
+    with connections(ours.address, 2) as (client, publisher):
+        client.do("HELLO", 3)
+        for _ in range(100):
+            client.do("SUBSCRIBE", "a")
+            publisher.send(encode_all([("PUBLISH", "a", "m")] * 30))
+            client.send(encode_all([("MULTI",), ("UNSUBSCRIBE", "a"), ("EXEC",)]))
+            told = sum(reply.value for reply in publisher.read_many(30))
+            heard = 0
+            while (reply := client.read()).kind != "array":
+                heard += reply.kind == "push"
+            assert heard == told
+            assert client.do("PING").value == b"PONG"
 
 
 # ---- Order and counts, with many at once --------------------------------------------------------

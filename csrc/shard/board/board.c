@@ -51,8 +51,21 @@ void board_send(struct shard *home) {
     }
 }
 
+/* Whose call it is stands among those that are held. */
+void board_let_go(struct call_reach *reach) {
+    struct fabric *fabric =
+        (struct fabric *)(void *)((char *)reach->set - offsetof(struct fabric, set));
+    for (uint64_t left = *reach->held; left; left &= left - 1) {
+        struct outcomes *outcomes = &fabric->shards[__builtin_ctzll(left)]->data.outcomes;
+        if (!outcomes->has_board) continue;
+        outcomes->has_board = false;
+        baton_drop(&fabric->board->baton);
+    }
+}
+
 void board_leave(struct shard *home) {
     struct outcomes *outcomes = &home->data.outcomes;
+    if (outcomes->first_post) board_take(home); /* it may have let go of it */
     if (!outcomes->has_board) return;
     board_send(home);
     outcomes->has_board = false;

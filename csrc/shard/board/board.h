@@ -9,7 +9,8 @@
  * Ownership: a post is its letterbox's until `deliver` or `discard` takes it over.
  * Invariants
  *   O1  A call takes the board at its first need and keeps it until it is complete (board_leave), so that what it
- *       posts stands together, at one place of the order.
+ *       posts stands together, at one place of the order. A call whose set is open lets go of it before it waits for a
+ *       further baton, keeps what it has posted, and takes it again as the last thing of all.
  *   O2  A post leaves after the effects of its call are in their place, and before the batons of the call drop.
  *   O3  A client that listens (`client.listens`) is told what is in the letterbox before each of its commands runs,
  *       behind the take of its batons, and again behind the reply. Its commands are not forwarded.
@@ -24,6 +25,7 @@
 #include "ring/stream.h"
 #include "shard/board/channels.h"
 
+struct call_reach;
 struct fabric;
 struct shard;
 
@@ -61,6 +63,8 @@ void board_take(struct shard *home);
 void board_post(struct shard *home, uint32_t target, struct post *post);
 /* With the board: what the call has posted so far leaves at once. */
 void board_send(struct shard *home);
+/* call_reach.let_go */
+void board_let_go(struct call_reach *reach);
 /* The call is complete: what it has posted leaves, the board drops. */
 void board_leave(struct shard *home);
 /* Before the batons of the call drop, or behind: wakes those that have got something. */
