@@ -4,7 +4,8 @@
  * subscribers there are and on which shards; a shard's (`struct audience`) knows its own subscribers one by one. A
  * publisher reads the first, the shard thread that delivers reads the second.
  * Threads: the board's table and each `struct channel` belong to the holder of the board's baton; a name is constant. An
- * audience belongs to its shard thread. Who subscribes is that thread, with the board.
+ * audience belongs to its shard thread. Who subscribes is that thread, with the board; so who has the board may read what a
+ * client is subscribed to.
  * Ownership: a channel lives as long as a shard has listeners of it, a subscription until its client leaves.
  * Invariants
  *   C1  A channel is in the board's table while it counts a subscriber. Its mask has the bits of the shards whose
