@@ -300,8 +300,19 @@ CASES = [
 ]
 
 
+def _await_the_end_of_subscribers(server: Server) -> None:
+    """Those of the case before have closed their connections, which the server may not know yet."""
+    until = time.monotonic() + 10
+    while (
+        server.control().do("CLIENT", "LIST", "TYPE", "pubsub").value and time.monotonic() < until
+    ):
+        time.sleep(0.005)
+
+
 @pytest.mark.parametrize("a_case", CASES, ids=lambda c: c.name)
 def test_pubsub(a_case: Case, subject: Server, oracle: Oracle) -> None:
+    _await_the_end_of_subscribers(subject)
+    _await_the_end_of_subscribers(oracle.server)
     oracle.check(a_case, subject)
 
 
@@ -312,6 +323,7 @@ def _push(*items: str | int) -> Reply:
 
 def test_own_messages_come_behind_the_reply(subject: Server) -> None:
     """As in Redis 7.2 and later (redis/redis#12326); 7.0 puts them before the reply."""
+    _await_the_end_of_subscribers(subject)
     with subject.connect() as client:
         client.do("HELLO", 3)
         assert client.do("SUBSCRIBE", "a") == _push("subscribe", "a", 1)
@@ -327,6 +339,7 @@ def test_own_messages_come_behind_the_reply(subject: Server) -> None:
 
 def test_own_messages_come_behind_the_transaction(ours: Server) -> None:
     """As in Redis 7.2 and later (redis/redis#12326); 7.0 puts them into the reply."""
+    _await_the_end_of_subscribers(ours)
     with ours.connect() as client:
         client.do("HELLO", 3)
         words = ["MULTI", "PING", "SUBSCRIBE a", "PUBLISH a 1", "UNSUBSCRIBE a", "PUBLISH a 2"]
@@ -350,6 +363,7 @@ def test_own_messages_come_behind_the_transaction(ours: Server) -> None:
 
 def test_what_comes_before_a_transaction_is_told_before(ours: Server) -> None:
     """A message for a channel that a transaction leaves is told before its reply or not counted."""
+    _await_the_end_of_subscribers(ours)
     with connections(ours.address, 2) as (client, publisher):
         client.do("HELLO", 3)
         for _ in range(100):
@@ -382,6 +396,7 @@ def _messages(connection: Connection, end: bytes) -> list[tuple[bytes, bytes]]:
 
 def test_all_hear_one_order(subject: Server) -> None:
     """Of all channels together, whoever publishes where, through channels or patterns."""
+    _await_the_end_of_subscribers(subject)
     with connections(subject.address, 5) as listeners, connections(subject.address, 4) as writers:
         channels = [f"c{i}" for i in range(6)]
         for at, listener in enumerate(listeners):
@@ -458,6 +473,7 @@ def _churn(subject: Server, seed: int, stop: threading.Event, totals: list[int])
 
 
 def test_counts_are_exact_while_others_come_and_go(subject: Server) -> None:
+    _await_the_end_of_subscribers(subject)
     stop, totals, told = threading.Event(), [], 0
     churners = [
         threading.Thread(target=_churn, args=(subject, seed, stop, totals)) for seed in range(4)
@@ -507,6 +523,7 @@ def _row(client: Connection, number: int) -> dict[str, str]:
 
 
 def test_client_list_tells_of_subscriptions(subject: Server) -> None:
+    _await_the_end_of_subscribers(subject)
     with connections(subject.address, 2) as (listener, client):
         number = listener.do("CLIENT", "ID").value
         before = _row(client, number)
@@ -555,6 +572,7 @@ def _info(client: Connection, section: str) -> dict[str, str]:
 
 
 def test_info_counts_channels(ours: Server) -> None:
+    _await_the_end_of_subscribers(ours)
     with connections(ours.address, 4) as (one, two, three, client):
         one.send(encode_all([("SUBSCRIBE", "a", "b"), ("PSUBSCRIBE", "c*")]))
         one.read_many(3)
