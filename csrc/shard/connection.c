@@ -176,6 +176,7 @@ void connection_push(struct shard *shard, struct connection *connection, struct 
 
 void connection_push_deferred(struct shard *shard, struct connection *connection) {
     KRT_DCHECK(!shard->io.deferring);
+    connection->client.listens &= (uint8_t)~LISTENS_DEFERRED;
     if (shard->io.deferred.failed) connection->output.failed = true;
     if (!reply_is_empty(&shard->io.deferred))
         connection_push(shard, connection, &shard->io.deferred);

@@ -361,6 +361,26 @@ def test_own_messages_come_behind_the_transaction(ours: Server) -> None:
         assert client.do("PING") == pong
 
 
+def test_a_transaction_that_listens_in_between(ours: Server) -> None:
+    """What it was told meanwhile comes behind its reply, to it and to nobody else."""
+    _await_the_end_of_subscribers(ours)
+    with connections(ours.address, 8) as clients:
+        for client in clients:
+            client.do("HELLO", 3)
+            client.do("SUBSCRIBE", "other")
+            client.do("UNSUBSCRIBE")
+        words = ["MULTI", "SUBSCRIBE a", "PUBLISH a 1", "UNSUBSCRIBE a", "EXEC", "PING"]
+        for client in clients:
+            client.send(encode_all([tuple(word.split()) for word in words]))
+            client.read_many(4)
+            assert [reply.kind for reply in client.read().value] == ["push", "integer", "push"]
+            assert client.read() == _push("message", "a", "1")
+            assert client.read().value == b"PONG"
+        for client in clients:
+            client.do("SUBSCRIBE", "other")
+            assert client.do("PING").value == b"PONG"
+
+
 def test_what_comes_before_a_transaction_is_told_before(ours: Server) -> None:
     """A message for a channel that a transaction leaves is told before its reply or not counted."""
     _await_the_end_of_subscribers(ours)

@@ -52,7 +52,10 @@ static void settle(struct call *call, struct shard *shard, struct connection *co
     struct shard *home = call_home(call);
     board_take(home);
     board_send(home);
-    if (call->flags & CALL_NESTED) shard->io.deferring = connection;
+    if (call->flags & CALL_NESTED) {
+        shard->io.deferring = connection;
+        connection->client.listens |= LISTENS_DEFERRED;
+    }
     board_drain(shard);
     shard->io.deferring = NULL;
 }

@@ -50,7 +50,13 @@ struct card {
 };
 
 /* What is sent to a client without its asking (board/board.h); 0 as a rule. */
-enum client_listens { LISTENS_CHANNELS = 1, LISTENS_TRACKING = 2, LISTENS_MONITOR = 4 };
+enum client_listens {
+    LISTENS_CHANNELS = 1,
+    LISTENS_TRACKING = 2,
+    LISTENS_MONITOR = 4,
+    LISTENS_DEFERRED =
+        8, /* up to the end of the transaction that runs: something may wait for that */
+};
 
 enum card_flag {
     CARD_NO_EVICT = 1,
