@@ -21,8 +21,9 @@ struct client; /* shard/clients/client.h: state of a connection or session; opaq
 
 /* What a command has to pass before it runs, besides its own checks. */
 enum domain_gate {
-    GATE_PAUSE = 1,  /* CLIENT PAUSE is in force */
-    GATE_MEMORY = 2, /* there is a budget of memory */
+    GATE_PAUSE = 1,   /* CLIENT PAUSE is in force */
+    GATE_MEMORY = 2,  /* there is a budget of memory */
+    GATE_MONITOR = 4, /* somebody is shown every command */
 };
 
 enum call_flags {
@@ -36,6 +37,7 @@ enum call_flags {
         128,             /* its client is subscribed to channels: in RESP2 few commands are left */
     CALL_MAY_WAIT = 256, /* who asks can wait for what is not there yet */
     CALL_QUEUES = 512,   /* its client is in MULTI: commands are queued */
+    CALL_RESUMED = 4096, /* a part of its work was done before, which took time */
     CALL_ALOUD = 16,     /* set by a command that ends the silence: its own answer is heard */
 };
 

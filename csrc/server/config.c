@@ -378,6 +378,9 @@ void config_fabric_settings(const struct config *config, struct fabric_settings 
     int64_t busy_ms = config->numbers[SETTING_BUSY_REPLY_THRESHOLD];
     out->busy_ms = busy_ms < UINT32_MAX ? (uint64_t)busy_ms : UINT32_MAX;
     out->latency_tracking = number32(config, SETTING_LATENCY_TRACKING);
+    out->slow_us = config_number(config, SETTING_SLOWLOG_LOG_SLOWER_THAN);
+    out->slow_entries = (uint64_t)config_number(config, SETTING_SLOWLOG_MAX_LEN);
+    out->latency_ms = (uint64_t)config_number(config, SETTING_LATENCY_MONITOR_THRESHOLD);
     out->order_by_shard = number32(config, SETTING_PIPELINE_ORDER) == 1;
     out->borrow = (enum borrow_mode)number32(config, SETTING_DEBUG_BORROW);
     out->max_clients = number32(config, SETTING_MAXCLIENTS);

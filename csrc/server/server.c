@@ -22,6 +22,7 @@
 #include "plat/random.h"
 #include "server/admin.h"
 #include "server/log.h"
+#include "shard/board/monitor.h"
 #include "shard/board/pubsub.h"
 #include "shard/transactions/transaction.h"
 
@@ -79,7 +80,12 @@ static void bind_once(void) {
     client_kill_bind();
     client_pause_bind();
     client_unblock_bind();
+    wait_bind();
     pubsub_bind();
+    monitor_bind();
+    slowlog_bind();
+    latency_commands_bind();
+    latency_reports_bind();
     server_commands_bind();
     pthread_atfork(kevyrt_fork_prepare, kevyrt_fork_parent, kevyrt_fork_child);
 }

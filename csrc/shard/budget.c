@@ -124,7 +124,7 @@ uint64_t budget_exceeded_ns(struct fabric *fabric, uint64_t *now_ns) {
 }
 
 static bool make_room(struct shard *home, uint64_t held) {
-    uint64_t start_ns = clock_monotonic_ns();
+    uint64_t start_ns = clock_monotonic_ns(), begun = latency_begin_event(home->fabric);
     enum relief relief;
     uint32_t victims = 0;
     do {
@@ -132,6 +132,7 @@ static bool make_room(struct shard *home, uint64_t held) {
     } while (relief == RELIEF_FREED && is_over(home->fabric) &&
              has_time(home->fabric, ++victims, start_ns));
     note_excess(home->fabric, start_ns);
+    latency_end_event(home->fabric, LATENCY_EVICTION_CYCLE, begun);
     return relief != RELIEF_NONE;
 }
 

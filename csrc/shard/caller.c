@@ -131,8 +131,11 @@ enum caller_result caller_run(struct fabric *fabric, struct client *client, uint
     struct request request = {.argv = argv, .argc = argc};
     struct plan plan;
     int64_t now_ms = 0;
-    struct origin origin = {
-        client, client ? client->db : db, client ? client->call_flags : 0, reply, &now_ms, NULL};
+    struct origin origin = {.client = client,
+                            .db = client ? client->db : db,
+                            .flags = client ? client->call_flags : 0,
+                            .reply = reply,
+                            .now_ms = &now_ms};
     plan_request(fabric, &request, &(struct plan_hint){0}, &plan);
     if (!client && execute_refused(client, reply, &request, &plan)) return CALLER_DONE;
     for (;;) {
@@ -203,7 +206,7 @@ enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes k
     uint64_t hash = hash_bytes(&fabric->domain.hash_seed, key.at, key.len);
     enum caller_result result = enter(fabric, hash, may_wait, &shard);
     if (KRT_UNLIKELY(result != CALLER_DONE)) return result;
-    if (KRT_UNLIKELY(fabric->domain.gates & GATE_PAUSE)) {
+    if (KRT_UNLIKELY((fabric->domain.gates & (GATE_PAUSE | GATE_MONITOR)) || fabric->times_all)) {
         leave(shard);
         return CALLER_GATED;
     }
@@ -229,7 +232,8 @@ enum caller_result caller_set(struct fabric *fabric, uint32_t db, struct bytes k
     uint64_t hash = hash_bytes(&fabric->domain.hash_seed, key.at, key.len);
     enum caller_result result = enter(fabric, hash, may_wait, &shard);
     if (KRT_UNLIKELY(result != CALLER_DONE)) return result;
-    if (KRT_UNLIKELY(fabric->domain.gates || waiting_reaches(&fabric->domain))) {
+    if (KRT_UNLIKELY(fabric->domain.gates || fabric->times_all ||
+                     waiting_reaches(&fabric->domain))) {
         leave(shard);
         return CALLER_GATED;
     }

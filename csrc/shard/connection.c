@@ -297,6 +297,7 @@ void connection_end(struct shard *shard, struct connection *connection) {
     limits_forget(shard, connection);
     audience_end(shard, connection);
     watch_end(&connection->client);
+    monitor_end(shard, connection);
     connection->closing = true;
     connection->suspended = false;
     slots_deinit(&connection->slots);

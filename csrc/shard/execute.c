@@ -75,7 +75,8 @@ bool execute_refused(struct client *client, struct reply *reply, const struct re
         execute_reject(client, reply, plan, "ERR Command not allowed inside a transaction");
         return true;
     }
-    return client && pubsub_refuses(client, reply, plan);
+    return client &&
+           (pubsub_refuses(client, reply, plan) || monitor_refuses(client, reply, plan));
 }
 
 void execute_count_refused(struct shard *home, const struct reply *reply, const struct plan *plan) {
@@ -106,6 +107,7 @@ static bool has_room(struct shard *home, const struct origin *origin, const stru
 static enum passage pass_gates(struct shard *home, const struct origin *origin,
                                const struct plan *plan, struct call *call) {
     const struct domain *domain = &home->fabric->domain;
+    home->data.ended_ticks = 0;
     if (!pause_is_in_force(domain)) return has_room(home, origin, plan) ? PASSED : REFUSED;
     if (pause_stops(domain, transaction_flags(origin->client, plan->command))) return POSTPONED;
     call->flags |= CALL_PAUSED;
@@ -119,6 +121,7 @@ static void finish(struct shard *home, const struct origin *origin) {
     if (outcomes->reach) outcomes->held = *outcomes->reach->held;
     outcomes_finish(home);
     outcomes->reach = NULL;
+    home->data.ended_ticks = 0; /* it is not the next one's time */
 }
 
 static inline void complete(struct shard *home, const struct origin *origin) {
@@ -128,6 +131,61 @@ static inline void complete(struct shard *home, const struct origin *origin) {
 
 static bool may_wait(const struct origin *origin) {
     return (origin->flags & (CALL_MAY_WAIT | CALL_NESTED)) == CALL_MAY_WAIT;
+}
+
+/* Every command's time is known, for the slow log. Behind another one the clock is not read again, which
+ * matters where they are short; what is measured for statistics begins exactly. */
+static uint64_t when_begun(const struct shard *home, uint64_t measured) {
+    if (measured) return measured;
+    uint64_t before = home->data.ended_ticks;
+    return KRT_LIKELY(before) ? before : clock_ticks();
+}
+
+/* What waits is shown when it begins, and not again when it is served. */
+static void show(struct shard *home, const struct origin *origin, const struct call *call) {
+    if (KRT_LIKELY(!(call->domain->gates & GATE_MONITOR))) return;
+    monitor_show(home, origin, call);
+    home->data.ended_ticks = 0;
+}
+
+/* A command that is done in parts took the time of all of them. */
+static enum execute_result unfinished(const struct origin *origin, uint64_t ticks) {
+    struct client *client = origin->client;
+    if (client) {
+        client->spent_ticks += ticks;
+        client->call_flags |= CALL_RESUMED;
+    }
+    return EXECUTE_UNFINISHED;
+}
+
+static uint64_t take_spent(const struct origin *origin) {
+    struct client *client = origin->client;
+    if (KRT_LIKELY(!(origin->flags & CALL_RESUMED))) return 0;
+    uint64_t ticks = client->spent_ticks;
+    client->spent_ticks = 0;
+    client->call_flags &= ~(uint32_t)CALL_RESUMED;
+    return ticks;
+}
+
+static void note_time(struct shard *home, const struct origin *origin,
+                      const struct request *request, const struct plan *plan, uint64_t ticks) {
+    if (KRT_UNLIKELY(ticks >= home->fabric->slow_ticks))
+        slowlog_note(home, origin, request, plan, ticks);
+}
+
+/* What somebody wants to know of the command; apart, so that the others do not pay for it. */
+__attribute__((noinline)) static void observe(struct shard *home, const struct origin *origin,
+                                              const struct request *request,
+                                              const struct plan *plan, const struct call *call,
+                                              uint64_t ticks) {
+    note_time(home, origin, request, plan, ticks + take_spent(origin));
+    show(home, origin, call);
+}
+
+static bool is_observed(const struct shard *home, const struct call *call, uint64_t ticks) {
+    return KRT_UNLIKELY(ticks >= home->fabric->slow_ticks) ||
+           KRT_UNLIKELY(call->domain->gates & GATE_MONITOR) ||
+           KRT_UNLIKELY(call->flags & CALL_RESUMED);
 }
 
 enum execute_result execute_command(struct shard *home, const struct origin *origin,
@@ -162,17 +220,21 @@ enum execute_result execute_command(struct shard *home, const struct origin *ori
         return EXECUTE_DONE;
     }
     uint32_t errors = origin->reply->errors;
-    uint64_t start = statistics_begin(own);
+    uint64_t measured = statistics_begin(own), start = when_begun(home, measured);
     plan->command->handler(&call);
+    uint64_t end = home->data.ended_ticks = clock_ticks();
     *origin->now_ms = call.now_ms;
     if (KRT_UNLIKELY(call.unfinished || call.waits)) {
-        statistics_interrupt(own, start);
-        if (call.unfinished) return EXECUTE_UNFINISHED;
-        if (home->data.outcomes.pending) outcomes_finish(home);
+        statistics_interrupt(own, measured);
+        if (call.unfinished) return unfinished(origin, end - start);
+        show(home, origin, &call);
+        if (home->data.outcomes.pending) finish(home, origin);
         return EXECUTE_WAITING;
     }
     home->data.counters.commands++;
-    statistics_end(own, start, home->fabric->settings.latency_tracking);
+    statistics_end(own, measured, home->fabric->settings.latency_tracking);
+    if (KRT_UNLIKELY(is_observed(home, &call, end - start)))
+        observe(home, origin, request, plan, &call, end - start);
     complete(home, origin);
     if (KRT_UNLIKELY(origin->reply->errors != errors))
         statistics_error(statistics, plan->command, true, origin->reply->error_code);
@@ -190,7 +252,9 @@ static bool wait_on(struct call *call, const struct call_wait *wait) {
 enum execute_result execute_again(struct shard *home, struct waiter *waiter) {
     int64_t now_ms = 0;
     struct plan plan = {.command = waiter->command, .mask = waiter->mask, .arity_ok = true};
-    struct origin origin = {.db = waiter->db, .reply = &waiter->reply, .now_ms = &now_ms};
+    struct request request = {.argv = waiter->argv, .argc = waiter->argc};
+    struct origin origin = {
+        .db = waiter->db, .reply = &waiter->reply, .now_ms = &now_ms, .card = waiter->card};
     struct command_statistics *own = statistics_of(&home->data.statistics, waiter->command);
     struct call call = {
         .command = waiter->command,
@@ -204,14 +268,16 @@ enum execute_result execute_again(struct shard *home, struct waiter *waiter) {
         .wait = wait_on,
     };
     if (KRT_UNLIKELY(!has_room(home, &origin, &plan))) return EXECUTE_DONE;
-    uint64_t start = statistics_begin(own);
+    uint64_t measured = statistics_begin(own), start = when_begun(home, measured);
     waiter->command->handler(&call);
+    uint64_t end = home->data.ended_ticks = clock_ticks();
     if (call.waits) {
-        statistics_interrupt(own, start);
+        statistics_interrupt(own, measured);
         return EXECUTE_WAITING;
     }
     home->data.counters.commands++;
-    statistics_end(own, start, home->fabric->settings.latency_tracking);
+    statistics_end(own, measured, home->fabric->settings.latency_tracking);
+    note_time(home, &origin, &request, &plan, end - start);
     if (KRT_UNLIKELY(waiter->reply.errors))
         statistics_error(&home->data.statistics, waiter->command, true, waiter->reply.error_code);
     return EXECUTE_DONE;

@@ -150,6 +150,8 @@ int fabric_init(struct fabric *fabric, const struct fabric_settings *settings) {
     atomic_store_relaxed(&fabric->busy_ms, settings->busy_ms);
     registry_init(&fabric->registry);
     limits_init(&fabric->eviction);
+    slowlog_init(&fabric->slowlog);
+    latency_events_init(&fabric->latency);
     /* The seed outlives a stop: a caller may have hashed its key just before. */
     int result = random_from_kernel(&fabric->domain.hash_seed, sizeof fabric->domain.hash_seed);
     if (result == 0) result = allocate(fabric);
@@ -175,6 +177,8 @@ void fabric_deinit(struct fabric *fabric) {
     mem_pages_free(NULL, fabric->batons, count * sizeof *fabric->batons);
     mem_pages_free(NULL, fabric->board, sizeof *fabric->board);
     registry_deinit(&fabric->registry);
+    slowlog_deinit(&fabric->slowlog);
+    latency_events_deinit(&fabric->latency);
 }
 
 /* ---- Start and stop ------------------------------------------------------------------------------- */
@@ -195,7 +199,7 @@ static void close_batons(struct fabric *fabric) {
     KRT_ASSERT(result == BATON_TAKEN); /* only one stops a fabric */
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++) baton_close(&fabric->batons[i]);
     if (board_enter(fabric->board)) baton_close(&fabric->board->baton);
-    fabric->domain.gates &= ~(uint32_t)GATE_PAUSE;
+    fabric->domain.gates &= ~(uint32_t)(GATE_PAUSE | GATE_MONITOR);
     atomic_store_relaxed(&fabric->pause_end_ns, 0);
     pause_ring(fabric);
 }
@@ -241,6 +245,9 @@ static void take_settings(struct fabric_settings *to, const struct fabric_settin
     to->tcp_keepalive_s = from->tcp_keepalive_s;
     to->password = from->password;
     to->latency_tracking = from->latency_tracking;
+    to->slow_us = from->slow_us;
+    to->slow_entries = from->slow_entries;
+    to->latency_ms = from->latency_ms;
     to->protected_mode = from->protected_mode;
     to->parser = from->parser;
     to->parser_unauthenticated = from->parser_unauthenticated;
@@ -259,6 +266,7 @@ void fabric_apply_settings(struct fabric *fabric, const struct fabric_settings *
     atomic_store_relaxed(&fabric->busy_ms, settings->busy_ms);
     budget_apply(fabric);
     notify_apply(fabric);
+    slowlog_apply(fabric);
     /* Who sleeps without a deadline may have periodic work now. */
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++)
         inbox_wake(&fabric->shards[i]->inbox);
@@ -313,6 +321,7 @@ static void start_time(struct fabric *fabric) {
     (void)domain_now(&fabric->domain);
     atomic_store_relaxed(&fabric->budget.used, 0);
     budget_apply(fabric);
+    slowlog_apply(fabric);
 }
 
 int fabric_start(struct fabric *fabric, const int *listeners, uint32_t count) {

@@ -14,10 +14,16 @@
 #include "ring/baton.h"
 #include "shard/budget.h"
 #include "shard/clients/registry.h"
+#include "shard/latency_events.h"
 #include "shard/limits.h"
+#include "shard/slowlog.h"
 
 /* A slice ends sooner than a waiter's spin (BATON_SPIN_NS), so that most waits end without a sleep. */
 enum { SHARDS_MAX = 64, SLICE_COMMANDS = 64, SLICE_NS = 12000 };
+
+/* In-process calls of one key do less than this by far. Their fast path is not timed unless shorter times than this are
+ * asked for. */
+enum { SLOW_US_OF_FAST_CALLS = 1000 };
 
 /* How a shard thread reaches the data of another shard. */
 enum borrow_mode {
@@ -39,6 +45,9 @@ struct fabric_settings {
     uint32_t tcp_keepalive_s; /* 0: off */
     const char *password;     /* "": none; read under the registry's lock */
     bool latency_tracking;    /* the time of commands is counted by its length too */
+    int64_t slow_us;          /* what takes that long is in the slow log; -1: nothing */
+    uint64_t slow_entries;    /* of the slow log */
+    uint64_t latency_ms;      /* what takes that long is a latency event; 0: nothing */
     bool protected_mode; /* refuses remote peers while there is no password and no explicit bind */
     struct parser_limits parser, parser_unauthenticated;
     struct budget_settings budget;
@@ -62,6 +71,12 @@ struct fabric {
     struct registry registry;
     struct budget budget;
     struct client_eviction eviction;
+    struct slowlog slowlog;
+    struct latency_events latency;
+    uint64_t
+        slow_ticks; /* somebody wants to know of commands that take so long; UINT64_MAX: nobody.
+                            Written at the start and under all batons */
+    bool times_all; /* the same of commands that take less than SLOW_US_OF_FAST_CALLS */
     struct effect_sink sink; /* what effects go to; `wanted` changes under all batons */
     const struct command *get_command, *set_command; /* rows of the in-process fast path */
     atomic_u64 startup_bytes; /* used before there were any keys; the start writes, relaxed */

@@ -173,8 +173,11 @@ static void execute_forwarded(struct shard *shard, struct reply *reply,
                         .arity_ok = true};
     uint64_t before = reply_pending_bytes(reply);
     reply->proto = forwarded->proto;
-    struct origin origin = {NULL,  forwarded->db,  forwarded->call_flags,
-                            reply, &shard->now_ms, NULL};
+    struct origin origin = {.db = forwarded->db,
+                            .flags = forwarded->call_flags,
+                            .reply = reply,
+                            .now_ms = &shard->now_ms,
+                            .card = forwarded->card};
     (void)execute_command(shard, &origin, &request, &plan);
     forwarded->reply_bytes = reply_pending_bytes(reply) - before;
 }
@@ -284,6 +287,7 @@ static void execute_batch(struct shard *shard, struct batch *batch) {
     }
     if (KRT_UNLIKELY(batch->kills != shard->fabric->kills)) drop_killed(batch);
     prefetch_batch(shard, batch);
+    shard->data.ended_ticks = 0;
     if (KRT_UNLIKELY(shard->fabric->domain.gates & GATE_PAUSE)) {
         execute_paused(shard, batch);
         return;

@@ -137,7 +137,7 @@ static void end_idle_connections(struct shard *shard) {
     if (limit_ns == 0) return;
     for (uint32_t i = 0; i < shard->io.connection_capacity; i++) {
         struct connection *connection = shard->io.connections[i];
-        if (connection && !(connection->client.listens & LISTENS_CHANNELS) &&
+        if (connection && !(connection->client.listens & (LISTENS_CHANNELS | LISTENS_MONITOR)) &&
             !connection->client.waiter &&
             shard->io.woke_ns - atomic_load_relaxed(&connection->client.card->seen_ns) > limit_ns)
             connection_end(shard, connection);
@@ -158,10 +158,12 @@ static void end_doomed(struct shard *shard) {
 /* Periodic work, with the own baton. Sleeps for ever again when there is none left. */
 static void run_cron(struct shard *shard) {
     struct shard_data *data = &shard->data;
+    uint64_t begun = latency_begin_event(shard->fabric);
     bool again =
         keyspace_has_deadlines(&data->keyspace) && !shard->fabric->expiry_is_lazy &&
         !pause_is_in_force(&shard->fabric->domain) &&
         expire_cycle(&shard->fabric->domain, &data->keyspace, &data->effects, EXPIRE_BUDGET_NS);
+    latency_end_event(shard->fabric, LATENCY_EXPIRE_CYCLE, begun);
     if (KRT_UNLIKELY(data->outcomes.pending)) outcomes_finish(shard);
     end_idle_connections(shard);
     data->expiry_armed = keyspace_has_deadlines(&data->keyspace);

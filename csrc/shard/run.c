@@ -55,7 +55,12 @@ static enum execute_result run_aloud(struct run *run, uint32_t i, struct reply *
     const struct plan *plan = &run->plans[i];
     struct shard *home = turn_home(run->shard);
     struct call_reach *reach = run->shard->has_ticket ? &run->shard->reach : NULL;
-    struct origin origin = {client, client->db, flags, reply, &run->shard->now_ms, reach};
+    struct origin origin = {.client = client,
+                            .db = client->db,
+                            .flags = flags,
+                            .reply = reply,
+                            .now_ms = &run->shard->now_ms,
+                            .reach = reach};
     KRT_DCHECK((run_needs(run, i) & ~run->shard->held) == 0);
     if (KRT_UNLIKELY(execute_refused(client, reply, request, plan))) {
         execute_count_refused(home, reply, plan);
@@ -165,6 +170,7 @@ static uint32_t run_in_place(struct run *run, uint32_t from, uint32_t to) {
         uint32_t end = group_end(i, to);
         run_fetch_values(run, i, end);
         run_fetch_entries(run, end, group_end(end, to));
+        turn_home(run->shard)->data.ended_ticks = 0;
         while (i < end) {
             if (KRT_UNLIKELY(is_held_up(run, i) || !run_one(run, i))) return i;
             i++;

@@ -49,6 +49,7 @@ struct connection {
     struct slots slots;
     struct connection *next_input, *next_ready, *next_keep, *next_closed; /* of the loop's lists */
     struct connection *next_paused;
+    struct connection *next_monitor;
     uint32_t index, generation;
     uint64_t counted_bytes, soft_since_ns; /* see limits.c */
     uint32_t
@@ -78,6 +79,9 @@ struct shard_data {
     uint64_t pushed;        /* streams that were pushed to and not yet woken in this turn */
     uint64_t backlogged;    /* streams with messages behind their ring */
     bool expiry_armed;      /* the shard thread knows that there are deadlines */
+    /* When the last command ended that this shard is the home of: the next one behind it begins then. 0: something
+     * else was done since, or the place was dropped. */
+    uint64_t ended_ticks;
 };
 
 struct shard_io {
@@ -111,6 +115,7 @@ struct shard_io {
     uint64_t
         put_off_ns; /* when to try again to serve what was put off; FUTEX_NO_DEADLINE: nothing was tried */
     struct departure *departures;
+    struct monitor_room monitors;
     uint64_t departures_ns;      /* when to tend to them; FUTEX_NO_DEADLINE: there are none */
     struct client_limits limits; /* as of the last turn */
     uint32_t soft_exceeded;      /* connections beyond a soft limit of output */
@@ -225,7 +230,12 @@ struct origin {
     struct reply *reply;
     int64_t *now_ms;          /* what the clock said since the last take; 0: not read yet */
     struct call_reach *reach; /* NULL: the set of the call is closed */
+    struct card *card;        /* of a client that is elsewhere; NULL: that of `client`, if it has one */
 };
+
+static inline const struct card *origin_card(const struct origin *origin) {
+    return origin->client ? origin->client->card : origin->card;
+}
 
 enum execute_result {
     EXECUTE_DONE,

@@ -32,6 +32,7 @@ static void wake_for_expiry(struct shard *shard) {
 void turn_seal_data(struct fabric *fabric, struct shard *shard) {
     struct shard_data *data = &shard->data;
     (void)fabric;
+    data->ended_ticks = 0;
     if (KRT_UNLIKELY(data->outcomes.pending)) outcomes_finish(shard);
     if (KRT_UNLIKELY(data->outcomes.posted)) board_rouse(shard);
     wake_for_expiry(shard);

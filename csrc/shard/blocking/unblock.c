@@ -24,7 +24,7 @@ static struct waiter *find(struct registry *registry, int64_t id) {
 static bool unblock(struct shard *home, struct waiter *waiter, bool error) {
     if (!waiter_leave(waiter, WAITER_CLAIMED)) return false;
     if (error) reply_error(&waiter->reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
-    else reply_null_array(&waiter->reply);
+    else waiter_reply_nothing(waiter, &waiter->reply);
     execute_count_done(home, waiter->command, &waiter->reply);
     waiting_leave(waiter);
     waiter_send(home, waiter);

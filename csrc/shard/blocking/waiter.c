@@ -24,6 +24,8 @@
  * stream is gone (an expiry or an eviction asks nobody). It is claimed with the error, stays `linked`, and its owner lets it
  * depart when the post arrives.
  *
+ * A waiter without keys (WAIT) is in no queue: only its time, UNBLOCK or its owner end it.
+ *
  * A connection that waits is suspended, with what it has sent behind the command in its parser. It has no reply pending elsewhere:
  * its commands that may wait run at home.
  */
@@ -255,6 +257,11 @@ void waiter_send(struct shard *home, struct waiter *waiter) {
     board_post(home, waiter->shard, &waiter->post);
 }
 
+void waiter_reply_nothing(const struct waiter *waiter, struct reply *reply) {
+    if (waiter->mask) reply_null_array(reply);
+    else reply_integer(reply, 0);
+}
+
 /* Nobody waits in vain for a try to end: the alarm comes again. */
 void waiter_alarm(struct shard *shard, struct waiter *waiter) {
     struct timers *timers = &shard->io.timers;
@@ -267,7 +274,7 @@ void waiter_alarm(struct shard *shard, struct waiter *waiter) {
     }
     struct connection *connection = shard->io.connections[waiter->connection];
     connection->output.proto = connection->client.proto;
-    if (!is_silent(waiter)) reply_null_array(&connection->output);
+    if (!is_silent(waiter)) waiter_reply_nothing(waiter, &connection->output);
     execute_count_done(shard, waiter->command, NULL);
     waiter_depart(shard, waiter);
     resume(shard, connection);

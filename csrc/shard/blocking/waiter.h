@@ -95,5 +95,7 @@ void waiter_put(struct waiter *waiter);
 void waiter_alarm(struct shard *shard, struct waiter *waiter);
 /* The connection ends; whether it waits or not. */
 void waiter_forget(struct shard *shard, struct connection *connection);
+/* What is answered when it ends with nothing: no element, or no replica. */
+void waiter_reply_nothing(const struct waiter *waiter, struct reply *reply);
 /* A duration from now on as a moment of the monotonic clock. */
 uint64_t waiter_deadline_ns(const struct domain *domain, int64_t timeout_ms);

@@ -5,6 +5,7 @@
 
 void board_init(struct board *board) {
     baton_init(&board->baton);
+    board->monitors = (struct monitors){0};
 }
 
 /* ---- In a call ------------------------------------------------------------------------------------ */
@@ -21,8 +22,13 @@ void board_take(struct shard *home) {
 }
 
 void board_post(struct shard *home, uint32_t target, struct post *post) {
+    KRT_DCHECK(home->data.outcomes.has_board);
+    board_post_later(home, target, post);
+}
+
+void board_post_later(struct shard *home, uint32_t target, struct post *post) {
     struct outcomes *outcomes = &home->data.outcomes;
-    KRT_DCHECK(outcomes->has_board);
+    outcomes->pending = true;
     post->target = target;
     post->next = NULL;
     if (outcomes->last_post) outcomes->last_post->next = post;

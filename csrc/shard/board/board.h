@@ -24,6 +24,7 @@
 #include "ring/baton.h"
 #include "ring/stream.h"
 #include "shard/board/channels.h"
+#include "shard/board/monitor.h"
 
 struct call_reach;
 struct fabric;
@@ -52,6 +53,7 @@ struct letterbox {
 struct board {
     struct baton baton;
     struct channels channels;
+    struct monitors monitors;
     struct letterbox boxes[BATON_SET_MAX];
 };
 
@@ -61,6 +63,8 @@ void board_init(struct board *board);
 void board_take(struct shard *home);
 /* Between board_take and the end of the call. It leaves with the call. */
 void board_post(struct shard *home, uint32_t target, struct post *post);
+/* The same without the board, which the end of the call takes for it: for who may have to wait for batons before. */
+void board_post_later(struct shard *home, uint32_t target, struct post *post);
 /* With the board: what the call has posted so far leaves at once. */
 void board_send(struct shard *home);
 /* call_reach.let_go */

@@ -64,6 +64,7 @@ enum card_flag {
     CARD_CLOSING = 4,
     CARD_SUBSCRIBED = 8,
     CARD_BLOCKED = 16,
+    CARD_MONITOR = 64,
 };
 
 /* How far an unfinished command is (struct call, `unfinished`); embedded in what its handler needs. */
@@ -79,6 +80,7 @@ struct client {
     struct waiter *waiter;           /* what it waits with, counted; NULL: it does not */
     struct transaction *transaction; /* NULL: it was never in MULTI */
     struct watcher *watcher;         /* NULL: it watches nothing */
+    uint64_t spent_ticks;            /* in the command that is to be called again, with CALL_RESUMED */
     uint32_t db;
     uint32_t call_flags; /* enum call_flags of its calls */
     uint8_t proto;       /* 2 or 3 */
@@ -131,3 +133,5 @@ void client_list_bind(void);
 void client_kill_bind(void);
 void client_pause_bind(void);
 void client_unblock_bind(void);
+/* Registers WAIT (blocking/wait.c). */
+void wait_bind(void);

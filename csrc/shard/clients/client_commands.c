@@ -5,6 +5,7 @@
  */
 #include "base/version.h"
 #include "cmd/call.h"
+#include "shard/board/monitor.h"
 #include "shard/board/pubsub.h"
 #include "shard/fabric.h"
 
@@ -153,12 +154,15 @@ static void client_reply_command(struct call *call) {
     }
 }
 
+/* It ends the silence and is heard itself, but not where its own answer was to be skipped. */
 static void reset_command(struct call *call) {
     struct client *client = client_of(call);
     if (!client) return;
     pubsub_end(call);
+    monitor_leave(call);
     client_reset(client);
-    client->call_flags |= CALL_ALOUD;
+    if ((call->flags & (CALL_SILENT | CALL_SKIPPED)) != CALL_SKIPPED)
+        client->call_flags |= CALL_ALOUD;
     call->reply->proto = client->proto;
     reply_simple(call->reply, "RESET");
 }

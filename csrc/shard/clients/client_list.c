@@ -24,6 +24,7 @@ static void flag_letters(const struct card *card, char letters[16]) {
     char *at = letters;
     bool changed;
     (void)watch_count(card, &changed);
+    if (flags & CARD_MONITOR) *at++ = 'O';
     if (flags & CARD_SUBSCRIBED) *at++ = 'P';
     if (atomic_load_relaxed(&card->queued)) *at++ = 'x';
     if (flags & CARD_BLOCKED) *at++ = 'b';

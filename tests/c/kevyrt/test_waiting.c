@@ -313,7 +313,8 @@ static void *vanish(void *argument) {
     struct race *race = racer->race;
     for (int i = 0; !atomic_load_relaxed(&race->done); i++) {
         int fd = wire_open(race->server);
-        wire_say(fd, i % 2 ? "BLPOP void:1 void:2 void:3 0.002\r\nPING\r\n" : "BLPOP void:1 void:4 0\r\n");
+        wire_say(fd, i % 2 ? "BLPOP void:1 void:2 void:3 0.002\r\nPING\r\n"
+                           : "BLPOP void:1 void:4 0\r\n");
         if (i % 3) sleep_ms(i % 4);
         close(fd);
     }
