@@ -75,8 +75,7 @@ bool execute_refused(struct client *client, struct reply *reply, const struct re
         execute_reject(client, reply, plan, "ERR Command not allowed inside a transaction");
         return true;
     }
-    return client &&
-           (pubsub_refuses(client, reply, plan) || monitor_refuses(client, reply, plan));
+    return client && (pubsub_refuses(client, reply, plan) || monitor_refuses(client, reply, plan));
 }
 
 void execute_count_refused(struct shard *home, const struct reply *reply, const struct plan *plan) {

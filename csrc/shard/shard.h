@@ -230,7 +230,7 @@ struct origin {
     struct reply *reply;
     int64_t *now_ms;          /* what the clock said since the last take; 0: not read yet */
     struct call_reach *reach; /* NULL: the set of the call is closed */
-    struct card *card;        /* of a client that is elsewhere; NULL: that of `client`, if it has one */
+    struct card *card; /* of a client that is elsewhere; NULL: that of `client`, if it has one */
 };
 
 static inline const struct card *origin_card(const struct origin *origin) {

@@ -125,7 +125,8 @@ uint64_t waiter_deadline_ns(const struct domain *domain, int64_t timeout_ms) {
     uint64_t now_ns = clock_monotonic_ns();
     uint64_t longest_ms = (FUTEX_NO_DEADLINE - 1 - now_ns) / 1000000;
     if (timeout_ms == 0) return FUTEX_NO_DEADLINE;
-    return now_ns + ((uint64_t)timeout_ms < longest_ms ? (uint64_t)timeout_ms : longest_ms) * 1000000;
+    return now_ns +
+           ((uint64_t)timeout_ms < longest_ms ? (uint64_t)timeout_ms : longest_ms) * 1000000;
 }
 
 /* What its command is about. Of many keys all shards are taken to be. */
@@ -234,8 +235,7 @@ static struct waiter *waiter_of_post(struct post *post) {
 /* The connection may have ended; then nobody wants the answer. */
 static void deliver(struct shard *shard, struct post *post) {
     struct waiter *waiter = waiter_of_post(post);
-    struct connection *connection =
-        connection_find(shard, waiter->connection, waiter->generation);
+    struct connection *connection = connection_find(shard, waiter->connection, waiter->generation);
     if (connection && connection->client.waiter == waiter) {
         if (!is_silent(waiter)) connection_push(shard, connection, &waiter->reply);
         resume(shard, connection);
@@ -267,7 +267,8 @@ void waiter_alarm(struct shard *shard, struct waiter *waiter) {
     struct timers *timers = &shard->io.timers;
     timers_remove(timers, waiter);
     if (!waiter_leave(waiter, WAITER_TIMED_OUT)) {
-        if (atomic_load_relaxed(&waiter->state) == WAITER_CLAIMED) return; /* the post is on its way */
+        if (atomic_load_relaxed(&waiter->state) == WAITER_CLAIMED)
+            return; /* the post is on its way */
         waiter->alarm_ns = shard->io.woke_ns + ALARM_AGAIN_NS;
         timers_add(timers, waiter);
         return;

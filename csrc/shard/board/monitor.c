@@ -199,7 +199,8 @@ static void close_gate(struct fabric *fabric, struct departure *departure) {
         if (&fabric->shards[i]->io.monitors.departure == departure)
             fabric->shards[i]->io.monitors.departing = false;
     if (!board_enter(fabric->board)) return;
-    if (!atomic_load_relaxed(&fabric->board->monitors.shards)) fabric->domain.gates &= ~(uint32_t)GATE_MONITOR;
+    if (!atomic_load_relaxed(&fabric->board->monitors.shards))
+        fabric->domain.gates &= ~(uint32_t)GATE_MONITOR;
     board_exit(fabric->board);
 }
 

@@ -80,7 +80,7 @@ struct client {
     struct waiter *waiter;           /* what it waits with, counted; NULL: it does not */
     struct transaction *transaction; /* NULL: it was never in MULTI */
     struct watcher *watcher;         /* NULL: it watches nothing */
-    uint64_t spent_ticks;            /* in the command that is to be called again, with CALL_RESUMED */
+    uint64_t spent_ticks; /* in the command that is to be called again, with CALL_RESUMED */
     uint32_t db;
     uint32_t call_flags; /* enum call_flags of its calls */
     uint8_t proto;       /* 2 or 3 */
