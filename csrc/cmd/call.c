@@ -99,7 +99,9 @@ static struct entry *call_expire(struct call *call, const struct key_place *plac
     if (!entry_is_expired(entry, call_now(call))) return entry;
     if (KRT_UNLIKELY(call->flags & CALL_PAUSED)) return NULL;
     place->keyspace->stats.expired++;
+    call->flags |= CALL_EXPIRES;
     call_delete(call, place, entry, NOTIFY_EXPIRED, "expired");
+    call->flags &= ~(uint32_t)CALL_EXPIRES;
     return NULL;
 }
 

@@ -37,6 +37,8 @@ enum call_flags {
         128,             /* its client is subscribed to channels: in RESP2 few commands are left */
     CALL_MAY_WAIT = 256, /* who asks can wait for what is not there yet */
     CALL_QUEUES = 512,   /* its client is in MULTI: commands are queued */
+    CALL_TRACKS = 1024,  /* its client caches what it reads */
+    CALL_EXPIRES = 2048, /* what it changes just now is a deadline's doing */
     CALL_RESUMED = 4096, /* a part of its work was done before, which took time */
     CALL_ALOUD = 16,     /* set by a command that ends the silence: its own answer is heard */
 };

@@ -43,8 +43,9 @@ void effect_ready(struct call *call, const struct key_place *place, enum value_t
 
 void effect_flush(struct call *call, uint32_t db, uint64_t count) {
     call->effects->dirty += count;
-    if (KRT_UNLIKELY(wanted_anywhere(call) & EFFECT_TOUCH))
-        call->effects->sink->touch_all(call, db, UINT32_MAX);
+    const struct effect_sink *sink = call->effects->sink;
+    if (KRT_UNLIKELY(wanted_anywhere(call) & EFFECT_TOUCH)) sink->touch_all(call, db, UINT32_MAX);
+    if (sink->flush) sink->flush(call, db);
 }
 
 /* A database that takes its own place stays as it is. */

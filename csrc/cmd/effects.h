@@ -57,6 +57,8 @@ struct effect_sink {
     /* Every key of database `db`, or of all databases if db is UINT32_MAX, before it happens: it will hold what database
      * `replaced_by` holds, or nothing if that is UINT32_MAX. */
     void (*touch_all)(struct call *call, uint32_t db, uint32_t replaced_by);
+    /* A database, or all of them, is emptied; behind touch_all. Told wherever it is there. */
+    void (*flush)(struct call *call, uint32_t db);
     void (*ready)(struct call *call, const struct key_place *place, enum value_type type);
     /* Any key of the database may hold what somebody waits for. */
     void (*ready_all)(struct call *call, uint32_t db);

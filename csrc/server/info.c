@@ -186,7 +186,7 @@ static void clients_section(struct info *info) {
     info_number(info, "client_recent_max_input_buffer", input);
     info_number(info, "client_recent_max_output_buffer", output);
     info_number(info, "blocked_clients", atomic_load_relaxed(&info->fabric->waiters));
-    info_number(info, "tracking_clients", 0);
+    info_number(info, "tracking_clients", atomic_load_relaxed(&info->fabric->tracking.clients));
     info_number(info, "pubsub_clients", info->pubsub.clients);
     info_number(info, "watching_clients", atomic_load_relaxed(&info->fabric->watching_clients));
     info_number(info, "clients_in_timeout_table",

@@ -59,6 +59,13 @@ static void expiry(struct info *info) {
     info_number(info, "expire_cycle_cpu_milliseconds", ns / 1000000);
 }
 
+static void tracking(struct info *info) {
+    const struct tracking *tracking = &info->fabric->tracking;
+    info_number(info, "tracking_total_keys", atomic_load_relaxed(&tracking->keys));
+    info_number(info, "tracking_total_items", atomic_load_relaxed(&tracking->items));
+    info_number(info, "tracking_total_prefixes", atomic_load_relaxed(&tracking->interests));
+}
+
 static void sockets(struct info *info) {
     uint64_t reads = 0, writes = 0;
     for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++) {
@@ -77,16 +84,23 @@ static void zeros(struct info *info, const char *const *names) {
 static void rest(struct info *info) {
     static const char *const before[] = {"sync_full", "sync_partial_ok", "sync_partial_err",
                                          "total_forks", NULL};
-    static const char *const behind[] = {
-        "slave_expires_tracked_keys",   "tracking_total_keys",        "tracking_total_items",
-        "tracking_total_prefixes",      "unexpected_error_replies",   "active_defrag_hits",
-        "active_defrag_misses",         "active_defrag_key_hits",     "active_defrag_key_misses",
-        "total_active_defrag_time",     "current_active_defrag_time", "io_threaded_reads_processed",
-        "io_threaded_writes_processed", "migrate_cached_sockets",     NULL};
+    static const char *const behind[] = {"unexpected_error_replies",
+                                         "active_defrag_hits",
+                                         "active_defrag_misses",
+                                         "active_defrag_key_hits",
+                                         "active_defrag_key_misses",
+                                         "total_active_defrag_time",
+                                         "current_active_defrag_time",
+                                         "io_threaded_reads_processed",
+                                         "io_threaded_writes_processed",
+                                         "migrate_cached_sockets",
+                                         NULL};
     zeros(info, before);
     info_number(info, "pubsub_channels", info->pubsub.channels);
     info_number(info, "pubsub_patterns", info->pubsub.patterns);
     info_number(info, "pubsubshard_channels", info->pubsub.shard_channels);
+    info_number(info, "slave_expires_tracked_keys", 0);
+    tracking(info);
     zeros(info, behind);
 }
 

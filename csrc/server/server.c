@@ -82,6 +82,7 @@ static void bind_once(void) {
     client_unblock_bind();
     wait_bind();
     pubsub_bind();
+    client_tracking_bind();
     monitor_bind();
     slowlog_bind();
     latency_commands_bind();

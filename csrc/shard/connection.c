@@ -63,6 +63,7 @@ static bool connection_init(struct shard *shard, struct connection *connection, 
         client_deinit(&connection->client);
         return false;
     }
+    client_place(&connection->client, connection->index, connection->generation);
     parser_init(&connection->parser, &fabric->settings.parser, &shard->data.keyspace.account);
     reply_init(&connection->output, &shard->io.pool, 2);
     return true;
@@ -299,6 +300,8 @@ void connection_end(struct shard *shard, struct connection *connection) {
     watch_end(&connection->client);
     monitor_end(shard, connection);
     connection->closing = true;
+    client_flag(&connection->client, CARD_GONE, true);
+    tracking_off(&connection->client, NULL);
     connection->suspended = false;
     slots_deinit(&connection->slots);
     descriptor_forget(connection->socket.fd);

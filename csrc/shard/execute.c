@@ -223,6 +223,8 @@ enum execute_result execute_command(struct shard *home, const struct origin *ori
     plan->command->handler(&call);
     uint64_t end = home->data.ended_ticks = clock_ticks();
     *origin->now_ms = call.now_ms;
+    if (KRT_UNLIKELY(call.flags & CALL_TRACKS) && !call.unfinished)
+        tracking_remember(&call, call.client->tracker);
     if (KRT_UNLIKELY(call.unfinished || call.waits)) {
         statistics_interrupt(own, measured);
         if (call.unfinished) return unfinished(origin, end - start);
@@ -274,6 +276,7 @@ enum execute_result execute_again(struct shard *home, struct waiter *waiter) {
         statistics_interrupt(own, measured);
         return EXECUTE_WAITING;
     }
+    if (waiter->tracker) tracking_remember(&call, waiter->tracker);
     home->data.counters.commands++;
     statistics_end(own, measured, home->fabric->settings.latency_tracking);
     note_time(home, &origin, &request, &plan, end - start);

@@ -115,6 +115,7 @@ static void empty_shards(struct fabric *fabric) {
         forward_deinit(fabric->shards[i]);
     }
     channels_deinit(&fabric->board->channels);
+    tracking_deinit(fabric);
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++) shard_empty(fabric->shards[i]);
     mem_free(NULL, fabric->listeners);
     fabric->listeners = NULL;
@@ -254,6 +255,7 @@ static void take_settings(struct fabric_settings *to, const struct fabric_settin
     to->budget = from->budget;
     to->limits = from->limits;
     to->notify_classes = from->notify_classes;
+    to->tracking_keys = from->tracking_keys;
 }
 
 void fabric_apply_settings(struct fabric *fabric, const struct fabric_settings *settings) {

@@ -12,6 +12,7 @@
 #include "io/reactor.h"
 #include "resp/parser.h"
 #include "ring/baton.h"
+#include "shard/board/tracking.h"
 #include "shard/budget.h"
 #include "shard/clients/registry.h"
 #include "shard/latency_events.h"
@@ -55,6 +56,7 @@ struct fabric_settings {
     uint32_t notify_classes; /* enum notify_class: what is published of effects */
     struct small_limits small;
     uint64_t hll_sparse_bytes; /* up to where a HyperLogLog is sparse */
+    uint64_t tracking_keys;    /* that clients may cache; 0: any number */
 };
 
 struct board;
@@ -70,6 +72,7 @@ struct fabric {
     struct board *board;
     struct registry registry;
     struct budget budget;
+    struct tracking tracking;
     struct client_eviction eviction;
     struct slowlog slowlog;
     struct latency_events latency;

@@ -9,11 +9,18 @@
 static void touch(struct call *call, const struct key_place *place) {
     watch_touch(call, place);
     waiting_touched(call, place);
+    tracking_touch(call, place);
 }
 
 static void touch_all(struct call *call, uint32_t db, uint32_t replaced_by) {
     watch_touch_all(call, db, replaced_by);
     waiting_ready_all(call, db, true);
+}
+
+/* Clients that cache are told of what was emptied, and not of what was exchanged. */
+static void flush(struct call *call, uint32_t db) {
+    (void)db;
+    tracking_flush(call);
 }
 
 static void ready(struct call *call, const struct key_place *place, enum value_type type) {
@@ -29,6 +36,7 @@ struct effect_sink outcomes_sink(void) {
     return (struct effect_sink){
         .touch = touch,
         .touch_all = touch_all,
+        .flush = flush,
         .ready = ready,
         .ready_all = ready_all,
         .notify = notify_event,
@@ -39,7 +47,8 @@ void outcomes_update_wanted(struct shard *shard) {
     const struct waiting *waiting = &shard->data.waiting;
     uint32_t wanted = 0;
     if (waiting_keys(waiting)) wanted |= EFFECT_READY;
-    if (waiting->group_queues || shard->data.watched.count) wanted |= EFFECT_TOUCH;
+    if (waiting->group_queues || shard->data.watched.count || tracking_wants(shard))
+        wanted |= EFFECT_TOUCH;
     shard->data.keyspace.wanted = wanted;
 }
 
@@ -55,7 +64,9 @@ bool outcomes_reach(struct shard *home, uint64_t mask) {
 }
 
 void outcomes_finish(struct shard *home) {
+    tracking_tell(home);
     waiting_serve(home);
+    tracking_finish(home);
     board_leave(home);
     home->data.outcomes.pending = false;
 }

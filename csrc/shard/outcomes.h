@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "cmd/effects.h"
+#include "shard/board/tracking.h"
 
 struct call_reach;
 struct post;
@@ -23,13 +24,14 @@ struct outcomes {
     bool pending;                        /* there is something for outcomes_finish */
     bool has_board;                      /* taken in this call */
     struct post *first_post, *last_post; /* of this call, with the board taken */
+    struct tracking_outcome tracking;    /* who is to be told what of */
     uint64_t posted;                     /* shards with letters that they were not woken for yet */
     uint64_t held;            /* batons of the call, as of their take; of the home alone */
     struct call_reach *reach; /* of the call, if its set is open */
     struct wait_queue *first_ready, *last_ready; /* in the order in which they became ready */
 };
 
-/* The sink of a server; nothing is wanted yet. */
+/* The sink of a server; nothing is wanted by every shard yet. */
 struct effect_sink outcomes_sink(void);
 /* What is to be told of keys of the shard: who watches them, waits for them or caches them. With its baton. */
 void outcomes_update_wanted(struct shard *shard);

@@ -92,7 +92,9 @@ static enum execute_result run_into(struct run *run, uint32_t i, struct reply *r
 }
 
 /* Behind the reply of a client that listens: what was sent meanwhile, by itself too. */
-static void tell(struct run *run) {
+static void tell(struct run *run, uint32_t i, enum execute_result result) {
+    if (result == EXECUTE_DONE || result == EXECUTE_WAITING)
+        tracking_end_command(&run->connection->client, &run->plans[i]);
     connection_push_deferred(run->shard, run->connection);
     board_drain(run->shard);
 }
@@ -119,7 +121,7 @@ static bool run_one(struct run *run, uint32_t i) {
     enum execute_result result =
         run_into(run, i, &connection->output, connection->client.call_flags);
     if (KRT_UNLIKELY(with_board != NULL)) board_leave(with_board);
-    if (KRT_UNLIKELY(listens | connection->client.listens)) tell(run);
+    if (KRT_UNLIKELY(listens | connection->client.listens)) tell(run, i, result);
     run->unfinished = result == EXECUTE_UNFINISHED;
     run->postponed = result == EXECUTE_POSTPONED;
     run->waiting = result == EXECUTE_WAITING;
@@ -429,7 +431,7 @@ static bool run_scattered(struct run *run, uint32_t *i) {
     } else if (!run_into_slot(run, *i)) {
         return false;
     }
-    if (KRT_UNLIKELY(listens | run->connection->client.listens)) tell(run);
+    if (KRT_UNLIKELY(listens | run->connection->client.listens)) tell(run, *i, EXECUTE_DONE);
     ++*i;
     return true;
 }

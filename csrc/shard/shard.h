@@ -32,6 +32,7 @@
 #include "shard/blocking/waiter.h"
 #include "shard/blocking/waiting.h"
 #include "shard/board/board.h"
+#include "shard/board/tracking.h"
 #include "shard/clients/client.h"
 #include "shard/departures.h"
 #include "shard/fabric.h"
@@ -69,9 +70,10 @@ struct shard_counters { /* holder of the baton */
 struct shard_data {
     struct keyspace keyspace;
     struct effects effects;
-    struct map watched;       /* its keys that are (transactions/watch.h) */
-    struct outcomes outcomes; /* of calls that this shard is the home of */
-    struct waiting waiting;   /* for its keys */
+    struct map watched;            /* its keys that are (transactions/watch.h) */
+    struct outcomes outcomes;      /* of calls that this shard is the home of */
+    struct waiting waiting;        /* for its keys */
+    struct tracking_table tracked; /* keys that clients cache */
     struct shard_counters counters;
     struct statistics statistics;
     struct budget_share share;

@@ -71,6 +71,7 @@ static void waiter_free(struct waiter *waiter) {
         if (waiter->argv[i].flags & BYTES_BLOB) blob_put(blob_of(waiter->argv[i]));
     reply_clear(&waiter->reply);
     if (waiter->card) card_put(waiter->card);
+    tracker_put(waiter->tracker);
     mem_free(NULL, waiter);
 }
 
@@ -152,6 +153,7 @@ static struct waiter *waiter_new(struct call *call, const struct call_wait *wait
     waiter->command = call->command;
     waiter->db = call->db;
     waiter->flags = call->flags;
+    if (call->flags & CALL_TRACKS) waiter->tracker = tracker_get(call->client->tracker);
     waiter->type = (uint8_t)wait->type;
     waiter->of_group = wait->of_group;
     waiter->proto = call->reply->proto;

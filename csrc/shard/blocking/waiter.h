@@ -17,6 +17,7 @@
 struct card;
 struct connection;
 struct fabric;
+struct tracker;
 struct wait_queue;
 
 enum waiter_state {
@@ -38,7 +39,8 @@ enum { WAITER_IN_PROCESS = UINT32_MAX, WAITER_NO_ALARM = UINT32_MAX };
 
 struct waiter {
     struct fabric *fabric;
-    struct card *card; /* of its client, counted; NULL: it has none */
+    struct card *card;       /* of its client, counted; NULL: it has none */
+    struct tracker *tracker; /* counted: of a client that caches what it reads; NULL: none */
     const struct command *command;
     struct bytes *argv; /* behind the registrations; blobs are counted */
     uint32_t argc, db, flags;

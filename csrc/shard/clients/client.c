@@ -37,6 +37,14 @@ bool client_init(struct client *client, struct fabric *fabric, int fd, uint32_t 
     return true;
 }
 
+void client_place(struct client *client, uint32_t connection, uint32_t generation) {
+    struct registry *registry = &client->fabric->registry;
+    pthread_mutex_lock(&registry->lock);
+    client->card->connection = connection;
+    client->card->generation = generation;
+    pthread_mutex_unlock(&registry->lock);
+}
+
 void client_end_task(struct client *client) {
     if (client->task) client->task->free(client->task);
     client->task = NULL;
@@ -54,6 +62,7 @@ void client_deinit(struct client *client) {
     client_end_task(client);
     watch_abandon(client);
     transaction_free(client);
+    tracker_put(client->tracker);
     registry_remove(&client->fabric->registry, client->card);
     card_put(client->card);
     client->card = NULL;

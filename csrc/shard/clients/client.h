@@ -19,6 +19,7 @@ struct fabric;
 struct transaction;
 struct watcher;
 struct waiter;
+struct tracker;
 
 enum { CLIENT_NAME_MAX = 1024 };
 
@@ -27,9 +28,11 @@ struct card {
     atomic_u32
         references; /* the client's, and of each request on its way elsewhere; acquire-release */
     uint64_t id;    /* constant */
-    int64_t created_ms;                     /* constant */
-    int fd;                                 /* constant; -1 for a session */
-    uint32_t shard;                         /* constant; UINT32_MAX for a session */
+    int64_t created_ms; /* constant */
+    int fd;             /* constant; -1 for a session */
+    uint32_t shard;     /* constant; UINT32_MAX for a session */
+    /* Of its connection; the owner sets them when it opens, under the registry's lock. */
+    uint32_t connection, generation;
     struct socket_address_text peer, local; /* constant */
     char *name, *lib_name, *lib_version;    /* registry lock; NULL when unset */
     struct waiter *waiter;                  /* registry lock; NULL: the client does not wait */
@@ -42,7 +45,10 @@ struct card {
     atomic_u32 db, proto, command;        /* command: the id of the last row plus 1 */
     atomic_u64 input_bytes, output_bytes; /* held for it */
     atomic_u32 subscriptions[CHANNEL_KINDS];
-    atomic_u32 queued; /* commands in MULTI plus 1; 0: not in MULTI */
+    atomic_u64
+        redirect; /* the client that is told of what it caches (board/tracking.h); 0: itself */
+    atomic_u32 redirect_broken; /* that is gone; writer the board's holder, relaxed */
+    atomic_u32 queued;          /* commands in MULTI plus 1; 0: not in MULTI */
     atomic_u64 queued_bytes;
     /* What it watches, and whether that has changed (transactions/watch.c); any holder of a watched key's baton, the
      * owner; acquire-release. */
@@ -56,6 +62,7 @@ enum client_listens {
     LISTENS_MONITOR = 4,
     LISTENS_DEFERRED =
         8, /* up to the end of the transaction that runs: something may wait for that */
+    LISTENS_REDIRECTED = 16, /* for another client that tracks */
 };
 
 enum card_flag {
@@ -64,7 +71,10 @@ enum card_flag {
     CARD_CLOSING = 4,
     CARD_SUBSCRIBED = 8,
     CARD_BLOCKED = 16,
+    CARD_TRACKING = 32,
     CARD_MONITOR = 64,
+    CARD_BROADCAST = 128,
+    CARD_GONE = 256, /* its connection has ended */
 };
 
 /* How far an unfinished command is (struct call, `unfinished`); embedded in what its handler needs. */
@@ -80,7 +90,8 @@ struct client {
     struct waiter *waiter;           /* what it waits with, counted; NULL: it does not */
     struct transaction *transaction; /* NULL: it was never in MULTI */
     struct watcher *watcher;         /* NULL: it watches nothing */
-    uint64_t spent_ticks; /* in the command that is to be called again, with CALL_RESUMED */
+    struct tracker *tracker;         /* counted (board/tracking.h); NULL: it has never tracked */
+    uint64_t spent_ticks;            /* in the command that is to be called again, with CALL_RESUMED */
     uint32_t db;
     uint32_t call_flags; /* enum call_flags of its calls */
     uint8_t proto;       /* 2 or 3 */
@@ -95,6 +106,8 @@ struct client {
 /* False: no memory. `fd` -1 and `shard` UINT32_MAX for a session. */
 bool client_init(struct client *client, struct fabric *fabric, int fd, uint32_t shard);
 void client_deinit(struct client *client);
+/* Where its connection is found. */
+void client_place(struct client *client, uint32_t connection, uint32_t generation);
 /* The task is done, or will never be. */
 void client_end_task(struct client *client);
 
@@ -133,5 +146,6 @@ void client_list_bind(void);
 void client_kill_bind(void);
 void client_pause_bind(void);
 void client_unblock_bind(void);
+void client_tracking_bind(void);
 /* Registers WAIT (blocking/wait.c). */
 void wait_bind(void);

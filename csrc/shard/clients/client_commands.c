@@ -7,6 +7,7 @@
 #include "cmd/call.h"
 #include "shard/board/monitor.h"
 #include "shard/board/pubsub.h"
+#include "shard/board/tracking.h"
 #include "shard/fabric.h"
 
 struct client *client_of(struct call *call) {
@@ -160,6 +161,7 @@ static void reset_command(struct call *call) {
     if (!client) return;
     pubsub_end(call);
     monitor_leave(call);
+    tracking_off(client, call);
     client_reset(client);
     if ((call->flags & (CALL_SILENT | CALL_SKIPPED)) != CALL_SKIPPED)
         client->call_flags |= CALL_ALOUD;

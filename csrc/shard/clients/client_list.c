@@ -11,6 +11,7 @@
 #include "shard/transactions/watch.h"
 
 enum { LINE_BYTES_MAX = 4096, CARDS_PER_SLICE = 32, NANOSECONDS = 1000000000 };
+enum { CARD_LETTERS_MAX = 16 };
 
 /* ---- A line ------------------------------------------------------------------------------------- */
 
@@ -19,7 +20,7 @@ static const char *or_empty(const char *text) {
 }
 
 /* In Redis's letters, as far as there is what they stand for. */
-static void flag_letters(const struct card *card, char letters[16]) {
+static void flag_letters(const struct card *card, char letters[CARD_LETTERS_MAX]) {
     uint32_t flags = atomic_load_relaxed(&card->flags);
     char *at = letters;
     bool changed;
@@ -28,6 +29,9 @@ static void flag_letters(const struct card *card, char letters[16]) {
     if (flags & CARD_SUBSCRIBED) *at++ = 'P';
     if (atomic_load_relaxed(&card->queued)) *at++ = 'x';
     if (flags & CARD_BLOCKED) *at++ = 'b';
+    if (flags & CARD_TRACKING) *at++ = 't';
+    if (atomic_load_relaxed(&card->redirect_broken)) *at++ = 'R';
+    if (flags & CARD_BROADCAST) *at++ = 'B';
     if (changed) *at++ = 'd';
     if (flags & CARD_CLOSING) *at++ = 'c';
     if (card->is_unix) *at++ = 'U';
@@ -75,7 +79,7 @@ static uint64_t seconds_since(uint64_t now, uint64_t then, uint64_t unit) {
 }
 
 static void put_person(struct line *line, const struct card *card) {
-    char flags[16];
+    char flags[CARD_LETTERS_MAX];
     uint64_t created_ms = (uint64_t)card->created_ms, seen_ns = atomic_load_relaxed(&card->seen_ns);
     flag_letters(card, flags);
     put_number(line, "id=", card->id);
@@ -110,13 +114,21 @@ static void put_buffers(struct line *line, const struct card *card) {
     put_text(line, " events=", events_of(card, output));
 }
 
+/* Of what a client caches that tracks; -1: it does not. */
+static void put_redirect(struct line *line, const struct card *card) {
+    bool tracks = atomic_load_relaxed(&card->flags) & CARD_TRACKING;
+    if (tracks) put_number(line, " redir=", atomic_load_relaxed(&card->redirect));
+    else put(line, " redir=-1");
+}
+
 /* Without the end of the line. */
 static size_t describe(const struct card *card, char out[LINE_BYTES_MAX]) {
     struct line line = {.at = out, .end = out + LINE_BYTES_MAX};
     put_person(&line, card);
     put_buffers(&line, card);
     put_text(&line, " cmd=", command_name(card));
-    put(&line, " user=default redir=-1");
+    put(&line, " user=default");
+    put_redirect(&line, card);
     put_number(&line, " resp=", atomic_load_relaxed(&card->proto));
     put_text(&line, " lib-name=", or_empty(card->lib_name));
     put_text(&line, " lib-ver=", or_empty(card->lib_version));

@@ -203,7 +203,7 @@ static void run_queued(struct answers *answers, const struct queued *queued, str
     struct origin origin = {
         .client = answers->client,
         .db = answers->client->db,
-        .flags = (answers->client->call_flags & (CALL_NO_TOUCH | CALL_SUBSCRIBED)) |
+        .flags = (answers->client->call_flags & (CALL_NO_TOUCH | CALL_SUBSCRIBED | CALL_TRACKS)) |
                  (call->flags & CALL_PAUSED) | (answers->heard ? 0 : CALL_SILENT) | CALL_NESTED,
         .reply = reply,
         .now_ms = &now_ms,
