@@ -14,6 +14,7 @@ import pytest
 import redis
 import redis.asyncio
 from harness.process import Server
+from redis.cache import CacheConfig
 
 PROTOCOLS = [2, 3]
 
@@ -375,3 +376,71 @@ def test_keyspace_notifications(client: redis.Redis) -> None:
             (b"__keyevent@0__:expire", b"k"),
         ]
     client.config_set("notify-keyspace-events", "")
+
+
+# ---- Client-side caching -------------------------------------------------------------------------
+# redis-py looks at what has come, and cannot wait for what is on its way: a read that begins when a
+# write has just been answered to somebody else may come too soon.
+
+
+def _cached(server: Server, **options: Any) -> redis.Redis:
+    if server.is_redis:
+        pytest.skip("redis-py caches nothing of a server before 7.4")
+    return redis.Redis(
+        host=server.host, port=server.port, protocol=3, cache_config=CacheConfig(), **options
+    )
+
+
+def _await(read: Callable[[], Any], expected: Any) -> None:
+    deadline = time.monotonic() + 5
+    while (got := read()) != expected:
+        assert time.monotonic() < deadline, f"{got} instead of {expected}"
+
+
+def _calls_of(client: redis.Redis, name: str) -> int:
+    statistics = client.info("commandstats")
+    return statistics.get(f"cmdstat_{name}", {"calls": 0})["calls"]
+
+
+def test_cached_reads_follow_writes(subject: Server) -> None:
+    keys = subject.spread(6)
+    with _cached(subject) as cached, redis.Redis(host=subject.host, port=subject.port) as writer:
+        cache = cached.get_cache()
+        assert cache is not None
+        for version in range(30):
+            writer.mset(dict.fromkeys(keys, version))
+            values = [b"%d" % version] * len(keys)
+            _await(lambda: [cached.get(key) for key in keys], values)
+            _await(lambda: cached.mget(keys), values)
+            calls = _calls_of(writer, "get")
+            for _ in range(20):
+                assert [cached.get(key) for key in keys] == values
+            assert _calls_of(writer, "get") == calls, "reads that are cached ask nobody"
+        assert cache.size >= len(keys)
+
+
+def test_cached_values_of_every_type_follow_writes(subject: Server) -> None:
+    with _cached(subject) as cached, redis.Redis(host=subject.host, port=subject.port) as writer:
+        for last in range(5):
+            writer.hset("h", "f", last)
+            writer.rpush("l", last)
+            writer.zadd("z", {str(last): last})
+            writer.sadd("s", last)
+            members = [b"%d" % i for i in range(last + 1)]
+            _await(lambda: cached.hgetall("h"), {b"f": b"%d" % last})
+            _await(lambda: cached.lrange("l", 0, -1), members)
+            _await(lambda: cached.zrange("z", 0, -1), members)
+            _await(lambda: cached.smembers("s"), set(members))
+        writer.flushall()
+        _await(lambda: cached.hgetall("h"), {})
+        _await(lambda: cached.lrange("l", 0, -1), [])
+
+
+def test_cached_reads_of_own_writes(subject: Server) -> None:
+    with _cached(subject) as cached:
+        for version in range(50):
+            cached.set("k", version)
+            assert cached.get("k") == b"%d" % version
+            assert cached.get("k") == b"%d" % version
+        cached.delete("k")
+        assert cached.get("k") is None
