@@ -13,13 +13,18 @@ void reply_pool_init(struct reply_pool *pool, struct mem_account *account, uint3
     *pool = (struct reply_pool){.limit = limit, .account = account};
 }
 
-void reply_pool_deinit(struct reply_pool *pool) {
-    while (pool->spare != NULL) {
+void reply_pool_limit(struct reply_pool *pool, uint32_t limit) {
+    pool->limit = limit;
+    for (; pool->count > limit; pool->count--) {
         struct reply_chunk *chunk = pool->spare;
         pool->spare = chunk->next;
         mem_free(chunk->account, chunk);
     }
-    pool->count = 0;
+}
+
+void reply_pool_deinit(struct reply_pool *pool) {
+    reply_pool_limit(pool, 0);
+    KRT_ASSERT(pool->spare == NULL);
 }
 
 /* ---- Chunks ---------------------------------------------------------------------------------- */

@@ -56,6 +56,8 @@ struct reply {
 
 void reply_pool_init(struct reply_pool *pool, struct mem_account *account, uint32_t limit);
 void reply_pool_deinit(struct reply_pool *pool);
+/* Spare chunks beyond the new limit are freed. */
+void reply_pool_limit(struct reply_pool *pool, uint32_t limit);
 
 void reply_init(struct reply *reply, struct reply_pool *pool, uint8_t proto);
 void reply_clear(struct reply *reply); /* frees all chunks; usable afterwards */

@@ -14,6 +14,17 @@
 
 enum { CONNECTIONS_FIRST = 64, IOVECS = 16, SEND_BYTES_MAX = 256 << 10 };
 
+/* Chunks of output are used again from one loop to the next. What many connections are sent in each would else be new
+ * pages every time. At most 8 MiB; Redis has one for each connection. */
+enum { SPARE_LEAST = 32, SPARE_PER_CONNECTION = 4, SPARE_MOST = 512 };
+
+static void adapt_pool(struct shard_io *io) {
+    uint32_t wanted = io->connection_count < SPARE_MOST ? io->connection_count : SPARE_MOST;
+    wanted *= SPARE_PER_CONNECTION;
+    if (wanted < SPARE_LEAST) wanted = SPARE_LEAST;
+    reply_pool_limit(&io->pool, wanted < SPARE_MOST ? wanted : SPARE_MOST);
+}
+
 static bool table_grow(struct shard_io *io) {
     uint32_t capacity = io->connection_capacity ? io->connection_capacity * 2 : CONNECTIONS_FIRST;
     struct connection **connections =
@@ -38,6 +49,7 @@ static bool table_enter(struct shard_io *io, struct connection *connection) {
     io->next_free = index + 1;
     io->connections[index] = connection;
     io->connection_count++;
+    adapt_pool(io);
     connection->index = index;
     connection->generation = ++io->generations[index];
     return true;
@@ -47,6 +59,7 @@ static void table_leave(struct shard_io *io, struct connection *connection) {
     io->connections[connection->index] = NULL;
     io->generations[connection->index]++;
     io->connection_count--;
+    adapt_pool(io);
     io->next_free = connection->index;
 }
 
