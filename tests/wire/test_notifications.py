@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Callable, Iterator
 
 import pytest
+from harness.cases import case
 from harness.client import Connection, connections
 from harness.compare import Oracle
 from harness.process import Server
@@ -236,3 +237,30 @@ def test_events_of_a_key_come_in_the_order_of_its_writes(own: Start) -> None:
     assert heard[0] == heard[1] == heard[2]
     assert len(heard[0]) == 50 * 4 * 20 * 2
     assert all(first[0].startswith("__keyspace") for first in heard[0][::2])
+
+
+FLAGS = [
+    "KEA",
+    "AmKn",
+    "nmEKdtexzhsl$g",
+    "KEg$lshzxetd",
+    "gggg",
+    "Kx",
+    "n",
+    "An",
+    "Q",
+    "KE A",
+    "m",
+    "",
+]
+
+
+@pytest.mark.parametrize("flags", FLAGS)
+def test_flags_read_as_redis_writes_them(flags: str, subject: Server, oracle: Oracle) -> None:
+    a_case = case(
+        f"notify-flags-{flags}",
+        ("CONFIG", "SET", "notify-keyspace-events", flags),
+        "CONFIG GET notify-keyspace-events",
+        ("CONFIG", "SET", "notify-keyspace-events", ""),
+    )
+    oracle.check(a_case, subject)

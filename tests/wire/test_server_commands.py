@@ -272,7 +272,13 @@ INFO_FIELDS = {
 
 # Of Redis 7.4 (its INFO reference), which the oracle does not have yet.
 NEWER_FIELDS = {
-    "clients": {"pubsub_clients", "watching_clients", "total_watched_keys"},
+    "clients": {
+        "pubsub_clients",
+        "watching_clients",
+        "total_watched_keys",
+        "total_blocking_keys",
+        "total_blocking_keys_on_nokey",
+    },
     "stats": {"expired_subkeys"},
 }
 

@@ -278,8 +278,9 @@ static void forget_all(struct shard *shard, struct connection *connection) {
 void audience_end(struct shard *shard, struct connection *connection) {
     struct board *board = shard->fabric->board;
     if (KRT_LIKELY(!has_any(&connection->client))) return;
-    KRT_ASSERT(!shard->held || !turn_home(shard)->data.outcomes.has_board);
-    if (board_enter(board)) {
+    if (KRT_UNLIKELY(shard->held && turn_home(shard)->data.outcomes.has_board)) {
+        audience_leave_all(shard, connection); /* the turn has it, for a call that goes on */
+    } else if (board_enter(board)) {
         audience_leave_all(shard, connection);
         board_exit(board);
     } else {
