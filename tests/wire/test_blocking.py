@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Callable
 
 import pytest
 from harness.cases import (
@@ -12,13 +14,18 @@ from harness.cases import (
     Do,
     Pipe,
     Read,
+    Send,
     Shutdown,
     Silent,
     case,
     in_both_protocols,
 )
+from harness.client import Connection, connections
 from harness.compare import Oracle
 from harness.process import Server
+from harness.resp import CLOSED, encode
+
+Start = Callable[..., Server]
 
 SHORT = [
     "0.001",
@@ -185,6 +192,33 @@ def _ends() -> list[Case]:
             "CLIENT UNBLOCK 0 error",
         ),
         case(
+            "blocking-malformed-behind",
+            Send(b"PING\r\nBLPOP blocking:malformed 0\r\n*1\r\n$x\r\n"),
+            Read(),
+            Blocked(),
+            Silent(),
+            Do("RPUSH blocking:malformed a", on=1),
+            Read(None),
+        ),
+        case(
+            "blocking-malformed-next",
+            Ask("BLPOP $0 0"),
+            Blocked(),
+            Send(b"*x\r\n"),
+            Silent(),
+            Do("RPUSH $0 a", on=1),
+            Read(None),
+        ),
+        case(
+            "blocking-turned-into-another-type",
+            Ask("BLPOP $0 $1 0"),
+            Blocked(),
+            Do("SET $0 v", on=1),
+            Do("RPUSH $1 a b", on=1),
+            Read(),
+            Do("LLEN $1", on=1),
+        ),
+        case(
             "blocking-reply-off",
             "CLIENT REPLY ON",
             Ask("CLIENT REPLY SKIP"),
@@ -243,3 +277,135 @@ def test_a_time_out_is_in_time(ours: Server) -> None:
             assert connection.do("BLPOP", "blocking:none", seconds).value is None
             waited = time.monotonic() - start
             assert max(float(seconds), 0.001) <= waited < float(seconds) + 1
+
+
+def _await_blocked(connection: Connection, count: int) -> None:
+    deadline = time.monotonic() + 10
+    while b"blocked_clients:%d\r\n" % count not in connection.do("INFO", "clients").value:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def _await_no_keys(connection: Connection) -> None:
+    deadline = time.monotonic() + 10
+    while b"total_blocking_keys:0\r\n" not in connection.do("INFO", "clients").value:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def _id(connection: Connection) -> int:
+    return connection.do("CLIENT", "ID").value
+
+
+def _flags(control: Connection, client: int) -> str:
+    line = control.do("CLIENT", "LIST", "ID", client).value.decode()
+    return dict(word.split("=", 1) for word in line.split())["flags"]
+
+
+def test_unblock(subject: Server) -> None:
+    a, b = subject.spread(2)
+    with connections(subject.address, 2) as (control, waiter):
+        client = _id(waiter)
+        for reason in ((), ("TIMEOUT",), ("error",)):
+            assert control.do("CLIENT", "UNBLOCK", client, *reason).value == 0
+            waiter.send(encode("BLPOP", a, b, 0) + encode("PING"))
+            _await_blocked(control, 1)
+            assert _flags(control, client) == "b"
+            assert control.do("CLIENT", "UNBLOCK", client, *reason).value == 1
+            assert control.do("CLIENT", "UNBLOCK", client, *reason).value == 0
+            text = b"UNBLOCKED client unblocked via CLIENT UNBLOCK"
+            assert waiter.read().value == (text if reason == ("error",) else None)
+            assert waiter.read().value == b"PONG"
+            assert _flags(control, client) == "N"
+            assert control.do("RPUSH", b, "x").value == 1
+            assert control.do("LPOP", b).value == b"x"
+
+
+def test_kill(subject: Server) -> None:
+    a, b = subject.spread(2)
+    with connections(subject.address, 3) as (control, waiter, other):
+        client = _id(waiter)
+        waiter.send(encode("BLPOP", a, b, 0))
+        _await_blocked(control, 1)
+        other.send(encode("BLPOP", b, 0))
+        _await_blocked(control, 2)
+        assert control.do("CLIENT", "KILL", "ID", client).value == 1
+        assert control.do("RPUSH", b, "x").value == 1
+        assert other.read().value[1].value == b"x"
+        assert waiter.read() is CLOSED
+        _await_blocked(control, 0)
+
+
+def test_nobody_sees_what_was_served(subject: Server) -> None:
+    """An element that somebody waits for on other shards is never in the list."""
+    keys = subject.spread(6)
+    with connections(subject.address, 3) as (control, pusher, waiter):
+        for key in keys * 3:
+            waiter.send(encode("BLPOP", *keys, 0))
+            _await_blocked(control, 1)
+            pusher.send(encode("RPUSH", key, "x") + encode("LLEN", key))
+            assert [pusher.read().value, pusher.read().value] == [1, 0]
+            assert control.do("EXISTS", *keys).value == 0
+            assert [item.value for item in waiter.read().value] == [key.encode(), b"x"]
+
+
+def test_first_come_first_served(ours: Server) -> None:
+    """Of many waiters on many shards the oldest of a key is served."""
+    keys = ours.spread(3)
+    with connections(ours.address, 13) as (control, *waiters):
+        for count, waiter in enumerate(waiters):
+            waiter.send(encode("BLPOP", *(keys[(count + i) % 3] for i in range(3)), 0))
+            _await_blocked(control, count + 1)
+        for count, waiter in enumerate(waiters):
+            key = keys[(count * 2) % 3]
+            assert control.do("RPUSH", key, count).value == 1
+            assert [item.value for item in waiter.read().value] == [key.encode(), b"%d" % count]
+
+
+def test_many_time_outs_at_once(ours: Server) -> None:
+    count, seconds = 600, 0.4
+    keys = ours.spread(3)
+    with connections(ours.address, count + 1) as (control, *waiters):
+        start = time.monotonic()
+        for at, waiter in enumerate(waiters):
+            left = max(seconds - (time.monotonic() - start), 0.001)
+            waiter.send(encode("BLPOP", keys[at % 3], keys[(at + 1) % 3], f"{left:.4f}"))
+        for waiter in waiters:
+            assert waiter.read().value is None
+        assert time.monotonic() - start < seconds + 3
+        _await_blocked(control, 0)
+        _await_no_keys(control)
+
+
+def test_commands_that_wait_count_when_they_are_done(ours: Server) -> None:
+    with connections(ours.address, 2) as (control, waiter):
+        control.do("CONFIG", "RESETSTAT")
+
+        def stats() -> list[str]:
+            text = control.do("INFO", "commandstats").value.decode()
+            line = next((w for w in text.split() if w.startswith("cmdstat_blpop")), "")
+            return re.findall(r"(?:calls|rejected_calls|failed_calls)=\d+", line)
+
+        waiter.send(encode("BLPOP", "counted", 0))
+        _await_blocked(control, 1)
+        assert stats() == []
+        control.do("RPUSH", "counted", "x")
+        waiter.read()
+        assert stats() == ["calls=1", "rejected_calls=0", "failed_calls=0"]
+        assert waiter.do("BLPOP", "counted", "0.01").value is None
+        assert stats() == ["calls=2", "rejected_calls=0", "failed_calls=0"]
+        client = _id(waiter)
+        waiter.send(encode("BLPOP", "counted", 0))
+        _await_blocked(control, 1)
+        control.do("CLIENT", "UNBLOCK", client, "ERROR")
+        waiter.read()
+        assert stats() == ["calls=3", "rejected_calls=0", "failed_calls=1"]
+        assert b"errorstat_UNBLOCKED:count=1" in control.do("INFO", "errorstats").value
+
+
+def test_idle_clients_that_wait_stay(own: Start) -> None:
+    server = own("--timeout", "1")
+    with connections(server.address, 2) as (idle, waiter):
+        waiter.send(encode("BLPOP", "idle", "1.8"))
+        assert idle.read() is CLOSED
+        assert waiter.read().value is None
