@@ -256,7 +256,10 @@ def _ends() -> list[Case]:
     ]
 
 
-@pytest.mark.parametrize("a_case", [*_at_once(), *_served(), *_ends()], ids=lambda c: c.name)
+CASES = [*_at_once(), *_served(), *_ends()]
+
+
+@pytest.mark.parametrize("a_case", CASES, ids=lambda c: c.name)
 def test_blocking(a_case: Case, subject: Server, oracle: Oracle) -> None:
     oracle.check(a_case, subject)
 
