@@ -412,3 +412,53 @@ def test_idle_clients_that_wait_stay(own: Start) -> None:
         waiter.send(encode("BLPOP", "idle", "1.8"))
         assert idle.read() is CLOSED
         assert waiter.read().value is None
+
+
+def test_nobody_is_served_during_a_pause(ours: Server) -> None:
+    keys = ours.spread(3)
+    with connections(ours.address, 2) as (control, waiter):
+        for end in ("time", "unpause"):
+            waiter.send(encode("BLPOP", *keys, 0))
+            _await_blocked(control, 1)
+            ms = 100 if end == "time" else 100_000
+            queue = (("MULTI",), ("CLIENT", "PAUSE", ms, "WRITE"), ("RPUSH", keys[2], "x"))
+            control.pipeline((*queue, ("EXEC",)))
+            assert waiter.silent_for(0.05)
+            assert control.do("LLEN", keys[2]).value == 1
+            if end == "unpause":
+                control.do("CLIENT", "UNPAUSE")
+            assert waiter.read().value[1].value == b"x"
+            assert control.do("LLEN", keys[2]).value == 0
+
+
+def test_a_transaction_serves_the_leftmost(ours: Server) -> None:
+    """Keys that become ready in one step are looked at as the waiter's command has them."""
+    keys = ours.spread(4)
+    with connections(ours.address, 3) as (control, waiter, other):
+        for _ in range(10):
+            waiter.send(encode("BLPOP", *keys, 0))
+            _await_blocked(control, 1)
+            pushes = [("RPUSH", key, at) for at, key in enumerate(keys)]
+            control.pipeline((("MULTI",), *reversed(pushes), ("EXEC",)))
+            assert waiter.read().value[1].value == b"0"
+            assert [other.do("LLEN", key).value for key in keys] == [0, 1, 1, 1]
+            control.do("DEL", *keys)
+
+
+def test_order_by_shard(own: Start) -> None:
+    server = own()
+    if not server.is_redis:
+        server = own("--pipeline-order", "shard")
+    keys = server.spread(3)
+    with connections(server.address, 2) as (control, waiter):
+        for key in keys:
+            before = [("SET", f"{key}:{at}", at) for at in range(20)]
+            behind = [("GET", f"{key}:{at}") for at in range(20)]
+            commands = [*before, ("BLPOP", key, 0), *behind]
+            waiter.send(b"".join(encode(*command) for command in commands))
+            assert all(reply.value == b"OK" for reply in waiter.read_many(20))
+            _await_blocked(control, 1)
+            assert waiter.silent_for(0.01)
+            assert control.do("RPUSH", key, "x").value == 1
+            assert waiter.read().value[1].value == b"x"
+            assert [reply.value for reply in waiter.read_many(20)] == [b"%d" % n for n in range(20)]

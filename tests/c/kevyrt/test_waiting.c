@@ -150,6 +150,51 @@ static void test_a_batch_is_held_up(void **state) {
     for_each_variant(hold_up_a_batch);
 }
 
+/* A push that did not know of its waiters' other shards: the thread of the key's shard serves them. */
+static void push_unprepared(struct kevyrt_server *server, const char *key) {
+    struct fabric *fabric = &server->fabric;
+    struct shard *shard = fabric->shards[shard_of_key(server, key)];
+    struct bytes argv[] = {BYTES_LITERAL("RPUSH"), bytes_of(key, strlen(key)), BYTES_LITERAL("a")};
+    struct request request = {.argv = argv, .argc = 3};
+    struct plan plan;
+    struct reply_pool pool;
+    struct reply reply;
+    int64_t now_ms = 0;
+    struct origin origin = {.reply = &reply, .now_ms = &now_ms};
+    reply_pool_init(&pool, NULL, 0);
+    reply_init(&reply, &pool, 2);
+    plan_request(fabric, &request, &(struct plan_hint){0}, &plan);
+    assert_int_equal(baton_take(shard->baton, FUTEX_NO_DEADLINE), BATON_TAKEN);
+    shard->data.outcomes.held = shard->own;
+    assert_int_equal(execute_command(shard, &origin, &request, &plan), EXECUTE_DONE);
+    turn_seal_data(fabric, shard);
+    baton_drop(shard->baton);
+    reply_clear(&reply);
+}
+
+static void put_off_a_queue(struct kevyrt_server *server) {
+    if (server->fabric.settings.shard_count < 4) return;
+    char here[32], there[32], line[128];
+    int fd = wire_open(server);
+    for (uint32_t i = 0; i < 4; i++) {
+        key_of_shard(server, i, "here", here);
+        key_of_shard(server, (i + 1) % 4, "there", there);
+        (void)snprintf(line, sizeof line, "BLPOP %s %s 0\r\n", there, here);
+        wire_say(fd, line);
+        await_waiters(server, 1);
+        push_unprepared(server, here);
+        (void)snprintf(line, sizeof line, "*2\r\n$%zu\r\n%s\r\n$1\r\na\r\n", strlen(here), here);
+        assert_receives(fd, line, "");
+    }
+    close(fd);
+    await_empty_tables(server);
+}
+
+static void test_what_is_put_off_is_served(void **state) {
+    (void)state;
+    for_each_variant(put_off_a_queue);
+}
+
 /* ---- Memory ---------------------------------------------------------------------------------------- */
 
 static void refuse_memory(struct kevyrt_server *server) {
@@ -355,6 +400,7 @@ static void test_every_end(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_batch_is_held_up),
+        cmocka_unit_test(test_what_is_put_off_is_served),
         cmocka_unit_test(test_refused_memory),
         cmocka_unit_test(test_stops),
         cmocka_unit_test(test_every_end),
