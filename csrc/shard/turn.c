@@ -60,6 +60,9 @@ static void note_held(struct shard *shard) {
 
 static void turn_drop(struct shard *shard, uint64_t mask) {
     if (mask == 0) return;
+    struct shard *home = turn_home(shard);
+    /* What is left to be done of a call needs all that the call held. */
+    if (KRT_UNLIKELY(home->data.outcomes.pending)) outcomes_finish(home);
     turn_seal(shard, mask);
     baton_set_drop(&shard->fabric->set, mask);
     shard->held &= ~mask;
