@@ -1,5 +1,5 @@
-/* Lists: from one to another (LMOVE, RPOPLPUSH), from the first that has any (LMPOP), and where something is
- * (LPOS). */
+/* Lists: from one to another (LMOVE, RPOPLPUSH), from the first that has any (LMPOP), both also for who waits (BLMOVE,
+ * BRPOPLPUSH, BLMPOP), and where something is (LPOS). */
 #include "cmd/families.h"
 #include "cmd/list.h"
 
@@ -16,6 +16,15 @@ static const char *push_event(enum list_end end) {
 
 static const char *pop_event(enum list_end end) {
     return end == LIST_HEAD ? "lpop" : "rpop";
+}
+
+/* What waited, or had leave to, is replayed as what does not. */
+static void log_move(struct call *call, const struct list_move *move) {
+    bool of_ends = call->argc > 4;
+    struct bytes log[5] = {of_ends ? BYTES_LITERAL("LMOVE") : BYTES_LITERAL("RPOPLPUSH"),
+                           move->from.key, move->to.key};
+    if (of_ends) log[3] = call->argv[3], log[4] = call->argv[4];
+    effect_log(call, move->from.db, log, of_ends ? 5 : 3);
 }
 
 static bool seek_end(const struct collection_view *view, enum list_end end, struct walk *walk) {
@@ -45,7 +54,7 @@ static void rotate(struct call *call, const struct list_move *move, struct entry
     list_push(&edit, move->put, element);
     if (elements_store(call, &edit)) {
         reply_bulk(call->reply, element);
-        effect_log_verbatim(call);
+        log_move(call, move);
         elements_declare(call, &move->to, &edit, NOTIFY_LIST, push_event(move->put));
         effect_notify(call, &move->from, NOTIFY_LIST, pop_event(move->take));
     }
@@ -73,17 +82,19 @@ static void move_between(struct call *call, const struct list_move *move, struct
     edit_erase_range(&taken, move->take == LIST_HEAD ? 0 : view_count(&taken.view) - 1, 1);
     list_shrank(call, &taken);
     edit_commit_erasures(&taken);
-    effect_log_verbatim(call);
+    log_move(call, move);
     elements_declare(call, &move->to, &given, NOTIFY_LIST, push_event(move->put));
     elements_declare(call, &move->from, &taken, NOTIFY_LIST, pop_event(move->take));
 }
 
-static void move_generic(struct call *call, enum list_end take, enum list_end put) {
+/* With `wait`, who finds nothing waits for the source. */
+static void move_generic(struct call *call, enum list_end take, enum list_end put,
+                         const struct call_wait *wait) {
     struct entry *source, *target;
     struct list_move move = {keyspace_for(call, 1), keyspace_for(call, 2), take, put};
     if (!elements_find(call, &move.from, VALUE_LIST, &source)) return;
     if (!source) {
-        reply_null(call->reply);
+        if (!wait || !call_wait(call, wait)) reply_null(call->reply);
         return;
     }
     if (!elements_find(call, &move.to, VALUE_LIST, &target)) return;
@@ -92,37 +103,56 @@ static void move_generic(struct call *call, enum list_end take, enum list_end pu
 }
 
 static void rpoplpush_command(struct call *call) {
-    move_generic(call, LIST_TAIL, LIST_HEAD);
+    move_generic(call, LIST_TAIL, LIST_HEAD, NULL);
+}
+
+static void brpoplpush_command(struct call *call) {
+    struct call_wait wait = {.first = 1, .count = 1, .type = VALUE_LIST};
+    if (call_timeout(call, 3, &wait.timeout_ms)) move_generic(call, LIST_TAIL, LIST_HEAD, &wait);
+}
+
+static bool parse_ends(struct call *call, enum list_end *take, enum list_end *put) {
+    if (list_end_parse(call->argv[3], take) && list_end_parse(call->argv[4], put)) return true;
+    call_error_syntax(call);
+    return false;
 }
 
 static void lmove_command(struct call *call) {
     enum list_end take, put;
-    if (list_end_parse(call->argv[3], &take) && list_end_parse(call->argv[4], &put))
-        move_generic(call, take, put);
-    else call_error_syntax(call);
+    if (parse_ends(call, &take, &put)) move_generic(call, take, put, NULL);
 }
 
-/* ---- LMPOP -------------------------------------------------------------------------------------- */
+static void blmove_command(struct call *call) {
+    enum list_end take, put;
+    struct call_wait wait = {.first = 1, .count = 1, .type = VALUE_LIST};
+    if (parse_ends(call, &take, &put) && call_timeout(call, 5, &wait.timeout_ms))
+        move_generic(call, take, put, &wait);
+}
+
+/* ---- LMPOP, BLMPOP ------------------------------------------------------------------------------ */
 
 struct multi_pop {
-    uint32_t keys;
+    uint32_t first, keys;
     enum list_end end;
     int64_t count;
 };
 
-static bool parse_multi_pop(struct call *call, struct multi_pop *pop) {
+/* From the number of keys in argv[at] on. */
+static bool parse_multi_pop(struct call *call, uint32_t at, struct multi_pop *pop) {
     int64_t keys;
-    if (!bytes_to_int64(call->argv[1], &keys) || keys < 1) {
+    if (!bytes_to_int64(call->argv[at], &keys) || keys < 1) {
         call_error(call, "ERR numkeys should be greater than 0");
         return false;
     }
     pop->count = 0;
-    if (keys >= call->argc - 2 || !list_end_parse(call->argv[2 + keys], &pop->end)) {
+    pop->first = at + 1;
+    if (keys >= call->argc - pop->first ||
+        !list_end_parse(call->argv[pop->first + keys], &pop->end)) {
         call_error_syntax(call);
         return false;
     }
     pop->keys = (uint32_t)keys;
-    return call_pop_count(call, 3 + pop->keys, &pop->count);
+    return call_pop_count(call, pop->first + pop->keys + 1, &pop->count);
 }
 
 static void pop_from(struct call *call, const struct multi_pop *pop, const struct key_place *place,
@@ -142,19 +172,32 @@ static void pop_from(struct call *call, const struct multi_pop *pop, const struc
     list_pop_replied(call, place, &edit, pop->end, count);
 }
 
-static void lmpop_command(struct call *call) {
-    struct multi_pop pop;
+static void pop_first(struct call *call, const struct multi_pop *pop,
+                      const struct call_wait *wait) {
     struct entry *entry;
-    if (!parse_multi_pop(call, &pop)) return;
-    for (uint32_t i = 2; i < 2 + pop.keys; i++) {
+    for (uint32_t i = pop->first; i < pop->first + pop->keys; i++) {
         struct key_place place = keyspace_for(call, i);
         if (!elements_find(call, &place, VALUE_LIST, &entry)) return;
         if (entry) {
-            pop_from(call, &pop, &place, entry);
+            pop_from(call, pop, &place, entry);
             return;
         }
     }
-    reply_null_array(call->reply);
+    if (!wait || !call_wait(call, wait)) reply_null_array(call->reply);
+}
+
+static void lmpop_command(struct call *call) {
+    struct multi_pop pop;
+    if (parse_multi_pop(call, 1, &pop)) pop_first(call, &pop, NULL);
+}
+
+static void blmpop_command(struct call *call) {
+    struct multi_pop pop;
+    struct call_wait wait = {.type = VALUE_LIST};
+    if (!parse_multi_pop(call, 2, &pop) || !call_timeout(call, 1, &wait.timeout_ms)) return;
+    wait.first = pop.first;
+    wait.count = pop.keys;
+    pop_first(call, &pop, &wait);
 }
 
 /* ---- LPOS --------------------------------------------------------------------------------------- */
@@ -237,5 +280,8 @@ void list_moves_bind(void) {
     command_bind("lmove", lmove_command);
     command_bind("rpoplpush", rpoplpush_command);
     command_bind("lmpop", lmpop_command);
+    command_bind_local("blmove", blmove_command);
+    command_bind_local("brpoplpush", brpoplpush_command);
+    command_bind_local("blmpop", blmpop_command);
     command_bind("lpos", lpos_command);
 }

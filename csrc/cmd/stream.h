@@ -60,9 +60,10 @@ struct stream_reading {
 
 /* All options of XREAD, or of XREADGROUP. False after the error reply. */
 bool stream_parse_reading(struct call *call, bool of_group, struct stream_reading *reading);
-/* Nothing is there for whoever reads. Nobody waits yet: with BLOCK the answer is the one that Redis gives where a
- * client may not wait, as in a transaction. */
-void stream_reply_nothing(struct call *call, const struct stream_reading *reading);
+/* Nothing is there for whoever reads: with BLOCK it waits for it. `ids` are the positions that XREAD reads from; a `$`
+ * stands for the one that it was when the wait began. NULL of XREADGROUP, whose groups know theirs. */
+void stream_wait_or_reply_nothing(struct call *call, const struct stream_reading *reading,
+                                  const struct stream_id *ids);
 
 /* ---- Trimming ----------------------------------------------------------------------------------- */
 

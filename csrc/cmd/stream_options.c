@@ -314,7 +314,52 @@ bool stream_parse_reading(struct call *call, bool of_group, struct stream_readin
     return false;
 }
 
-void stream_reply_nothing(struct call *call, const struct stream_reading *reading) {
-    (void)reading;
+static bool has_last(const struct call *call, const struct stream_reading *reading) {
+    bool found = false;
+    for (uint32_t i = reading->first + reading->keys; i < call->argc && !found; i++)
+        found = is_character(call->argv[i], '$');
+    return found;
+}
+
+/* The command's words with an id in the place of each `$`, whose texts lie behind them. */
+static struct bytes *words_to_wait_with(struct call *call, const struct stream_reading *reading,
+                                        const struct stream_id *ids) {
+    struct bytes *words =
+        mem_alloc(NULL, call->argc * sizeof *words + reading->keys * STREAM_ID_TEXT_MAX);
+    if (!words) return NULL;
+    char *texts = (char *)(words + call->argc);
+    for (uint32_t i = 0; i < call->argc; i++) words[i] = call->argv[i];
+    for (uint32_t i = 0; i < reading->keys; i++) {
+        struct bytes *word = &words[reading->first + reading->keys + i];
+        if (is_character(*word, '$'))
+            *word = stream_id_text(ids[i], texts + i * STREAM_ID_TEXT_MAX);
+    }
+    return words;
+}
+
+static bool wait_for(struct call *call, const struct stream_reading *reading,
+                     const struct stream_id *ids) {
+    struct bytes *words = NULL;
+    struct call_wait wait = {.first = reading->first,
+                             .count = reading->keys,
+                             .type = VALUE_STREAM,
+                             .of_group = !ids,
+                             .timeout_ms = reading->block_ms};
+    if (!call->wait) return false;
+    if (ids && has_last(call, reading)) {
+        wait.argv = words = words_to_wait_with(call, reading, ids);
+        if (!words) {
+            call_error_memory(call);
+            return true;
+        }
+    }
+    bool waits = call_wait(call, &wait);
+    mem_free(NULL, words);
+    return waits;
+}
+
+void stream_wait_or_reply_nothing(struct call *call, const struct stream_reading *reading,
+                                  const struct stream_id *ids) {
+    if (reading->block_ms >= 0 && wait_for(call, reading, ids)) return;
     reply_null_array(call->reply);
 }

@@ -166,12 +166,12 @@ static void xread_command(struct call *call) {
         return;
     }
     if (parse_positions(call, &reading, ids) && reply_streams(call, &reading, ids) == 0)
-        stream_reply_nothing(call, &reading);
+        stream_wait_or_reply_nothing(call, &reading, ids);
     stream_ids_free(ids, few);
 }
 
 void stream_ranges_bind(void) {
     command_bind("xrange", xrange_command);
     command_bind("xrevrange", xrevrange_command);
-    command_bind("xread", xread_command);
+    command_bind_local("xread", xread_command);
 }

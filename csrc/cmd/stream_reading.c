@@ -224,7 +224,7 @@ static void serve_all(struct call *call, const struct group_reading *reading) {
         serve(call, reading, read, &replies);
         group_count_bytes(&read->at);
     }
-    if (replies.count == 0) stream_reply_nothing(call, &reading->words);
+    if (replies.count == 0) stream_wait_or_reply_nothing(call, &reading->words, NULL);
     else if (call->reply->proto == 2) reply_defer_array(call->reply, replies.mark, replies.count);
     else reply_defer_map(call->reply, replies.mark, replies.count);
 }
@@ -293,6 +293,6 @@ static void xack_command(struct call *call) {
 }
 
 void stream_reading_bind(void) {
-    command_bind("xreadgroup", xreadgroup_command);
+    command_bind_local("xreadgroup", xreadgroup_command);
     command_bind("xack", xack_command);
 }

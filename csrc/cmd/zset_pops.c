@@ -1,4 +1,4 @@
-/* Sorted sets: members taken from an end (ZPOPMIN, ZPOPMAX, ZMPOP), drawn (ZRANDMEMBER), scanned (ZSCAN). */
+/* Sorted sets: members taken from an end (ZPOPMIN, ZPOPMAX, ZMPOP, and BZPOPMIN, BZPOPMAX, BZMPOP that wait), drawn (ZRANDMEMBER), scanned (ZSCAN). */
 #include <stdio.h>
 
 #include "base/decimal.h"
@@ -21,6 +21,16 @@ static void reply_popped(struct call *call, const struct zpop *pop, const struct
     reply_double(call->reply, tree_score(walk->key.order));
 }
 
+/* Named pairs stand in an array of their own, what is named and flat beside the name. */
+static void reply_heads(struct call *call, const struct zpop *pop, struct bytes key) {
+    uint64_t items = pop->pairs ? pop->count : 2 * pop->count;
+    if (pop->named) {
+        reply_array(call->reply, pop->pairs ? 2 : 1 + items);
+        reply_bulk(call->reply, key);
+    }
+    if (pop->pairs || !pop->named) reply_array(call->reply, items);
+}
+
 static void log_popped(struct call *call, const struct zpop *pop, const struct key_place *place) {
     char number[24];
     struct bytes log[] = {pop->max ? BYTES_LITERAL("ZPOPMAX") : BYTES_LITERAL("ZPOPMIN"),
@@ -36,11 +46,7 @@ static bool pop_members(struct call *call, const struct zpop *pop, const struct 
     elements_open(place, entry, VALUE_ZSET, &edit);
     if (!elements_reserve_erasures(call, &edit, pop->count)) return false;
     uint64_t count = view_count(&edit.view);
-    if (pop->named) {
-        reply_array(call->reply, 2);
-        reply_bulk(call->reply, place->key);
-    }
-    reply_array(call->reply, pop->pairs ? pop->count : 2 * pop->count);
+    reply_heads(call, pop, place->key);
     bool found = walk_seek(&walk, &edit.view, pop->max ? count - 1 : 0);
     for (uint64_t i = 0; i < pop->count && found; i++) {
         reply_popped(call, pop, &walk);
@@ -84,36 +90,67 @@ static void zpopmax_command(struct call *call) {
     pop_generic(call, true);
 }
 
-static bool parse_zmpop(struct call *call, uint32_t *keys, bool *max, int64_t *count) {
+/* From the first of these keys that holds any. */
+static void pop_first(struct call *call, struct zpop *pop, uint64_t count, uint32_t first,
+                      uint32_t keys, const struct call_wait *wait) {
+    struct entry *entry;
+    for (uint32_t i = first; i < first + keys; i++) {
+        struct key_place place = keyspace_for(call, i);
+        if (!elements_find(call, &place, VALUE_ZSET, &entry)) return;
+        if (!entry) continue;
+        pop->count = at_most(count, entry);
+        (void)pop_members(call, pop, &place, entry);
+        return;
+    }
+    if (!wait || !call_wait(call, wait)) reply_null_array(call->reply);
+}
+
+static void bzpop_generic(struct call *call, bool max) {
+    struct zpop pop = {.max = max, .named = true};
+    struct call_wait wait = {.first = 1, .count = call->argc - 2, .type = VALUE_ZSET};
+    if (call_timeout(call, call->argc - 1, &wait.timeout_ms))
+        pop_first(call, &pop, 1, wait.first, wait.count, &wait);
+}
+
+static void bzpopmin_command(struct call *call) {
+    bzpop_generic(call, false);
+}
+
+static void bzpopmax_command(struct call *call) {
+    bzpop_generic(call, true);
+}
+
+/* From the number of keys in argv[at] on. */
+static bool parse_zmpop(struct call *call, uint32_t at, uint32_t *keys, bool *max, int64_t *count) {
     int64_t number;
-    if (!bytes_to_int64(call->argv[1], &number) || number < 1) {
+    if (!bytes_to_int64(call->argv[at], &number) || number < 1) {
         call_error(call, "ERR numkeys should be greater than 0");
         return false;
     }
-    if (number >= call->argc - 2 || (!(*max = bytes_is(call->argv[2 + number], "max")) &&
-                                     !bytes_is(call->argv[2 + number], "min"))) {
+    if (number >= call->argc - at - 1 || (!(*max = bytes_is(call->argv[at + 1 + number], "max")) &&
+                                          !bytes_is(call->argv[at + 1 + number], "min"))) {
         call_error_syntax(call);
         return false;
     }
     *keys = (uint32_t)number;
-    return call_pop_count(call, 3 + *keys, count);
+    return call_pop_count(call, at + 2 + *keys, count);
 }
 
 static void zmpop_command(struct call *call) {
     uint32_t keys;
     int64_t count;
-    struct entry *entry;
     struct zpop pop = {.pairs = true, .named = true};
-    if (!parse_zmpop(call, &keys, &pop.max, &count)) return;
-    for (uint32_t i = 2; i < 2 + keys; i++) {
-        struct key_place place = keyspace_for(call, i);
-        if (!elements_find(call, &place, VALUE_ZSET, &entry)) return;
-        if (!entry) continue;
-        pop.count = at_most((uint64_t)count, entry);
-        (void)pop_members(call, &pop, &place, entry);
-        return;
-    }
-    reply_null_array(call->reply);
+    if (parse_zmpop(call, 1, &keys, &pop.max, &count))
+        pop_first(call, &pop, (uint64_t)count, 2, keys, NULL);
+}
+
+static void bzmpop_command(struct call *call) {
+    int64_t count;
+    struct zpop pop = {.pairs = true, .named = true};
+    struct call_wait wait = {.first = 3, .type = VALUE_ZSET};
+    if (parse_zmpop(call, 2, &wait.count, &pop.max, &count) &&
+        call_timeout(call, 1, &wait.timeout_ms))
+        pop_first(call, &pop, (uint64_t)count, wait.first, wait.count, &wait);
 }
 
 /* ---- ZRANDMEMBER -------------------------------------------------------------------------------- */
@@ -152,6 +189,9 @@ void zset_pops_bind(void) {
     command_bind("zpopmin", zpopmin_command);
     command_bind("zpopmax", zpopmax_command);
     command_bind("zmpop", zmpop_command);
+    command_bind_local("bzpopmin", bzpopmin_command);
+    command_bind_local("bzpopmax", bzpopmax_command);
+    command_bind_local("bzmpop", bzmpop_command);
     command_bind("zrandmember", zrandmember_command);
     command_bind("zscan", zscan_command);
 }

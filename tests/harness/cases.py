@@ -26,6 +26,7 @@ Mask = Callable[[Reply], Reply]
 
 SPREAD_KEYS = 10
 CONTROL = -1  # the connection that steps look at the server with
+BEGIN_DEADLINE_S = 10.0
 _KEY = re.compile(r"\$([0-9])")
 
 
@@ -153,7 +154,19 @@ class Silent:
     label: str = "silent"
 
 
-Step = Do | Ask | Blocked | Send | Pipe | Read | Until | Sleep | Shutdown | Silent
+@dataclass(frozen=True)
+class Begin:
+    """Sends a command that waits, and goes on once the server says that its client does."""
+
+    command: Command
+    on: int
+
+    @property
+    def label(self) -> str:
+        return f"begin {Do(self.command).label}"
+
+
+Step = Do | Ask | Begin | Blocked | Send | Pipe | Read | Until | Sleep | Shutdown | Silent
 
 
 @dataclass(frozen=True)
@@ -216,8 +229,20 @@ class _Player:
             return list(map(self._with_key_names, connection.pipeline(commands, step.replies)))
         if isinstance(step, Until):
             return [self._until(connection, step)]
-        self._act(connection, step)
+        if isinstance(step, Begin):
+            self._begin(connection, step)
+        else:
+            self._act(connection, step)
         return []
+
+    def _begin(self, connection: Connection, step: Begin) -> None:
+        number = connection.do("CLIENT", "ID").value
+        connection.send(encode(*self._arguments(step.command)))
+        deadline = time.monotonic() + BEGIN_DEADLINE_S
+        asker = self._connection(CONTROL)
+        while b"b" not in _flags(asker.do("CLIENT", "LIST", "ID", number)):
+            assert time.monotonic() < deadline, f"{step.label}: its client does not wait"
+            time.sleep(0.001)
 
     def close(self) -> None:
         for connection in self._connections.values():
@@ -292,6 +317,11 @@ class _Player:
     @staticmethod
     def _masked(mask: Mask | None, replies: list[Reply]) -> list[Reply]:
         return [mask(reply) for reply in replies] if mask else replies
+
+
+def _flags(client_list: Reply) -> bytes:
+    match = re.search(rb" flags=([A-Za-z]+) ", client_list.value)
+    return match[1] if match else b""
 
 
 def _read(connection: Connection, count: int | None) -> list[Reply]:

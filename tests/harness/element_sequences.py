@@ -9,7 +9,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from harness.cases import MASKED, Mask, unordered, unordered_pairs
-from harness.ordered_sequences import KEYS, Family, numbers, sequences_of, some
+from harness.ordered_sequences import KEYS, Family, numbers, sequences_of, some, timeouts
 from harness.resp import Reply
 from harness.strategies import command
 
@@ -54,6 +54,9 @@ LISTS = [
     command("LREM", _key, _index, _element),
     command("LMOVE", _key, _key, _end, _end),
     command("RPOPLPUSH", _key, _key),
+    command("BLMOVE", _key, _key, _end, _end, timeouts()),
+    command("BRPOPLPUSH", _key, _key, timeouts()),
+    command("BLMPOP", timeouts(), _inputs(), _end, some(("COUNT", "2"), "COUNT", most=1)),
     command("LMPOP", _inputs(), _end, some(("COUNT", "2"), ("COUNT", "0"), "COUNT", most=1)),
     command(
         *("LPOS", _key, _element),

@@ -40,6 +40,7 @@ _read = st.tuples(_key, st.one_of(st.just(">"), st.just(">"), st.just("0"), _rea
 _reads = st.lists(_read, min_size=1, max_size=3).map(
     lambda pairs: ("STREAMS", *(key for key, _ in pairs), *(id_ for _, id_ in pairs))
 )
+_block = st.sampled_from(["1", "2", "5"] * 4 + ["x", "", "-1", "1.5"])
 _place = st.sampled_from(["0", "0", "$", "3-1", "9", "x", "-", "18446744073709551615-1"])
 _read_so_far = some(("ENTRIESREAD", "2"), ("ENTRIESREAD", "-1"), "ENTRIESREAD", most=1)
 
@@ -53,6 +54,7 @@ COMMANDS = [
     command("XREADGROUP", "GROUP", "g", _consumer, "STREAMS", _key, "0"),
     command("XREADGROUP", "GROUP", _group, _consumer, _count, some("NOACK", most=1), _reads),
     command("XREADGROUP", _count, "NOACK", "GROUP", _group, _consumer, _reads),
+    command("XREADGROUP", "BLOCK", _block, "GROUP", _group, _consumer, _count, _reads),
     command("XACK", _key, _group, _known),
     command("XACK", _key, _group, _ids),
     command("XPENDING", _key, _group),

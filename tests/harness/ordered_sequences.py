@@ -44,6 +44,12 @@ def numbers(*usual: object) -> st.SearchStrategy:
     return _name([*map(str, usual)] * 3 + odd)
 
 
+def timeouts() -> st.SearchStrategy:
+    """Of a blocking command, which has to end by itself."""
+    odd = ["x", "", "-1", "-0.5", "nan", " 1", "0x1p-10"]
+    return _name(["0.01", "0.001", ".005", "1e-2"] * 6 + odd)
+
+
 @dataclass(frozen=True)
 class Family:
     """Command sequences, how replies of some commands are masked, and what undoes what a sequence
@@ -158,6 +164,8 @@ SORTED_SETS = [
     command("ZMSCORE", _key, st.lists(_member, min_size=1, max_size=4)),
     command("ZCARD", _key),
     command(_name(["ZPOPMIN", "ZPOPMAX"]), _key, st.lists(_count, max_size=1)),
+    command(_name(["BZPOPMIN", "BZPOPMAX"]), st.lists(_key, min_size=1, max_size=3), timeouts()),
+    command("BZMPOP", timeouts(), _inputs(), _name(["MIN", "MAX", "MID"]), some("COUNT", most=1)),
     command(
         "ZMPOP", _inputs(), _name(["MIN", "MAX", "MID"]), some(("COUNT", "2"), "COUNT", most=1)
     ),
