@@ -18,6 +18,7 @@
 #include "store/keyspace.h"
 
 struct client; /* shard/clients/client.h: state of a connection or session; opaque to cmd/ */
+struct waiter; /* shard/blocking/waiter.h: a command that waits; the same */
 
 /* What a command has to pass before it runs, besides its own checks. */
 enum domain_gate {
@@ -123,6 +124,8 @@ struct call {
     bool (*wait)(struct call *call, const struct call_wait *wait);
     struct call_reach *reach; /* NULL: everything that it may look at is held */
     bool waits;               /* it does; nothing of the reply is written */
+    /* Where a thread that may wait finds what it waits with; NULL: a connection. */
+    struct waiter **waiter;
 };
 
 struct key_place {

@@ -17,6 +17,52 @@ static bool is_initialised(struct server_object *self) {
     return self->server || server_check_usable(self) == 0;
 }
 
+/* ---- Waiting for data ------------------------------------------------------------------------ */
+
+/* A handler raised while the command was waiting, and something came before it could be cancelled: what was popped
+ * must not be lost with it. It hangs on the exception. */
+static void hang_on_exception(struct server_object *self, const struct kevyrt_reply *reply) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    PyObject *object = replies_decode(self->state, reply->at, reply->len);
+    if (!object || PyObject_SetAttrString(value, "kevyrt_reply", object) < 0)
+        PyErr_WriteUnraisable((PyObject *)self);
+    Py_XDECREF(object);
+    PyErr_Restore(type, value, traceback);
+}
+
+static int end_interrupted(struct server_object *self, struct kevyrt_waiting *waiting,
+                           struct kevyrt_reply *reply) {
+    if (kevyrt_waiting_cancel(waiting, reply) != KEVYRT_OK) return -1;
+    hang_on_exception(self, reply);
+    kevyrt_reply_free(reply);
+    return -1;
+}
+
+/* Signals run their handlers between two sleeps. */
+static int sleep_until_answered(struct server_object *self, struct kevyrt_waiting *waiting,
+                                struct kevyrt_reply *reply) {
+    for (;;) {
+        enum kevyrt_status status;
+        Py_BEGIN_ALLOW_THREADS status =
+            kevyrt_waiting_wait(waiting, kevyrt_now_ns() + SIGNAL_SLICE_NS, reply);
+        Py_END_ALLOW_THREADS if (status == KEVYRT_OK) return 0;
+        if (status != KEVYRT_TIMEOUT && status != KEVYRT_BLOCKED) {
+            raise_failure(self, status);
+            return -1;
+        }
+        if (PyErr_CheckSignals() < 0) return end_interrupted(self, waiting, reply);
+    }
+}
+
+static int await_reply(struct server_object *self, struct kevyrt_reply *reply) {
+    struct kevyrt_waiting *waiting = reply->waiting;
+    int result = sleep_until_answered(self, waiting, reply);
+    Py_BEGIN_ALLOW_THREADS kevyrt_waiting_put(waiting);
+    Py_END_ALLOW_THREADS return result;
+}
+
 int server_call(struct server_object *self, struct kevyrt_session *session, uint32_t db,
                 const struct arguments *arguments, struct kevyrt_reply *reply) {
     if (!is_initialised(self)) return -1;
@@ -28,6 +74,7 @@ int server_call(struct server_object *self, struct kevyrt_session *session, uint
         Py_END_ALLOW_THREADS
     }
     if (status == KEVYRT_OK) return 0;
+    if (status == KEVYRT_BLOCKED) return await_reply(self, reply);
     raise_failure(self, status);
     return -1;
 }

@@ -140,6 +140,8 @@ PyObject *errors_raise(struct module_state *state, enum kevyrt_status status,
         return NULL;
     case KEVYRT_STOPPED:
     case KEVYRT_WOULD_WAIT:
+    case KEVYRT_BLOCKED:
+    case KEVYRT_CANCELLED:
     case KEVYRT_GATED:
     case KEVYRT_OK:
         break;

@@ -65,6 +65,10 @@ extern PyType_Spec server_type_spec;
 /* May the object be used at all? Raises ForkedError in a child, RuntimeError before __init__. */
 int server_check_usable(struct server_object *self);
 
+/* A signal interrupts a sleep by itself, unless it comes in the instant between the check for
+ * signals and the sleep; then it is seen after this long. */
+#define SIGNAL_SLICE_NS UINT64_C(1000000000)
+
 /* ---- calls.c --------------------------------------------------------------------------------- */
 /* Runs a call, first without waiting, then with the GIL released. 0, or -1 with an exception. */
 int server_call(struct server_object *self, struct kevyrt_session *session, uint32_t db,

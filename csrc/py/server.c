@@ -105,9 +105,6 @@ static PyObject *server_stop(struct server_object *self, PyObject *unused) {
 
 /* ---- Waiting for the end --------------------------------------------------------------------- */
 
-/* A signal interrupts the sleep by itself, unless it comes in the instant between the check for
- * signals and the sleep; then it is seen after this long. */
-#define SIGNAL_SLICE_NS UINT64_C(1000000000)
 #define TIMEOUT_MAX_S 1e9
 
 static int parse_deadline(PyObject *timeout, uint64_t *deadline_ns) {
@@ -211,6 +208,9 @@ static PyMethodDef server_methods[] = {
      "Raises ResponseError (or the subclass of its code) for an error reply; an error nested\n"
      "in a reply is an exception object in its place. Raises ServerStopped, ForkedError,\n"
      "TypeError for other arguments, ValueError if there is no such database.\n\n"
+     "A command that waits (BLPOP and its kin) waits without the GIL, and runs the handlers of\n"
+     "signals. If one raises, the wait ends; a reply that came first is the exception's attribute\n"
+     "`kevyrt_reply`.\n\n"
      ">>> server.execute(\"INCRBY\", \"visits\", 5)\n5"},
     {"get", (PyCFunction)(void *)server_get, METH_FASTCALL | METH_KEYWORDS,
      "get($self, key, *, db=0)\n--\n\n"

@@ -24,6 +24,8 @@ static enum kevyrt_status status_of(enum caller_result result) {
         return KEVYRT_STOPPED;
     case CALLER_NO_MEMORY:
         return KEVYRT_NO_MEMORY;
+    case CALLER_WAITING:
+        return KEVYRT_BLOCKED;
     case CALLER_PAUSED:
     case CALLER_GATED:
         return KEVYRT_GATED;
@@ -82,19 +84,27 @@ static bool gather(struct reply *from, struct kevyrt_reply *to) {
     return true;
 }
 
+/* The waiter is the handle; it keeps the server. */
+static struct kevyrt_waiting *waiting_new(struct kevyrt_server *server, struct waiter *waiter) {
+    kevyrt_server_get(server);
+    return (struct kevyrt_waiting *)waiter;
+}
+
 enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_session *session,
                                uint32_t db, const struct bytes *argv, uint32_t argc,
                                enum kevyrt_wait wait, struct kevyrt_reply *out) {
     struct reply reply;
     struct reply_pool pool;
+    struct waiter *waiter = NULL;
     struct client *client = session ? &session->client : NULL;
     if (db >= server->fabric.domain.database_count) return KEVYRT_BAD_CONFIG;
     if (!begin(server, wait)) return KEVYRT_STOPPED;
     if (client) atomic_store_relaxed(&client->card->seen_ns, clock_monotonic_ns());
     reply_pool_init(&pool, NULL, 0);
     reply_init(&reply, &pool, 3);
-    enum kevyrt_status status =
-        status_of(caller_run(&server->fabric, client, db, argv, argc, wait == KEVYRT_WAIT, &reply));
+    enum kevyrt_status status = status_of(
+        caller_run(&server->fabric, client, db, argv, argc, wait == KEVYRT_WAIT, &reply, &waiter));
+    if (status == KEVYRT_BLOCKED) out->waiting = waiting_new(server, waiter);
     end(server, wait);
     if (status == KEVYRT_OK && !gather(&reply, out)) status = KEVYRT_NO_MEMORY;
     reply_clear(&reply);
@@ -103,6 +113,70 @@ enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_sessi
 
 void kevyrt_reply_free(struct kevyrt_reply *reply) {
     if (reply->at != reply->small) mem_free(NULL, reply->at);
+}
+
+/* ---- Waiting for data -------------------------------------------------------------------------- */
+
+static struct waiter *waiter_of(struct kevyrt_waiting *waiting) {
+    return (struct waiter *)waiting;
+}
+
+static struct kevyrt_server *server_of(const struct waiter *waiter) {
+    return (struct kevyrt_server *)((char *)waiter->fabric -
+                                    offsetof(struct kevyrt_server, fabric));
+}
+
+static enum kevyrt_status answered(struct waiter *waiter, enum in_process_answer how,
+                                   struct kevyrt_reply *out) {
+    switch (how) {
+    case IN_PROCESS_ANSWERED:
+        return gather(&waiter->reply, out) ? KEVYRT_OK : KEVYRT_NO_MEMORY;
+    case IN_PROCESS_STOPPED:
+        return KEVYRT_STOPPED;
+    case IN_PROCESS_CANCELLED:
+        return KEVYRT_CANCELLED;
+    case IN_PROCESS_LATE:
+        return KEVYRT_TIMEOUT;
+    case IN_PROCESS_NOT_YET:
+    case IN_PROCESS_TELLING:
+        break;
+    }
+    return KEVYRT_BLOCKED;
+}
+
+enum kevyrt_status kevyrt_waiting_wait(struct kevyrt_waiting *waiting, uint64_t deadline_ns,
+                                       struct kevyrt_reply *reply) {
+    struct waiter *waiter = waiter_of(waiting);
+    if (!kevyrt_server_usable(server_of(waiter))) return KEVYRT_STOPPED;
+    return answered(waiter, in_process_wait(waiter, deadline_ns), reply);
+}
+
+enum kevyrt_status kevyrt_waiting_cancel(struct kevyrt_waiting *waiting,
+                                         struct kevyrt_reply *reply) {
+    struct waiter *waiter = waiter_of(waiting);
+    if (!kevyrt_server_usable(server_of(waiter))) return KEVYRT_STOPPED;
+    return answered(waiter, in_process_cancel(waiter), reply);
+}
+
+void kevyrt_waiting_call_back(struct kevyrt_waiting *waiting, void (*wake)(void *context),
+                              void *context) {
+    in_process_call_back(waiter_of(waiting), wake, context);
+}
+
+uint64_t kevyrt_waiting_deadline(const struct kevyrt_waiting *waiting) {
+    return ((const struct waiter *)waiting)->deadline_ns;
+}
+
+/* Whoever is in the queues of a server that is stopping is taken out of them by the stop. */
+void kevyrt_waiting_put(struct kevyrt_waiting *waiting) {
+    struct waiter *waiter = waiter_of(waiting);
+    struct kevyrt_server *server = server_of(waiter);
+    if (!kevyrt_server_usable(server)) return; /* a child's copy; see kevyrt_server_put */
+    (void)in_process_cancel(waiter);
+    bool running = server_enter(server);
+    in_process_end(waiter, running);
+    if (running) server_leave(server);
+    kevyrt_server_put(server);
 }
 
 /* ---- One string key -------------------------------------------------------------------------- */

@@ -27,6 +27,8 @@ enum kevyrt_status {
     KEVYRT_SYSTEM,     /* error.number is an errno value; error.text says what was tried */
     KEVYRT_NO_MEMORY,
     KEVYRT_TIMEOUT,
+    KEVYRT_BLOCKED,   /* the command waits for data: kevyrt_waiting_wait */
+    KEVYRT_CANCELLED, /* it waits no more, and has done nothing */
     KEVYRT_GATED, /* of the fast path: more is asked just now (a budget, a pause); kevyrt_call knows what */
 };
 
@@ -82,7 +84,7 @@ enum kevyrt_status kevyrt_server_adopt(struct kevyrt_server *server, int fd,
 
 enum kevyrt_wait {
     KEVYRT_TRY, /* never waits: KEVYRT_WOULD_WAIT instead; may be used with a lock (the GIL) held */
-    KEVYRT_WAIT, /* waits for batons */
+    KEVYRT_WAIT, /* waits for batons. A command that waits for data returns KEVYRT_BLOCKED of both */
 };
 
 /* A session has connection state of its own: database, protocol, name, MULTI and WATCH. One call at a
@@ -90,11 +92,14 @@ enum kevyrt_wait {
 struct kevyrt_session *kevyrt_session_new(struct kevyrt_server *server);
 void kevyrt_session_put(struct kevyrt_session *session);
 
+struct kevyrt_waiting;
+
 /* The reply of a call: RESP3 bytes in one piece. Free with kevyrt_reply_free. */
 struct kevyrt_reply {
     char *at;
     size_t len;
-    char small[256]; /* where short replies lie; `at` points here then */
+    struct kevyrt_waiting *waiting; /* of KEVYRT_BLOCKED; the caller's */
+    char small[256];                /* where short replies lie; `at` points here then */
 };
 void kevyrt_reply_free(struct kevyrt_reply *reply);
 
@@ -103,6 +108,34 @@ void kevyrt_reply_free(struct kevyrt_reply *reply);
 enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_session *session,
                                uint32_t db, const struct bytes *argv, uint32_t argc,
                                enum kevyrt_wait wait, struct kevyrt_reply *reply);
+
+/* ---- Waiting for data ------------------------------------------------------------------------- */
+
+/* A command that found nothing and waits for it (BLPOP, XREAD with BLOCK, ...), after KEVYRT_BLOCKED. It belongs to the
+ * caller, who is one thread at a time; a session is inside the call until it is put. Who waits for the same key is served
+ * first come first served, connections or not. What serves it pops for it at that moment, wherever its owner is. */
+
+/* Sleeps until the command is answered, by its own time-out at the latest (KEVYRT_OK: the reply is there), or
+ * KEVYRT_TIMEOUT: the absolute monotonic deadline has passed; it waits on, and no place in a queue is lost
+ * KEVYRT_BLOCKED: woken for another reason, such as a signal; the same
+ * KEVYRT_STOPPED: the server stops; KEVYRT_NO_MEMORY: for the reply, which may be asked for again
+ * KEVYRT_CANCELLED: after kevyrt_waiting_cancel. */
+enum kevyrt_status kevyrt_waiting_wait(struct kevyrt_waiting *waiting, uint64_t deadline_ns,
+                                       struct kevyrt_reply *reply);
+/* Gives up. KEVYRT_CANCELLED: nothing was and nothing will be popped for it. Otherwise something came first, and it is
+ * what kevyrt_waiting_wait would say: KEVYRT_OK with the reply, ... */
+enum kevyrt_status kevyrt_waiting_cancel(struct kevyrt_waiting *waiting,
+                                         struct kevyrt_reply *reply);
+/* For an event loop: calls `wake` once when kevyrt_waiting_wait has something to say (a command's own time-out apart, for
+ * which the owner comes by itself: kevyrt_waiting_deadline), from whatever thread brings that about, in the middle of
+ * its work: `wake` neither locks nor waits nor calls anything of this interface. At once if that is so already. Once
+ * per waiting. After any end that the owner has been told, `wake` neither runs nor comes. */
+void kevyrt_waiting_call_back(struct kevyrt_waiting *waiting, void (*wake)(void *context),
+                              void *context);
+/* When its own time-out is over, on the monotonic clock; UINT64_MAX: never. */
+uint64_t kevyrt_waiting_deadline(const struct kevyrt_waiting *waiting);
+/* Cancels it if it still waits; an answer that nobody asked for is lost. */
+void kevyrt_waiting_put(struct kevyrt_waiting *waiting);
 
 /* ---- The fast path: one string key ----------------------------------------------------------- */
 

@@ -65,6 +65,11 @@ static enum caller_result take_reach(struct fabric *fabric, const struct origin 
     }
 }
 
+static enum caller_result result_of(enum execute_result result) {
+    if (result == EXECUTE_POSTPONED) return CALLER_PAUSED;
+    return result == EXECUTE_WAITING ? CALLER_WAITING : CALLER_DONE;
+}
+
 /* With the batons of `held`. */
 static enum caller_result run_held(struct fabric *fabric, const struct origin *origin,
                                    const struct request *request, const struct plan *plan,
@@ -75,7 +80,7 @@ static enum caller_result run_held(struct fabric *fabric, const struct origin *o
         execute_count_refused(home, origin->reply, plan);
     else result = execute_command(home, origin, request, plan);
     if (origin->reply->failed) return CALLER_NO_MEMORY;
-    return result == EXECUTE_POSTPONED ? CALLER_PAUSED : CALLER_DONE;
+    return result_of(result);
 }
 
 static enum caller_result run_closed(struct fabric *fabric, const struct origin *origin,
@@ -125,9 +130,23 @@ static enum caller_result run_once(struct fabric *fabric, const struct origin *o
                     : CALLER_WOULD_WAIT;
 }
 
+/* Until no pause is in its way. */
+static enum caller_result run(struct fabric *fabric, const struct origin *origin,
+                              const struct request *request, const struct plan *plan,
+                              bool may_wait) {
+    for (;;) {
+        uint32_t bell = atomic_load_seq_cst(&fabric->pause_bell);
+        enum caller_result result = run_once(fabric, origin, request, plan, may_wait);
+        if (result != CALLER_PAUSED) return result;
+        if (!may_wait) return CALLER_WOULD_WAIT;
+        pause_sleep(fabric, bell);
+        *origin->now_ms = 0;
+    }
+}
+
 enum caller_result caller_run(struct fabric *fabric, struct client *client, uint32_t db,
                               const struct bytes *argv, uint32_t argc, bool may_wait,
-                              struct reply *reply) {
+                              struct reply *reply, struct waiter **waiter) {
     struct request request = {.argv = argv, .argc = argc};
     struct plan plan;
     int64_t now_ms = 0;
@@ -135,17 +154,12 @@ enum caller_result caller_run(struct fabric *fabric, struct client *client, uint
                             .db = client ? client->db : db,
                             .flags = client ? client->call_flags : 0,
                             .reply = reply,
-                            .now_ms = &now_ms};
+                            .now_ms = &now_ms,
+                            .waiter = waiter};
+    if (waiter) origin.flags |= CALL_MAY_WAIT;
     plan_request(fabric, &request, &(struct plan_hint){0}, &plan);
     if (!client && execute_refused(client, reply, &request, &plan)) return CALLER_DONE;
-    for (;;) {
-        uint32_t bell = atomic_load_seq_cst(&fabric->pause_bell);
-        enum caller_result result = run_once(fabric, &origin, &request, &plan, may_wait);
-        if (result != CALLER_PAUSED) return result;
-        if (!may_wait) return CALLER_WOULD_WAIT;
-        pause_sleep(fabric, bell);
-        now_ms = 0;
-    }
+    return run(fabric, &origin, &request, &plan, may_wait);
 }
 
 /* ---- One string key ----------------------------------------------------------------------------- */

@@ -10,20 +10,25 @@
 
 #include "shard/fabric.h"
 
+struct waiter;
+
 enum caller_result {
     CALLER_DONE,
     CALLER_WOULD_WAIT,
     CALLER_STOPPED,
     CALLER_NO_MEMORY,
-    CALLER_PAUSED, /* inside caller_run alone */
-    CALLER_GATED,  /* of the fast path: caller_run knows what the command has to pass */
+    CALLER_PAUSED,  /* inside caller_run alone */
+    CALLER_WAITING, /* in *waiter it has what it waits with */
+    CALLER_GATED,   /* of the fast path: caller_run knows what the command has to pass */
 };
 
 /* Runs one command. `client` may be NULL: then in database `db`, as nobody. Without `may_wait` it returns
- * CALLER_WOULD_WAIT rather than wait for a baton. The reply (also of refusals) is appended to `reply`. */
+ * CALLER_WOULD_WAIT rather than wait for a baton. The reply (also of refusals) is appended to `reply`. A command
+ * that finds nothing and waits for it (blocking/in_process.h) leaves its waiter in *waiter; if that is NULL it is told that there is
+ * nothing. */
 enum caller_result caller_run(struct fabric *fabric, struct client *client, uint32_t db,
                               const struct bytes *argv, uint32_t argc, bool may_wait,
-                              struct reply *reply);
+                              struct reply *reply, struct waiter **waiter);
 
 /* The fast path of one string key. `small` holds up to `capacity` bytes; a longer value is counted in *large, or,
  * where it is not a blob, copied into one. */

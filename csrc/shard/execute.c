@@ -206,6 +206,7 @@ enum execute_result execute_command(struct shard *home, const struct origin *ori
         .flags = origin->flags,
         .wait = may_wait(origin) ? waiter_begin : NULL,
         .reach = origin->reach,
+        .waiter = origin->waiter,
     };
     if (KRT_UNLIKELY(call.domain->gates) && !(origin->flags & CALL_NESTED)) {
         enum passage passage = pass_gates(home, origin, plan, &call);

@@ -341,6 +341,7 @@ int fabric_start(struct fabric *fabric, const int *listeners, uint32_t count) {
 
 void fabric_stop(struct fabric *fabric) {
     end_threads(fabric, 0);
+    in_process_stop(fabric);
     empty_shards(fabric);
 }
 

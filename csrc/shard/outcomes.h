@@ -19,6 +19,7 @@ struct call_reach;
 struct post;
 struct shard;
 struct wait_queue;
+struct waiter;
 
 struct outcomes {
     bool pending;                        /* there is something for outcomes_finish */
@@ -28,7 +29,8 @@ struct outcomes {
     uint64_t posted;                     /* shards with letters that they were not woken for yet */
     uint64_t held;            /* batons of the call, as of their take; of the home alone */
     struct call_reach *reach; /* of the call, if its set is open */
-    struct wait_queue *first_ready, *last_ready; /* in the order in which they became ready */
+    struct waiter *first_answered, *last_answered; /* in process; told before the batons drop */
+    struct wait_queue *first_ready, *last_ready;   /* in the order in which they became ready */
 };
 
 /* The sink of a server; nothing is wanted by every shard yet. */

@@ -28,6 +28,7 @@
 #include "io/reactor.h"
 #include "resp/parser.h"
 #include "ring/stream.h"
+#include "shard/blocking/in_process.h"
 #include "shard/blocking/timers.h"
 #include "shard/blocking/waiter.h"
 #include "shard/blocking/waiting.h"
@@ -233,6 +234,7 @@ struct origin {
     int64_t *now_ms;          /* what the clock said since the last take; 0: not read yet */
     struct call_reach *reach; /* NULL: the set of the call is closed */
     struct card *card; /* of a client that is elsewhere; NULL: that of `client`, if it has one */
+    struct waiter **waiter; /* with CALL_MAY_WAIT: the same in struct call; NULL: of a connection */
 };
 
 static inline const struct card *origin_card(const struct origin *origin) {

@@ -35,6 +35,7 @@ void turn_seal_data(struct fabric *fabric, struct shard *shard) {
     data->ended_ticks = 0;
     if (KRT_UNLIKELY(data->outcomes.pending)) outcomes_finish(shard);
     if (KRT_UNLIKELY(data->outcomes.posted)) board_rouse(shard);
+    if (KRT_UNLIKELY(data->outcomes.first_answered)) in_process_rouse(shard);
     wake_for_expiry(shard);
     for (uint64_t left = data->pushed | data->backlogged; left; left &= left - 1) {
         uint32_t target = (uint32_t)__builtin_ctzll(left);

@@ -18,6 +18,7 @@ PAGES = ("README.md", "docs/PYTHON.md")
 PRINTED = {
     "README.md": [r"b'hello'\n", r"hello b'hello'\n"],
     "docs/PYTHON.md": [
+        "",
         r"child ended with 0\n",
         r"INFO:kevyrt:Server started: port \d+, .*\nINFO:kevyrt:Server stopped\n",
         r"(?s).*1 passed.*",

@@ -34,6 +34,7 @@
 #include "base/mem.h"
 #include "plat/clock.h"
 #include "plat/futex.h"
+#include "shard/blocking/in_process.h"
 #include "shard/shard.h"
 
 enum { ALARM_AGAIN_NS = 100000, KEYS_AT_ONCE = 64 };
@@ -86,7 +87,7 @@ static struct connection *connection_of(struct client *client) {
 }
 
 /* CLIENT UNBLOCK finds it through the card. */
-static void show_on_card(struct client *client, struct waiter *waiter) {
+void waiter_show(struct client *client, struct waiter *waiter) {
     struct registry *registry = &client->fabric->registry;
     pthread_mutex_lock(&registry->lock);
     client->card->waiter = waiter;
@@ -96,14 +97,14 @@ static void show_on_card(struct client *client, struct waiter *waiter) {
 
 static void attach(struct connection *connection, struct waiter *waiter) {
     connection->client.waiter = waiter;
-    show_on_card(&connection->client, waiter);
+    waiter_show(&connection->client, waiter);
 }
 
 /* The connection waits no more; the owner's count goes. */
 static void detach(struct shard *shard, struct connection *connection) {
     struct waiter *waiter = connection->client.waiter;
     connection->client.waiter = NULL;
-    show_on_card(&connection->client, NULL);
+    waiter_show(&connection->client, NULL);
     timers_remove(&shard->io.timers, waiter);
     waiter_put(waiter);
 }
@@ -181,20 +182,29 @@ static void count(struct waiter *waiter, int by) {
         atomic_add_relaxed(&fabric->waiters_timed, (uint32_t)by);
 }
 
-/* On the thread of the connection: what may wait is never forwarded. */
-bool waiter_begin(struct call *call, const struct call_wait *wait) {
-    struct connection *connection = connection_of(call->client);
-    struct shard *shard = fabric_of(call)->shards[call->client->card->shard];
+struct waiter *waiter_enter(struct call *call, const struct call_wait *wait) {
     struct waiter *waiter = waiter_new(call, wait);
-    if (!waiter || !timers_reserve(&shard->io.timers) || !waiting_enter(call, wait, waiter)) {
+    if (!waiter || !waiting_enter(call, wait, waiter)) {
         if (waiter) waiter_free(waiter);
         call_error_memory(call);
-        return false;
+        return NULL;
     }
+    count(waiter, 1);
+    return waiter;
+}
+
+/* On the thread of the connection: what may wait is never forwarded. */
+bool waiter_begin(struct call *call, const struct call_wait *wait) {
+    if (call->waiter) return in_process_begin(call, wait);
+    struct connection *connection = connection_of(call->client);
+    struct shard *shard = fabric_of(call)->shards[call->client->card->shard];
+    struct waiter *waiter = NULL;
+    if (timers_reserve(&shard->io.timers)) waiter = waiter_enter(call, wait);
+    else call_error_memory(call);
+    if (!waiter) return false;
     own(waiter, connection);
     if (waiter->deadline_ns != FUTEX_NO_DEADLINE) timers_add(&shard->io.timers, waiter);
     attach(connection, waiter);
-    count(waiter, 1);
     return true;
 }
 
@@ -253,6 +263,10 @@ static void discard(struct post *post) {
 }
 
 void waiter_send(struct shard *home, struct waiter *waiter) {
+    if (waiter->shard == WAITER_IN_PROCESS) {
+        in_process_send(home, waiter);
+        return;
+    }
     waiter->post.deliver = deliver;
     waiter->post.discard = discard;
     board_take(home);

@@ -15,6 +15,7 @@
 #include "shard/departures.h"
 
 struct card;
+struct client;
 struct connection;
 struct fabric;
 struct tracker;
@@ -53,7 +54,7 @@ struct waiter {
     bool moves;    /* its command can make other keys ready */
     bool reaches;  /* its mask is more than one shard */
 
-    atomic_u32 state;      /* enum waiter_state; futex of an in-process owner; see waiter.c */
+    atomic_u32 state;      /* enum waiter_state; see waiter.c */
     atomic_u32 references; /* acquire-release at the last put */
 
     uint64_t deadline_ns; /* monotonic; FUTEX_NO_DEADLINE: for ever; constant */
@@ -63,8 +64,15 @@ struct waiter {
     struct post post;
     struct reply_pool pool; /* of the reply, which is written on any thread: keeps nothing */
     struct reply reply;     /* who has it in TRYING or has claimed it; then the post */
-    bool
-        linked; /* claimed where not all its batons were held: the owner takes it out of its queues */
+    /* In process (in_process.c). `answered` and `wake` are seq_cst. */
+    atomic_u32 answered;          /* enum in_process_answer, the owner's futex; whoever ends it */
+    atomic_ptr wake;              /* the owner sets, who calls it swaps */
+    void *wake_context;           /* written before `wake` */
+    struct waiter *next_answered; /* on the list of a call that served it, or of the stop */
+    struct client *session;       /* the owner's; NULL: it has none */
+
+    /* Claimed where not all its batons were held: the owner takes it out of its queues. */
+    bool linked;
 
     uint32_t registered; /* registrations in use, under the batons of their keys */
     struct registration registrations[];
@@ -72,6 +80,10 @@ struct waiter {
 
 /* ---- Handlers: how a call waits (struct call) ---------------------------------------------------- */
 bool waiter_begin(struct call *call, const struct call_wait *wait);
+/* A waiter in the queues of its keys, without an owner yet. NULL after the error reply. */
+struct waiter *waiter_enter(struct call *call, const struct call_wait *wait);
+/* Its client is seen to wait, or (NULL) not to wait any more. */
+void waiter_show(struct client *client, struct waiter *waiter);
 
 /* ---- Ends ----------------------------------------------------------------------------------------- */
 /* From WAITING to an end, or to TRYING. False: somebody else was first, or tries. Any thread. */

@@ -91,7 +91,7 @@ struct client {
     struct transaction *transaction; /* NULL: it was never in MULTI */
     struct watcher *watcher;         /* NULL: it watches nothing */
     struct tracker *tracker;         /* counted (board/tracking.h); NULL: it has never tracked */
-    uint64_t spent_ticks;            /* in the command that is to be called again, with CALL_RESUMED */
+    uint64_t spent_ticks; /* in the command that is to be called again, with CALL_RESUMED */
     uint32_t db;
     uint32_t call_flags; /* enum call_flags of its calls */
     uint8_t proto;       /* 2 or 3 */

@@ -399,10 +399,8 @@ static void test_every_end(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_batch_is_held_up),
-        cmocka_unit_test(test_what_is_put_off_is_served),
-        cmocka_unit_test(test_refused_memory),
-        cmocka_unit_test(test_stops),
+        cmocka_unit_test(test_a_batch_is_held_up), cmocka_unit_test(test_what_is_put_off_is_served),
+        cmocka_unit_test(test_refused_memory),     cmocka_unit_test(test_stops),
         cmocka_unit_test(test_every_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
