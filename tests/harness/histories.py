@@ -78,7 +78,7 @@ def _on_strings(choose: random.Random, keys: Sequence[str], stamp: str) -> Comma
 def lists(choose: random.Random, keys: Sequence[str], stamp: str) -> list[Command]:
     """Lists: pushes, pops, moves, waiters, and a string here and there."""
     kind = choose.random()
-    if kind < 0.3:
+    if kind < 0.4:
         return [_waits(choose, keys)]
     if kind < 0.85:
         return [_on_lists(choose, keys, stamp)]
@@ -193,6 +193,11 @@ class WirePlayer(Player):
     def close(self) -> None:
         self._connection.close()
 
+    def address(self) -> str:
+        """What the server calls this client."""
+        host, port = self._connection.sock.getsockname()
+        return f"{host}:{port}"
+
     def _answer(self, call: Command) -> Any:
         replies = []
         for _ in _request(call):
@@ -269,30 +274,29 @@ class Listener(Player):
         recorder: Recorder,
         place: Place,
         channels: Sequence[str],
-        keys: Sequence[str],
     ) -> None:
         super().__init__(name, recorder)
         self._connection = place.connect()
-        self._channels, self._keys = channels, keys
+        self._channels = channels
         assert self._connection.do("HELLO", 3).kind == "map"
         self._since = time.perf_counter()
         for channel in channels:
-            self._call(("SUBSCRIBE", channel), b"subscribe")
+            self._call(("SUBSCRIBE", channel))
         self._ended = threading.Event()
 
     def publishers_ended(self) -> None:
         self._ended.set()
 
     def play(self, batches: list[list[Command]]) -> None:
-        reads = [call for batch in batches for call in batch]
+        calls = [call for batch in batches for call in batch]
         while not self._ended.is_set():
             message = self._poll()
             if message is not None:
                 self._received(message)
-                if reads:
-                    self._call(reads.pop(), None)
+                if calls:
+                    self._call(calls.pop())
         for channel in self._channels:
-            self._call(("UNSUBSCRIBE", channel), b"unsubscribe")
+            self._call(("UNSUBSCRIBE", channel))
         now = time.perf_counter()
         self._recorder.add(("inbox", self.name), ("DRAINED", self.name), now, now, True)
 
@@ -309,9 +313,9 @@ class Listener(Player):
     def close(self) -> None:
         self._connection.close()
 
-    def _call(self, call: Command, push: bytes | None) -> None:
-        """Makes a call whose reply is the push of this kind, or a plain reply; messages may come
-        between."""
+    def _call(self, call: Command) -> None:
+        """Makes a call; messages may come before its reply."""
+        push = {"SUBSCRIBE": b"subscribe", "UNSUBSCRIBE": b"unsubscribe"}.get(call[0])
         invoked = time.perf_counter()
         self._connection.send(encode_all([call]))
         while True:
@@ -434,6 +438,10 @@ def choose_victims(choose: random.Random, count: int) -> tuple[dict[int, int], i
     return ({victim: choose.randrange(4)}, None) if kind < 0.7 else ({}, victim)
 
 
+def _leaves_or_comes(choose: random.Random, channels: Sequence[str]) -> Command:
+    return (choose.choice(["SUBSCRIBE", "UNSUBSCRIBE"]), choose.choice(channels))
+
+
 class Place(Protocol):
     """Where a history is played: a server process, or a server in this process."""
 
@@ -483,7 +491,7 @@ def message_history(place: Place, keys: Sequence[str], seed: str) -> list[Call]:
     recorder = Recorder()
     channels = [f"{seed}:left", f"{seed}:right"]
     publishers = [WirePlayer(i, recorder, place) for i in range(2)]
-    listeners = [Listener(f"listener {i}", recorder, place, channels, keys) for i in range(2)]
+    listeners = [Listener(f"listener {i}", recorder, place, channels) for i in range(2)]
     depth = choose.choice([1, 2, 5])
     batches = [batches_of(choose, publishing, [*keys, *channels], i, 7, depth) for i in range(2)]
 
@@ -493,6 +501,9 @@ def message_history(place: Place, keys: Sequence[str], seed: str) -> list[Call]:
         for listener in listeners:
             listener.publishers_ended()
 
-    reads: list[Command] = [("MGET", *keys)] * 4
-    play_all([*publishers, *listeners], [*batches, [reads], [reads]], end_listeners)
+    calls = [
+        [*[("MGET", *keys)] * 4],
+        [_leaves_or_comes(choose, channels) for _ in range(5)],
+    ]
+    play_all([*publishers, *listeners], [*batches, *([own] for own in calls)], end_listeners)
     return recorder.calls
