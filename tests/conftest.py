@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from harness import client
 from harness.compare import Oracle
-from harness.matrix import MATRIX, ORDER_MATRIX, OWN_SERVERS, REDIS, Configuration
+from harness.matrix import FEW, MATRIX, ORDER_MATRIX, OWN_SERVERS, REDIS, Configuration
 from harness.process import Pool, Server
 
 WIRE_FOLDERS = {"wire", "differential", "clients", "compat"}
@@ -38,12 +38,13 @@ def _in_wire(path: Path) -> bool:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`subject`, `ours`, `order_subject`, `own` and `guarded` run on their part of the matrix."""
+    """`subject`, `ours`, `few`, `order_subject`, `own` and `guarded` run on their part of the matrix."""
     if not _in_wire(metafunc.definition.path):
         return
     matrices = {
         "subject": MATRIX,
         "ours": [c for c in MATRIX if not c.is_redis],
+        "few": FEW,
         "order_subject": ORDER_MATRIX,
         "own": OWN_SERVERS,
         "guarded": OWN_SERVERS,
@@ -85,6 +86,11 @@ def subject(request: pytest.FixtureRequest, pool: Pool) -> Iterator[Server]:
 @pytest.fixture
 def ours(request: pytest.FixtureRequest, pool: Pool) -> Iterator[Server]:
     """As `subject`, for what redis-server does not have or promise."""
+    yield from _shared(request.param, pool)
+
+
+@pytest.fixture
+def few(request: pytest.FixtureRequest, pool: Pool) -> Iterator[Server]:
     yield from _shared(request.param, pool)
 
 

@@ -60,5 +60,8 @@ ORDER_MATRIX = MATRIX + [
     )
 ]
 
+# Where much is played and little of it can depend on how a shard is reached.
+FEW = [c for c in MATRIX if c.name in ("redis", "io_uring-3-auto", "epoll-3-never")]
+
 # Where a test starts a server of its own with special options, one of each reactor is enough.
 OWN_SERVERS = [REDIS, *(Configuration(f"{io}-2", io, 2) for io in REACTORS)]

@@ -1,16 +1,22 @@
-"""What others see of one client's commands: who watches, who keeps what it read, who listens.
+"""What others see of one client's commands: who watches, who keeps what it read, who listens, who
+waits.
 
-A sequence is played command by command. Before each, a watcher watches every word of the sequence
-that may be a key and a reader reads them; after it, the watcher's EXEC, the reader's invalidations
-and the listener's notifications are what the command has been seen to do.
+A sequence is played command by command. With `Witnesses`, before each, a watcher watches every word
+of the sequence that may be a key and a reader reads them; after it, the watcher's EXEC, the
+reader's invalidations and the listener's notifications are what the command has been seen to do.
+With `Waiters`, before each, clients wait in three ways for the words that may be keys of this
+command; what they are served is what it has been seen to do.
 """
 
 from __future__ import annotations
 
 import contextlib
+import select
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from harness.blockers import BLOCKED_DEADLINE_S, blocked_clients
 from harness.client import Connection
 from harness.process import Server
 from harness.resp import OK, Reply, encode, to_bytes
@@ -91,6 +97,71 @@ class Witnesses:
         return pushes
 
 
+@dataclass(frozen=True)
+class Serving:
+    """A command, and who was served what: None is who waited in vain."""
+
+    command: tuple
+    answers: tuple[tuple[str, bytes, Reply | None], ...]
+
+
+WAYS = {
+    "list": lambda key: ("BLPOP", key, 0),
+    "sorted set": lambda key: ("BZPOPMAX", key, 0),
+    "stream": lambda key: ("XREAD", "BLOCK", 0, "STREAMS", key, "$"),
+}
+KEYS_OF_A_COMMAND = 3
+
+
+class Waiters:
+    def __init__(self, server: Server, stack: contextlib.ExitStack) -> None:
+        self._server = server
+        self.actor = stack.enter_context(server.connect())
+        self._waiters = {
+            (way, number): stack.enter_context(server.connect())
+            for way in WAYS
+            for number in range(KEYS_OF_A_COMMAND)
+        }
+        self._ids = {
+            place: connection.do("CLIENT", "ID").value
+            for place, connection in self._waiters.items()
+        }
+
+    def play(self, sequence: Sequence) -> Iterator[Serving]:
+        commands = [command for _, batch in sequence for command in batch if not _waits(command)]
+        self.actor.pipeline([("FLUSHALL",), ("SELECT", 0)])
+        for command in commands:
+            yield self._see(command)
+
+    def _see(self, command: tuple) -> Serving:
+        words = [to_bytes(word) for word in (*command[1:3], *command[3:][-1:])]
+        keys = dict(enumerate(dict.fromkeys(word for word in words if len(word) < KEY_BYTES)))
+        places = [(way, number) for way in WAYS for number in keys]
+        for way, number in places:
+            self._waiters[way, number].send(encode(*WAYS[way](keys[number])))
+        early = self._await_waiters(places)
+        self.actor.do(*command)
+        unblocks = [("CLIENT", "UNBLOCK", self._ids[place]) for place in places]
+        blocked = [reply.value == 1 for reply in self._server.control().pipeline(unblocks)]
+        answers = []
+        for (way, number), waited in zip(places, blocked, strict=True):
+            reply = early.get((way, number)) or self._waiters[way, number].read()
+            assert not waited or reply.kind == "null-array", reply
+            answers.append((way, keys[number], None if waited else reply))
+        return Serving(command, tuple(answers))
+
+    def _await_waiters(self, places: list[tuple[str, int]]) -> dict[tuple[str, int], Reply]:
+        """Returns when all of them wait or have their answer: what they have."""
+        early: dict[tuple[str, int], Reply] = {}
+        deadline = time.monotonic() + BLOCKED_DEADLINE_S
+        while blocked_clients(self._server) + len(early) != len(places):
+            assert time.monotonic() < deadline, "who is told to wait neither waits nor answers"
+            sockets = {self._waiters[place].sock: place for place in places if place not in early}
+            for sock in select.select(list(sockets), [], [], 0)[0]:
+                early[sockets[sock]] = self._waiters[sockets[sock]].read()
+        return early
+
+
 def _waits(command: tuple) -> bool:
     """A deadline that passes is noticed when each server likes."""
     return command[0] == "DEBUG" or (command[0] == "PEXPIRE" and command[2:] == ("1",))
@@ -100,7 +171,9 @@ def notify(server: Server) -> None:
     assert server.control().do("CONFIG", "SET", "notify-keyspace-events", NOTIFICATIONS) == OK
 
 
-def first_other_sight(ours: list[Sight], theirs: list[Sight]) -> str | None:
+def first_other_sight(
+    ours: list[Sight] | list[Serving], theirs: list[Sight] | list[Serving]
+) -> str | None:
     """What was seen otherwise first, with what went before, or None."""
     for at, (mine, expected) in enumerate(zip(ours, theirs, strict=True)):
         if mine != expected:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from harness.blockers import hurry
 from harness.crowd import Scale, most_clients, play_crowd
 from harness.process import Server
 
@@ -16,4 +17,5 @@ SCALE = Scale(clients=2000, lists=100, channels=1000, channels_each=3, idle_s=0.
 def test_crowd(own: Callable[..., Server]) -> None:
     assert most_clients(SCALE.clients) == SCALE.clients, "the limit on descriptors is too low"
     server = own("--maxclients", "3000")
+    hurry(server)
     print(play_crowd(server, SCALE))
