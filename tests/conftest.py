@@ -38,7 +38,7 @@ def _in_wire(path: Path) -> bool:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`subject`, `ours`, `few`, `order_subject`, `own` and `guarded` run on their part of the matrix."""
+    """`subject`, `ours`, `few`, `own` and others run on their part of the matrix."""
     if not _in_wire(metafunc.definition.path):
         return
     matrices = {

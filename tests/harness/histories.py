@@ -458,13 +458,14 @@ def history(
     sessions: Callable[[], Any] | None = None,
     clients: int = 6,
     calls: int = 9,
+    victims: bool = True,
 ) -> list[Call]:
     """Clients on connections, some of which may die; every other one a session in the process if
     there are such."""
     choose = random.Random(seed)
     assert place.control().do("DEL", *keys).kind == "integer"
     recorder = Recorder()
-    resets, killed = choose_victims(choose, clients)
+    resets, killed = choose_victims(choose, clients) if victims else ({}, None)
     depth = choose.choice([1, 1, 2, 4, 8])
     batches = [batches_of(choose, profile, keys, i, calls, depth) for i in range(clients)]
     moment = choose.random() * 0.004

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 
 import pytest
+from harness.blockers import hurry
 from harness.client import Connection, connections
 from harness.embedded import EMBEDDED, Embedded
 from harness.histories import (
@@ -44,6 +45,7 @@ def _keys(spread: list[str], number: int) -> list[str]:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_an_order_explains_what_connections_saw(subject: Server, profile: str) -> None:
+    hurry(subject)
     tally = Tally()
     spread = subject.spread(KEYS_EACH * GROUPS)
     for number in range(HISTORIES[profile]):
