@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from harness.client import Connection
+from harness.model import AnError, Command
 
 THREADS = 3
 # One of every way to reach a shard, on both reactors.
@@ -62,3 +63,19 @@ class Embedded:
         for i in range(count * 50):
             found[self._control.do("DEBUG", "KEVYRT-SHARD", f"key:{i}").value].append(f"key:{i}")
         return [found[i % THREADS][i // THREADS] for i in range(count)]
+
+
+def execute(session: Any, command: Command) -> Any:
+    """A session's answer to a command, in the words of the model."""
+    try:
+        return _plain(session.execute(*command))
+    except importlib.import_module("kevyrt").ResponseError:
+        return AnError
+
+
+def _plain(reply: Any) -> Any:
+    if isinstance(reply, list):
+        return tuple(map(_plain, reply))
+    if isinstance(reply, Exception):
+        return AnError
+    return reply.encode() if isinstance(reply, str) else reply

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from harness.client import Connection
+from harness.embedded import execute
 from harness.linearize import (
     BLOCKING,
     GONE,
@@ -28,7 +29,7 @@ from harness.linearize import (
     explain,
     order_of,
 )
-from harness.model import AnError, Command, Model, plain
+from harness.model import Command, Model, plain
 from harness.resp import CLOSED, Reply, encode_all
 
 KEYS_EACH = 3
@@ -244,24 +245,7 @@ class SessionPlayer(Player):
         self._session.close()
 
     def _execute(self, call: Command) -> Any:
-        return [self._one(request) for request in _request(call)][-1]
-
-    def _one(self, request: Command) -> Any:
-        try:
-            return plain_object(self._session.execute(*request))
-        except Exception as error:
-            if type(error).__name__ != "ResponseError":
-                raise
-            return AnError
-
-
-def plain_object(reply: Any) -> Any:
-    """What `execute` returns, in the words of the model."""
-    if isinstance(reply, list):
-        return tuple(map(plain_object, reply))
-    if isinstance(reply, Exception):
-        return AnError
-    return reply.encode() if isinstance(reply, str) else reply
+        return [execute(self._session, request) for request in _request(call)][-1]
 
 
 class Listener(Player):

@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.client import Connection
-from harness.embedded import Embedded
-from harness.histories import plain_object
+from harness.embedded import Embedded, execute
 from harness.model import AnError, Command, plain
 from harness.process import Server
 from harness.resp import CLOSED, encode_all
@@ -85,18 +84,10 @@ class SessionCaller:
         self._session = session
 
     def do_all(self, commands: Sequence[Command]) -> list[Any]:
-        return [self._one(command) for command in commands]
+        return [execute(self._session, command) for command in commands]
 
     def close(self) -> None:
         self._session.close()
-
-    def _one(self, command: Command) -> Any:
-        try:
-            return plain_object(self._session.execute(*command))
-        except Exception as error:
-            if type(error).__name__ != "ResponseError":
-                raise
-            return AnError
 
 
 Caller = WireCaller | SessionCaller
