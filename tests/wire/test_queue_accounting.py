@@ -32,6 +32,6 @@ def test_with_sessions_in_the_process(name: str) -> None:
     with Embedded(**EMBEDDED[name]) as place:
         for reliable in (False, True):
             account = run_queues(
-                place, place.spread(KEYS), "sessions", SECONDS, reliable=reliable, sessions=True
+                place, place.spread(KEYS), "sessions", SECONDS / 2, reliable=reliable, sessions=True
             )
             account.require("BLMOVE", "timed out", "died", "client kill")
