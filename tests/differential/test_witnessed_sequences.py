@@ -13,7 +13,7 @@ from harness.ordered_sequences import Family
 from harness.process import Server
 from harness.sequences import Sequence, sequences
 from harness.witnesses import Serving, Sight, Waiters, Witnesses, first_other_sight, notify
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 EXAMPLES = 3
 LONG_EXAMPLES = 1000
@@ -35,6 +35,7 @@ def _compare(
         derandomize=True,
         deadline=None,
         database=None,
+        phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )
     @given(family.sequences)
