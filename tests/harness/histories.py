@@ -1,9 +1,8 @@
 """Plays random histories on a server and asks whether one order of single steps explains them.
 
 A *profile* makes the calls: transactions with WATCH, lists with clients that block, or messages.
-A *player* is one client, in a thread of its own: a connection that sends batches of calls in one
-write, or a session in the process. Some players are killed on the way, by a reset of their own or
-by CLIENT KILL, with whatever is in flight then.
+A *player* is one client, in a thread of its own (tests/harness/players.py). Some players are killed
+on the way, by a reset of their own or by CLIENT KILL, with whatever is in flight then.
 
 Everything random comes from the seed but the interleaving, which is the server's.
 """
@@ -17,11 +16,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from harness.client import Connection
-from harness.embedded import execute
 from harness.linearize import (
     BLOCKING,
-    GONE,
     NO_ANSWER,
     Call,
     Recorder,
@@ -29,11 +25,20 @@ from harness.linearize import (
     explain,
     order_of,
 )
-from harness.model import Command, Model, plain
-from harness.resp import CLOSED, Reply, encode_all
+from harness.model import Command, Model
+from harness.players import (
+    ConnectedPlayer,
+    Listener,
+    Place,
+    Player,
+    SessionPlayer,
+    WirePlayer,
+)
 
 KEYS_EACH = 3
 JOIN_TIMEOUT_S = 40
+# When at the latest somebody is killed: most histories are over soon after.
+LAST_MOMENT_S = 0.002
 # What a call that blocks may wait: long enough to be served, short enough for many histories.
 TIMEOUTS = ("0.004", "0.01", "0.02")
 
@@ -139,190 +144,6 @@ def publishing(choose: random.Random, keys: Sequence[str], stamp: str) -> list[C
 PROFILES: dict[str, Profile] = {"transactions": transactions, "lists": lists}
 
 
-# ---- Players -------------------------------------------------------------------------------------
-
-
-class Player:
-    """One client of a history. `play` runs in a thread of its own."""
-
-    def __init__(self, name: Any, recorder: Recorder) -> None:
-        self.name = name
-        self.done = threading.Event()
-        self._recorder = recorder
-
-    def play(self, batches: list[list[Command]]) -> None:
-        raise NotImplementedError
-
-    def kill(self) -> None:
-        """Ends the client from outside, at any moment."""
-
-    def close(self) -> None:
-        """Lets go of what the player holds."""
-
-
-class WirePlayer(Player):
-    """A connection. A batch of calls leaves in one write; `reset_after` batches it resets."""
-
-    def __init__(
-        self, name: Any, recorder: Recorder, place: Place, reset_after: int | None = None
-    ) -> None:
-        super().__init__(name, recorder)
-        self._place = place
-        self._connection = place.connect()
-        self._id = self._connection.do("CLIENT", "ID").value
-        self._reset_after = reset_after
-
-    def play(self, batches: list[list[Command]]) -> None:
-        for number, batch in enumerate(batches):
-            invoked = time.perf_counter()
-            self._connection.send(encode_all(words for call in batch for words in _request(call)))
-            if number == self._reset_after:
-                return self._reset(batch, invoked)
-            for at, call in enumerate(batch):
-                answer = self._answer(call)
-                if answer is NO_ANSWER:
-                    return self._unanswered(batch[at:], invoked)
-                self._recorder.add(self.name, call, invoked, time.perf_counter(), answer)
-
-    def kill(self) -> None:
-        invoked = time.perf_counter()
-        killer = self._place.control()
-        gone = killer.do("CLIENT", "KILL", "ID", self._id).value == 1
-        if gone:
-            self._recorder.add(self.name, GONE, invoked, time.perf_counter(), True)
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def address(self) -> str:
-        """What the server calls this client."""
-        host, port = self._connection.sock.getsockname()
-        return f"{host}:{port}"
-
-    def _answer(self, call: Command) -> Any:
-        replies = []
-        for _ in _request(call):
-            replies.append(self._connection.read())
-            if replies[-1] == CLOSED:
-                return NO_ANSWER
-        _check_queued(call, replies)
-        return plain(replies[-1])
-
-    def _reset(self, batch: list[Command], invoked: float) -> None:
-        self._recorder.add(self.name, GONE, time.perf_counter(), float("inf"), NO_ANSWER)
-        self._connection.reset()
-        self._unanswered(batch, invoked)
-
-    def _unanswered(self, calls: list[Command], invoked: float) -> None:
-        for call in calls:
-            self._recorder.add(self.name, call, invoked, float("inf"), NO_ANSWER)
-
-
-def _request(call: Command) -> list[Command]:
-    """The requests that a call is made of."""
-    return [("MULTI",), *call[1:], ("EXEC",)] if call[0] == "EXEC" else [call]
-
-
-def _check_queued(call: Command, replies: list[Reply]) -> None:
-    if call[0] == "EXEC":
-        expected = [b"OK", *[b"QUEUED"] * (len(replies) - 2)]
-        assert [reply.value for reply in replies[:-1]] == expected, (call, replies)
-
-
-class SessionPlayer(Player):
-    """A caller in the process, with a session of its own; its calls do not overlap."""
-
-    def __init__(self, name: Any, recorder: Recorder, session: Any) -> None:
-        super().__init__(name, recorder)
-        self._session = session
-
-    def play(self, batches: list[list[Command]]) -> None:
-        for batch in batches:
-            for call in batch:
-                self._recorder.run(self.name, call, self._execute)
-
-    def close(self) -> None:
-        self._session.close()
-
-    def _execute(self, call: Command) -> Any:
-        return [execute(self._session, request) for request in _request(call)][-1]
-
-
-class Listener(Player):
-    """Subscribes to channels, and makes a call of its own whenever a message has come, so that what
-    was written before the message must be seen. Ends when every publisher has."""
-
-    def __init__(
-        self,
-        name: Any,
-        recorder: Recorder,
-        place: Place,
-        channels: Sequence[str],
-    ) -> None:
-        super().__init__(name, recorder)
-        self._connection = place.connect()
-        self._channels = channels
-        assert self._connection.do("HELLO", 3).kind == "map"
-        self._since = time.perf_counter()
-        for channel in channels:
-            self._call(("SUBSCRIBE", channel))
-        self._ended = threading.Event()
-
-    def publishers_ended(self) -> None:
-        self._ended.set()
-
-    def play(self, batches: list[list[Command]]) -> None:
-        calls = [call for batch in batches for call in batch]
-        while not self._ended.is_set():
-            message = self._poll()
-            if message is not None:
-                self._received(message)
-                if calls:
-                    self._call(calls.pop())
-        for channel in self._channels:
-            self._call(("UNSUBSCRIBE", channel))
-        now = time.perf_counter()
-        self._recorder.add(("inbox", self.name), ("DRAINED", self.name), now, now, True)
-
-    def _poll(self) -> Reply | None:
-        """A message, if one comes soon."""
-        patience, self._connection.timeout_s = self._connection.timeout_s, 0.001
-        try:
-            return self._connection.read()
-        except TimeoutError:
-            return None
-        finally:
-            self._connection.timeout_s = patience
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def _call(self, call: Command) -> None:
-        """Makes a call; messages may come before its reply."""
-        push = {"SUBSCRIBE": b"subscribe", "UNSUBSCRIBE": b"unsubscribe"}.get(call[0])
-        invoked = time.perf_counter()
-        self._connection.send(encode_all([call]))
-        while True:
-            reply = self._connection.read()
-            assert reply != CLOSED, "the listener's connection was closed"
-            if reply.kind != "push" or reply.value[0].value == push:
-                break
-            self._received(reply)
-        answer = b"OK" if push else plain(reply)
-        self._recorder.add(self.name, call, invoked, time.perf_counter(), answer)
-
-    def _received(self, reply: Reply) -> None:
-        kind, channel, message = (part.value for part in reply.value)
-        assert kind == b"message", reply
-        self._recorder.add(
-            ("inbox", self.name),
-            ("RECEIVE", self.name),
-            self._since,
-            time.perf_counter(),
-            (channel, message),
-        )
-
-
 # ---- Histories -----------------------------------------------------------------------------------
 
 
@@ -426,13 +247,6 @@ def _leaves_or_comes(choose: random.Random, channels: Sequence[str]) -> Command:
     return (choose.choice(["SUBSCRIBE", "UNSUBSCRIBE"]), choose.choice(channels))
 
 
-class Place(Protocol):
-    """Where a history is played: a server process, or a server in this process."""
-
-    def connect(self) -> Connection: ...
-    def control(self) -> Connection: ...
-
-
 def history(
     place: Place,
     profile: Profile,
@@ -452,7 +266,7 @@ def history(
     resets, killed = choose_victims(choose, clients) if victims else ({}, None)
     depth = choose.choice([1, 1, 2, 4, 8])
     batches = [batches_of(choose, profile, keys, i, calls, depth) for i in range(clients)]
-    moment = choose.random() * 0.004
+    moment = choose.random() * LAST_MOMENT_S
     players: list[Player] = []
     for i in range(clients):
         if sessions is not None and i % 2:
@@ -470,25 +284,32 @@ def history(
 
 
 def message_history(place: Place, keys: Sequence[str], seed: str) -> list[Call]:
-    """Two publishers and two listeners on the same two channels."""
+    """Two publishers and two listeners on the same two channels; one of the four may die."""
     choose = random.Random(seed)
     assert place.control().do("DEL", *keys).kind == "integer"
     recorder = Recorder()
     channels = [f"{seed}:left", f"{seed}:right"]
-    publishers = [WirePlayer(i, recorder, place) for i in range(2)]
+    reset = choose.choice([None, None, 0, 1])
+    killed = choose.choice([None, None, 0, 1, 2, 3])
+    moment = choose.random() * LAST_MOMENT_S
+    publishers = [WirePlayer(i, recorder, place, 2 if reset == i else None) for i in range(2)]
     listeners = [Listener(f"listener {i}", recorder, place, channels) for i in range(2)]
+    players: list[ConnectedPlayer] = [*publishers, *listeners]
     depth = choose.choice([1, 2, 5])
     batches = [batches_of(choose, publishing, [*keys, *channels], i, 7, depth) for i in range(2)]
+    calls = [
+        [*[("MGET", *keys)] * 4],
+        [_leaves_or_comes(choose, channels) for _ in range(5)],
+    ]
 
-    def end_listeners() -> None:
+    def end_some_then_listeners() -> None:
+        if killed is not None and reset is None:
+            time.sleep(moment)
+            players[killed].kill()
         for publisher in publishers:
             publisher.done.wait(JOIN_TIMEOUT_S)
         for listener in listeners:
             listener.publishers_ended()
 
-    calls = [
-        [*[("MGET", *keys)] * 4],
-        [_leaves_or_comes(choose, channels) for _ in range(5)],
-    ]
-    play_all([*publishers, *listeners], [*batches, *([own] for own in calls)], end_listeners)
+    play_all(players, [*batches, *([own] for own in calls)], end_some_then_listeners)
     return recorder.calls

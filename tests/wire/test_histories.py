@@ -33,7 +33,7 @@ SEED = 20
 MUST_SEE = {
     "transactions": ("committed", "aborted", "unanswered", "gone", "rename", "copy"),
     "lists": ("committed", "served", "timed out", "unanswered", "gone", "rename", "copy"),
-    "messages": ("committed", "publish", "receive", "drained"),
+    "messages": ("committed", "publish", "receive", "drained", "unanswered", "gone"),
 }
 
 

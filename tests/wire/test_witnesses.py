@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 from harness.client import Connection, connections
-from harness.histories import WirePlayer, batches_of, play_all, transactions
+from harness.histories import batches_of, play_all, transactions
 from harness.linearize import Call, Recorder
 from harness.model import Model, plain
+from harness.players import WirePlayer
 from harness.process import Server
 from harness.resp import OK, Reply, encode_all
 
