@@ -135,7 +135,7 @@ class Producer:
     def __init__(
         self, name: str, caller: Caller, lists: Sequence[str], account: Account, seed: str
     ) -> None:
-        self._name, self._caller, self._lists, self._account = name, caller, lists, account
+        self._name, self.caller, self._lists, self._account = name, caller, lists, account
         self._choose = random.Random(f"{seed} {name}")
         self._count = 0
 
@@ -143,7 +143,7 @@ class Producer:
         while not stop.is_set():
             commands, elements = self._pushes()
             try:
-                self._caller.do_all(commands)
+                self.caller.do_all(commands)
             except Died:
                 with self._account.lock:
                     self._account.perhaps_pushed.update(elements)
@@ -340,7 +340,7 @@ def run_queues(
         reaper = Reaper(control, consumers, account, seed)
         _run_for(seconds, [p.run for p in producers], [*(c.run for c in consumers), reaper.run])
     for role in (*producers, *consumers):
-        (role._caller if isinstance(role, Producer) else role.caller).close()
+        role.caller.close()
     _settle(place)
     used = queues + (own[: CONSUMERS + 1] if reliable else [])
     in_lists: Counter[bytes] = Counter()
