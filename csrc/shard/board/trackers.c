@@ -125,10 +125,16 @@ bool tracking_on(struct call *call, const struct tracking_options *options) {
 
 /* ---- Off ----------------------------------------------------------------------------------------------- */
 
+/* The turn of the client's thread may have it, for a call that goes on; then nothing has to be taken. */
+static bool turn_has_board(struct shard *shard) {
+    return shard->held && turn_home(shard)->data.outcomes.has_board;
+}
+
 static void depart(struct fabric *fabric, struct departure *departure) {
     struct tracker *tracker =
         (struct tracker *)((char *)departure - offsetof(struct tracker, departure));
-    bool entered = board_enter(fabric->board); /* if not, the threads have ended */
+    struct shard *shard = fabric->shards[tracker->shard];
+    bool entered = !turn_has_board(shard) && board_enter(fabric->board); /* or all has ended */
     tracker->departs = false;
     broadcast_prune(fabric);
     if (entered) board_exit(fabric->board);
@@ -165,6 +171,8 @@ void tracking_off(struct client *client, struct call *call) {
     if (KRT_LIKELY(!client->tracker) || !(client->tracker->flags & TRACKER_ON)) return;
     if (call && call->effects) {
         board_take(call_home(call));
+        set_off(client, &fabric->tracking);
+    } else if (KRT_UNLIKELY(turn_has_board(fabric->shards[client->tracker->shard]))) {
         set_off(client, &fabric->tracking);
     } else {
         bool entered = board_enter(fabric->board);
