@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "kevyrt/servers.h"
 
 enum { WORDS = 16, QUEUE = 6, SECOND_MS = 1000 };
@@ -178,6 +179,24 @@ static void unblock_session(struct kevyrt_server *server) {
     assert_int_equal(ask(server, session, "PING", KEVYRT_WAIT, &reply), KEVYRT_OK);
     assert_reply(&reply, "+PONG\r\n");
     kevyrt_session_put(session);
+}
+
+/* Refused memory at any point: it waits, or says so and leaves nothing behind. */
+static void refuse_memory(struct kevyrt_server *server) {
+    struct kevyrt_reply reply;
+    enum kevyrt_status status = KEVYRT_NO_MEMORY;
+    for (long n = 1; status != KEVYRT_BLOCKED; n++) {
+        assert_true(n < 100);
+        mem_fail_after(n);
+        status = ask(server, NULL, "XREAD BLOCK 0 STREAMS x y z $ $ $", KEVYRT_WAIT, &reply);
+        mem_fail_after(0);
+        if (status == KEVYRT_OK)
+            assert_reply(&reply, "-OOM out of memory: the command was not executed\r\n");
+        else assert_true(status == KEVYRT_BLOCKED || status == KEVYRT_NO_MEMORY);
+    }
+    assert_call(server, "XADD z 1-1 f v", "$3\r\n1-1\r\n");
+    assert_answered(reply.waiting,
+                    "%1\r\n$1\r\nz\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n");
 }
 
 /* ---- Calling back ------------------------------------------------------------------------------- */
@@ -365,6 +384,11 @@ static void test_sessions(void **state) {
     for_each_variant(unblock_session);
 }
 
+static void test_refused_memory(void **state) {
+    (void)state;
+    for_each_variant(refuse_memory);
+}
+
 static void test_calls_back(void **state) {
     (void)state;
     for_each_variant(call_back);
@@ -383,11 +407,12 @@ static void test_stops(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers),         cmocka_unit_test(test_time_outs),
-        cmocka_unit_test(test_cancels),         cmocka_unit_test(test_first_come_first_served),
-        cmocka_unit_test(test_chains),          cmocka_unit_test(test_groups_that_are_gone),
-        cmocka_unit_test(test_sessions),        cmocka_unit_test(test_calls_back),
-        cmocka_unit_test(test_nothing_is_lost), cmocka_unit_test(test_stops),
+        cmocka_unit_test(test_answers),    cmocka_unit_test(test_time_outs),
+        cmocka_unit_test(test_cancels),    cmocka_unit_test(test_first_come_first_served),
+        cmocka_unit_test(test_chains),     cmocka_unit_test(test_groups_that_are_gone),
+        cmocka_unit_test(test_sessions),   cmocka_unit_test(test_refused_memory),
+        cmocka_unit_test(test_calls_back), cmocka_unit_test(test_nothing_is_lost),
+        cmocka_unit_test(test_stops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
