@@ -24,11 +24,19 @@ static int session_traverse(struct session_object *self, visitproc visit, void *
     return 0;
 }
 
+/* What the session watches is taken away under batons, for which the thread may wait: without the GIL. */
+static void put_session(struct session_object *self) {
+    struct kevyrt_session *session = self->session;
+    self->session = NULL;
+    if (!session) return;
+    Py_BEGIN_ALLOW_THREADS kevyrt_session_put(session);
+    Py_END_ALLOW_THREADS
+}
+
 /* A server may hold its own session. The server's object outlives the C session, which is a
  * reference too. */
 static int session_clear(struct session_object *self) {
-    if (self->session) kevyrt_session_put(self->session);
-    self->session = NULL;
+    put_session(self);
     Py_CLEAR(self->server);
     return 0;
 }
@@ -83,8 +91,7 @@ static PyObject *session_execute(struct session_object *self, PyObject *const *v
 static PyObject *session_close(struct session_object *self, PyObject *unused) {
     (void)unused;
     if (self->session && session_check(self) < 0) return NULL;
-    if (self->session) kevyrt_session_put(self->session);
-    self->session = NULL;
+    put_session(self);
     Py_RETURN_NONE;
 }
 

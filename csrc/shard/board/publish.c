@@ -175,6 +175,7 @@ static void put_header(struct writer *writer, char marker, uint64_t number) {
     size_t len = 1 + bytes_from_uint64(header + 1, number);
     header[len++] = '\r';
     header[len++] = '\n';
+    KRT_ASSERT(len <= sizeof header);
     put_bytes(writer, bytes_of(header, len));
 }
 
