@@ -42,7 +42,7 @@ def test_queues(pytestconfig: pytest.Config, duration_s: float, seed: int) -> No
                         place,
                         place.spread(KEYS),
                         f"{seed} {turn}",
-                        min(SECONDS_EACH, duration_s),
+                        min(SECONDS_EACH, duration_s / (2 * len(places))),
                         reliable=reliable,
                         sessions=isinstance(place, Embedded),
                     )
