@@ -283,16 +283,14 @@ def history(
     return recorder.calls
 
 
-def message_history(
-    place: Place, keys: Sequence[str], seed: str, *, listeners_die: bool = False
-) -> list[Call]:
+def message_history(place: Place, keys: Sequence[str], seed: str) -> list[Call]:
     """Two publishers and two listeners on the same two channels; one of them may die."""
     choose = random.Random(seed)
     assert place.control().do("DEL", *keys).kind == "integer"
     recorder = Recorder()
     channels = [f"{seed}:left", f"{seed}:right"]
     reset = choose.choice([None, None, 0, 1])
-    killed = choose.choice([None, None, 0, 1, *((2, 3) if listeners_die else ())])
+    killed = choose.choice([None, None, 0, 1, 2, 3])
     moment = choose.random() * LAST_MOMENT_S
     publishers = [WirePlayer(i, recorder, place, 2 if reset == i else None) for i in range(2)]
     listeners = [Listener(f"listener {i}", recorder, place, channels) for i in range(2)]

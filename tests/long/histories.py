@@ -99,5 +99,5 @@ def _turn(name: str, place: Server | Embedded, tally: Tally, seed: str) -> None:
             label = f"{seed} {name} {kind} {number}"
             tally.check(history(place, profile, keys, label, sessions=sessions), label, again=again)
         label = f"{seed} {name} messages {number}"
-        calls = message_history(place, keys, label, listeners_die=True)
+        calls = message_history(place, keys, label)
         tally.check(calls, label, again=again)

@@ -62,9 +62,15 @@ static void push_part(struct shard *shard, struct connection *connection,
     connection_push(shard, connection, &reply);
 }
 
+/* Who is killed counts no more, and receives no more, though its shard has not ended it yet. */
+static bool is_doomed(struct shard *shard, const struct connection *connection) {
+    return KRT_UNLIKELY(atomic_load_relaxed(&shard->has_doomed)) &&
+           atomic_load_relaxed(&connection->client.card->doomed);
+}
+
 static void deliver_to(struct shard *shard, struct connection *connection,
                        const struct message_text *message, const struct part *part) {
-    if (KRT_UNLIKELY(limits_drown(shard, connection))) return;
+    if (is_doomed(shard, connection) || KRT_UNLIKELY(limits_drown(shard, connection))) return;
     if (KRT_UNLIKELY(slots_pending(&connection->slots) || shard->io.deferring == connection)) {
         push_part(shard, connection, message, part);
         return;
