@@ -191,7 +191,10 @@ def test_list_shows_all_by_age(subject: Server) -> None:
         ids = [connection.do("CLIENT", "ID").value for connection in crowd]
         crowd[3].do("GET", "nothing")
         rows = _rows(crowd[0].do("CLIENT", "LIST"))
-        assert [int(row["id"]) for row in rows if int(row["id"]) in ids] == sorted(ids)
+        listed = [int(row["id"]) for row in rows if int(row["id"]) in ids]
+        if subject.is_redis:  # it looks after some of them ten times a second, and puts those first
+            listed.sort()
+        assert listed == sorted(ids)
         by_id = {int(row["id"]): row for row in rows}
         assert by_id[ids[0]]["cmd"] == "client|list"
         assert by_id[ids[3]]["cmd"] == "get"
