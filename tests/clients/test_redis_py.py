@@ -312,9 +312,9 @@ def test_channels(client: redis.Redis) -> None:
         assert time.monotonic() < deadline
 
 
-def test_health_check_while_subscribed(subject: Server, protocol: int) -> None:
+def test_health_check_while_subscribed(few: Server, protocol: int) -> None:
     """The client pings by itself, among the messages."""
-    options = {"host": subject.host, "port": subject.port, "protocol": protocol}
+    options = {"host": few.host, "port": few.port, "protocol": protocol}
     with redis.Redis(health_check_interval=1, **options) as client, client.pubsub() as listener:
         listener.subscribe("a")
         assert _next(listener, "subscribe") == 1
