@@ -312,16 +312,16 @@ def test_channels(client: redis.Redis) -> None:
         assert time.monotonic() < deadline
 
 
-def test_health_check_while_subscribed(few: Server, protocol: int) -> None:
+def test_health_check_while_subscribed(subject: Server, protocol: int) -> None:
     """The client pings by itself, among the messages."""
-    options = {"host": few.host, "port": few.port, "protocol": protocol}
-    with redis.Redis(health_check_interval=1, **options) as client, client.pubsub() as listener:
+    options = {"host": subject.host, "port": subject.port, "protocol": protocol}
+    with redis.Redis(health_check_interval=0.2, **options) as client, client.pubsub() as listener:
         listener.subscribe("a")
         assert _next(listener, "subscribe") == 1
         for turn in range(3):
             assert client.publish("a", f"{turn}") == 1
             assert _next(listener, "message") == b"%d" % turn
-            time.sleep(0.6)
+            time.sleep(0.15)
             assert listener.get_message(timeout=0.1) is None
 
 
