@@ -166,6 +166,11 @@ static uint64_t take_spent(const struct origin *origin) {
     return ticks;
 }
 
+/* What its call has begun to wait with. */
+static struct waiter *waiter_of(const struct origin *origin) {
+    return origin->waiter ? *origin->waiter : origin->client->waiter;
+}
+
 static void note_time(struct shard *home, const struct origin *origin,
                       const struct request *request, const struct plan *plan, uint64_t ticks) {
     if (KRT_UNLIKELY(ticks >= home->fabric->slow_ticks))
@@ -230,6 +235,7 @@ enum execute_result execute_command(struct shard *home, const struct origin *ori
         statistics_interrupt(own, measured);
         if (call.unfinished) return unfinished(origin, end - start);
         show(home, origin, &call);
+        waiter_of(origin)->spent_ticks = end - start;
         if (home->data.outcomes.pending) finish(home, origin);
         return EXECUTE_WAITING;
     }
@@ -250,11 +256,18 @@ static bool wait_on(struct call *call, const struct call_wait *wait) {
     return true;
 }
 
+/* The log shows what its client sent, and the time of its command, not of its waiting. */
+static void note_waiter(struct shard *home, const struct waiter *waiter) {
+    struct plan plan = {.command = waiter->command};
+    struct request request = {.argv = waiter->asked, .argc = waiter->argc};
+    struct origin origin = {.card = waiter->card};
+    note_time(home, &origin, &request, &plan, waiter->spent_ticks);
+}
+
 /* It counts when it is done, once, as if it had not run before. */
 enum execute_result execute_again(struct shard *home, struct waiter *waiter) {
     int64_t now_ms = 0;
     struct plan plan = {.command = waiter->command, .mask = waiter->mask, .arity_ok = true};
-    struct request request = {.argv = waiter->argv, .argc = waiter->argc};
     struct origin origin = {
         .db = waiter->db, .reply = &waiter->reply, .now_ms = &now_ms, .card = waiter->card};
     struct command_statistics *own = statistics_of(&home->data.statistics, waiter->command);
@@ -273,6 +286,7 @@ enum execute_result execute_again(struct shard *home, struct waiter *waiter) {
     uint64_t measured = statistics_begin(own), start = when_begun(home, measured);
     waiter->command->handler(&call);
     uint64_t end = home->data.ended_ticks = clock_ticks();
+    waiter->spent_ticks += end - start;
     if (call.waits) {
         statistics_interrupt(own, measured);
         return EXECUTE_WAITING;
@@ -280,18 +294,20 @@ enum execute_result execute_again(struct shard *home, struct waiter *waiter) {
     if (waiter->tracker) tracking_remember(&call, waiter->tracker);
     home->data.counters.commands++;
     statistics_end(own, measured, home->fabric->settings.latency_tracking);
-    note_time(home, &origin, &request, &plan, end - start);
+    note_waiter(home, waiter);
     if (KRT_UNLIKELY(waiter->reply.errors))
         statistics_error(&home->data.statistics, waiter->command, true, waiter->reply.error_code);
     return EXECUTE_DONE;
 }
 
-void execute_count_done(struct shard *home, const struct command *command,
+void execute_count_done(struct shard *home, const struct waiter *waiter,
                         const struct reply *reply) {
+    const struct command *command = waiter->command;
     struct statistics *statistics = &home->data.statistics;
     struct command_statistics *own = statistics_of(statistics, command);
     home->data.counters.commands++;
     statistics_end(own, statistics_begin(own), home->fabric->settings.latency_tracking);
+    note_waiter(home, waiter);
     if (reply && reply->errors) statistics_error(statistics, command, true, reply->error_code);
 }
 

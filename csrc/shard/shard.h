@@ -254,9 +254,9 @@ enum execute_result execute_command(struct shard *home, const struct origin *ori
 /* Runs the command of a waiter once more, into its reply, with the batons of its mask, inside the call that `home` completes.
  * EXECUTE_DONE or EXECUTE_WAITING. */
 enum execute_result execute_again(struct shard *home, struct waiter *waiter);
-/* Counts a call that ends without its handler, with what it was replied (NULL: no error); with the baton of `home`. */
-void execute_count_done(struct shard *home, const struct command *command,
-                        const struct reply *reply);
+/* Counts and logs a call that waited and ends without its handler, with what it was replied (NULL: no error); with the baton
+ * of `home`, by whoever has ended the waiter. As in Redis a WAIT whose time is over is none of these. */
+void execute_count_done(struct shard *home, const struct waiter *waiter, const struct reply *reply);
 /* The same for a thread that has lost its place: -BUSY to all but what needs no data and is allowed then. */
 void execute_busy(struct client *client, struct reply *reply, const struct request *request,
                   const struct plan *plan, struct fabric *fabric);

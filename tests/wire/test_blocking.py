@@ -404,6 +404,8 @@ def test_commands_that_wait_count_when_they_are_done(ours: Server) -> None:
         waiter.read()
         assert stats() == ["calls=3", "rejected_calls=0", "failed_calls=1"]
         assert b"errorstat_UNBLOCKED:count=1" in control.do("INFO", "errorstats").value
+        assert waiter.do("WAIT", 1, 10).value == 0
+        assert b"cmdstat_wait:" not in control.do("INFO", "commandstats").value
 
 
 def test_idle_clients_that_wait_stay(own: Start) -> None:

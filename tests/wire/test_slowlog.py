@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from harness.cases import MASKED, Case, Do, Mask, Pipe, case, in_both_protocols, mask_field
+from harness.cases import (
+    MASKED,
+    Begin,
+    Case,
+    Do,
+    Mask,
+    Pipe,
+    Read,
+    case,
+    in_both_protocols,
+    mask_field,
+)
 from harness.client import Connection, connections
 from harness.compare import Oracle
 from harness.process import Server
@@ -36,6 +47,19 @@ def _masked(reply: Reply, hidden: set[int]) -> Reply:
 
 def get(count: int | str = "", mask: Mask = mask_entries) -> Do:
     return Do(f"SLOWLOG GET {count}".strip(), mask=mask)
+
+
+WAITING = {b"BLPOP", b"BLMOVE", b"BZPOPMIN", b"XREAD", b"XREADGROUP", b"WAIT"}
+
+
+def mask_all_but_waiting(reply: Reply) -> Reply:
+    """Commands that may wait, among those of whoever looks whether they do."""
+    entries = (e for e in reply.value if e.value[3].value[0].value in WAITING)
+    return mask_entries(Reply("array", tuple(entries)))
+
+
+def get_waiting() -> Do:
+    return get(-1, mask=mask_all_but_waiting)
 
 
 LONG = b"y" * 129
@@ -182,6 +206,39 @@ CASES = [
         get(),
         "SLOWLOG RESET",
     ),
+    case(
+        "slowlog-served",
+        "SLOWLOG RESET",
+        ON,
+        Begin("BLPOP $0 $1 0", on=1),
+        get_waiting(),
+        "RPUSH $1 a",
+        Read(on=1),
+        Begin("BLMOVE $0 $1 LEFT RIGHT 0", on=1),
+        "RPUSH $0 a",
+        Read(on=1),
+        Begin("XREAD COUNT 3 BLOCK 0 STREAMS $2 $3 $4 $ 0 $", on=1),
+        "XADD $3 1-1 f v",
+        Read(on=1),
+        get_waiting(),
+        OFF,
+        "SLOWLOG RESET",
+    ),
+    case(
+        "slowlog-timed-out",
+        "SLOWLOG RESET",
+        ON,
+        "XGROUP CREATE $5 g $ MKSTREAM",
+        "BLPOP $0 $1 0.01",
+        "BLMOVE $0 $1 LEFT RIGHT 0.01",
+        "BZPOPMIN $2 0.01",
+        "XREAD BLOCK 10 STREAMS $2 $3 $ 0",
+        "XREADGROUP GROUP g c BLOCK 10 STREAMS $5 >",
+        "WAIT 1 10",
+        get_waiting(),
+        OFF,
+        "SLOWLOG RESET",
+    ),
 ]
 
 
@@ -231,6 +288,22 @@ def test_who_waits_is_logged_once_and_without_the_waiting(subject: Server) -> No
         assert waiter.read().kind == "array"
         (entry,) = [e for e in _entries(control) if e[3][0].value == b"BLPOP"]
         assert [word.value for word in entry[3]] == [b"BLPOP", b"sq1", b"sq2", b"0"]
+        assert entry[2] < 50_000
+        assert entry[5] == b"who"
+
+
+@pytest.mark.parametrize("reason", ["TIMEOUT", "ERROR"])
+def test_who_is_unblocked_is_logged(reason: str, ours: Server) -> None:
+    """Redis 7.0 does not log this, 7.4 does."""
+    with _logging(ours, 0) as control, connections(ours.address, 1) as (waiter,):
+        waiter.do("CLIENT", "SETNAME", "who")
+        number = waiter.do("CLIENT", "ID").value
+        waiter.send(b"XREAD BLOCK 0 STREAMS sq1 sq2 $ 7\r\n")
+        while not control.do("CLIENT", "UNBLOCK", number, reason).value:
+            time.sleep(0.01)
+        assert waiter.read().kind == ("null-array" if reason == "TIMEOUT" else "error")
+        (entry,) = [e for e in _entries(control) if e[3][0].value == b"XREAD"]
+        assert b" ".join(w.value for w in entry[3]) == b"XREAD BLOCK 0 STREAMS sq1 sq2 $ 7"
         assert entry[2] < 50_000
         assert entry[5] == b"who"
 

@@ -137,7 +137,7 @@ static void leave(struct waiter *waiter) {
     bool is_there = waiter->registered != 0;
     if (is_there) waiting_leave(waiter);
     if (is_there && atomic_load_relaxed(&waiter->state) == WAITER_TIMED_OUT)
-        execute_count_done(home, waiter->command, NULL);
+        execute_count_done(home, waiter, NULL);
     baton_set_drop(&fabric->set, waiter->mask);
     if (is_there) waiter_put(waiter);
 }

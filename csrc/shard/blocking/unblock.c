@@ -25,7 +25,7 @@ static bool unblock(struct shard *home, struct waiter *waiter, bool error) {
     if (!waiter_leave(waiter, WAITER_CLAIMED)) return false;
     if (error) reply_error(&waiter->reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
     else waiter_reply_nothing(waiter, &waiter->reply);
-    execute_count_done(home, waiter->command, &waiter->reply);
+    if (error || waiter->mask) execute_count_done(home, waiter, &waiter->reply);
     waiting_leave(waiter);
     waiter_send(home, waiter);
     return true;

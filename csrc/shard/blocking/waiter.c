@@ -54,16 +54,43 @@ static void keep_arguments(struct waiter *waiter, const struct bytes *argv, char
     }
 }
 
-/* One piece of memory: the waiter, its registrations, its words and their bytes. */
-static struct waiter *waiter_alloc(const struct bytes *argv, uint32_t argc, uint32_t keys) {
-    size_t words = sizeof(struct waiter) + keys * sizeof(struct registration);
-    size_t bytes = words + argc * sizeof *argv, total = bytes;
+/* Words that do not run again, but are shown. What they have in common with those that do is there already; the rest is
+ * short. */
+static void keep_asked(struct waiter *waiter, const struct bytes *argv, const struct bytes *asked,
+                       char *at) {
+    for (uint32_t i = 0; i < waiter->argc; i++) {
+        waiter->asked[i] = waiter->argv[i];
+        if (asked[i].at == argv[i].at) continue;
+        KRT_ASSERT(!(asked[i].flags & BYTES_BLOB));
+        bytes_copy(at, asked[i].at, asked[i].len);
+        waiter->asked[i] = bytes_of(at, asked[i].len);
+        at += asked[i].len;
+    }
+}
+
+/* Of words that are no blobs; `but` for those that are also there (NULL: none). */
+static size_t copied_bytes(const struct bytes *argv, const struct bytes *but, uint32_t argc) {
+    size_t bytes = 0;
     for (uint32_t i = 0; i < argc; i++)
-        if (!(argv[i].flags & BYTES_BLOB)) total += argv[i].len;
-    struct waiter *waiter = mem_alloc(NULL, total);
+        if (!(argv[i].flags & BYTES_BLOB) && !(but && but[i].at == argv[i].at))
+            bytes += argv[i].len;
+    return bytes;
+}
+
+/* One piece of memory: the waiter, its registrations, its words and their bytes. */
+static struct waiter *waiter_alloc(const struct call *call, const struct bytes *argv,
+                                   uint32_t keys) {
+    bool differ = argv != call->argv;
+    size_t words = sizeof(struct waiter) + keys * sizeof(struct registration);
+    size_t bytes = words + (differ + 1u) * call->argc * sizeof *argv;
+    size_t copied = copied_bytes(argv, NULL, call->argc);
+    size_t asked = differ ? copied_bytes(call->argv, argv, call->argc) : 0;
+    struct waiter *waiter = mem_alloc(NULL, bytes + copied + asked);
     if (!waiter) return NULL;
-    *waiter = (struct waiter){.argv = (struct bytes *)((char *)waiter + words), .argc = argc};
+    *waiter = (struct waiter){.argv = (struct bytes *)((char *)waiter + words), .argc = call->argc};
     keep_arguments(waiter, argv, (char *)waiter + bytes);
+    waiter->asked = waiter->argv + (differ ? call->argc : 0);
+    if (differ) keep_asked(waiter, argv, call->argv, (char *)waiter + bytes + copied);
     return waiter;
 }
 
@@ -148,7 +175,7 @@ static void note_keys(struct waiter *waiter) {
 
 static struct waiter *waiter_new(struct call *call, const struct call_wait *wait) {
     const struct bytes *argv = wait->argv ? wait->argv : call->argv;
-    struct waiter *waiter = waiter_alloc(argv, call->argc, wait->count);
+    struct waiter *waiter = waiter_alloc(call, argv, wait->count);
     if (!waiter) return NULL;
     waiter->fabric = fabric_of(call);
     waiter->command = call->command;
@@ -292,7 +319,7 @@ void waiter_alarm(struct shard *shard, struct waiter *waiter) {
     struct connection *connection = shard->io.connections[waiter->connection];
     connection->output.proto = connection->client.proto;
     if (!is_silent(waiter)) waiter_reply_nothing(waiter, &connection->output);
-    execute_count_done(shard, waiter->command, NULL);
+    if (waiter->mask) execute_count_done(shard, waiter, NULL);
     waiter_depart(shard, waiter);
     resume(shard, connection);
 }

@@ -43,7 +43,8 @@ struct waiter {
     struct card *card;       /* of its client, counted; NULL: it has none */
     struct tracker *tracker; /* counted: of a client that caches what it reads; NULL: none */
     const struct command *command;
-    struct bytes *argv; /* behind the registrations; blobs are counted */
+    struct bytes *argv;  /* what runs again; behind the registrations; blobs are counted */
+    struct bytes *asked; /* what its client sent, where that is something else; or `argv` */
     uint32_t argc, db, flags;
     uint64_t mask;  /* shards of all keys of its command: what its command needs to run */
     uint32_t shard; /* its owner's; WAITER_IN_PROCESS */
@@ -74,7 +75,8 @@ struct waiter {
     /* Claimed where not all its batons were held: the owner takes it out of its queues. */
     bool linked;
 
-    uint32_t registered; /* registrations in use, under the batons of their keys */
+    uint64_t spent_ticks; /* its command's, so far; the call that it begins in, then who tries */
+    uint32_t registered;  /* registrations in use, under the batons of their keys */
     struct registration registrations[];
 };
 

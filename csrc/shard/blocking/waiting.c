@@ -265,7 +265,7 @@ static void reply_gone(struct waiter *waiter, const struct wait_queue *queue) {
 static void tell_gone(struct shard *home, struct wait_queue *queue, struct waiter *waiter) {
     if (!waiter_leave(waiter, WAITER_CLAIMED)) return;
     reply_gone(waiter, queue);
-    execute_count_done(home, waiter->command, &waiter->reply);
+    execute_count_done(home, waiter, &waiter->reply);
     waiter->linked = true;
     waiter_send(home, waiter);
 }
