@@ -60,6 +60,8 @@ struct stream_reading {
 
 /* All options of XREAD, or of XREADGROUP. False after the error reply. */
 bool stream_parse_reading(struct call *call, bool of_group, struct stream_reading *reading);
+/* May such a command line wait? It is asked before anything else of it is looked at. */
+bool stream_may_wait(const struct bytes *argv, uint32_t argc);
 /* Nothing is there for whoever reads: with BLOCK it waits for it. `ids` are the positions that XREAD reads from; a `$`
  * stands for the one that it was when the wait began. NULL of XREADGROUP, whose groups know theirs. */
 void stream_wait_or_reply_nothing(struct call *call, const struct stream_reading *reading,

@@ -314,6 +314,17 @@ bool stream_parse_reading(struct call *call, bool of_group, struct stream_readin
     return false;
 }
 
+/* Reads on where the words are no options, so that no name of a group is taken for one. */
+bool stream_may_wait(const struct bytes *argv, uint32_t argc) {
+    for (uint32_t i = 1; i < argc; i++) {
+        if (bytes_is(argv[i], "block")) return true;
+        if (bytes_is(argv[i], "streams")) return false;
+        if (bytes_is(argv[i], "count")) i++;
+        else if (bytes_is(argv[i], "group")) i += 2;
+    }
+    return false;
+}
+
 static bool has_last(const struct call *call, const struct stream_reading *reading) {
     bool found = false;
     for (uint32_t i = reading->first + reading->keys; i < call->argc && !found; i++)

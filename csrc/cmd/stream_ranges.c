@@ -173,5 +173,5 @@ static void xread_command(struct call *call) {
 void stream_ranges_bind(void) {
     command_bind("xrange", xrange_command);
     command_bind("xrevrange", xrevrange_command);
-    command_bind_local("xread", xread_command);
+    command_bind_local_if("xread", xread_command, stream_may_wait);
 }

@@ -293,6 +293,6 @@ static void xack_command(struct call *call) {
 }
 
 void stream_reading_bind(void) {
-    command_bind_local("xreadgroup", xreadgroup_command);
+    command_bind_local_if("xreadgroup", xreadgroup_command, stream_may_wait);
     command_bind("xack", xack_command);
 }

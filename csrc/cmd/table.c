@@ -231,6 +231,14 @@ void command_bind_local(const char *full_name, void (*handler)(struct call *)) {
     command_bind(full_name, handler);
 }
 
+void command_bind_local_if(const char *full_name, void (*handler)(struct call *),
+                           bool (*stays)(const struct bytes *argv, uint32_t argc)) {
+    const struct command *found = command_find_name(bytes_of(full_name, strlen(full_name)));
+    KRT_ASSERT(found != NULL);
+    if (found->stays != stays) rows[found->id].stays = stays;
+    command_bind_local(full_name, handler);
+}
+
 void command_bind_all_shards(const char *full_name, void (*handler)(struct call *)) {
     const struct command *found = command_find_name(bytes_of(full_name, strlen(full_name)));
     KRT_ASSERT(found != NULL);

@@ -195,6 +195,8 @@ struct command {
     bool local;   /* it needs the client behind the call, so it runs on the client's thread alone */
     bool open;    /* its arguments do not tell all shards that it looks at: struct call, `reach` */
     bool at_once; /* runs in MULTI as well, instead of being queued */
+    /* With `local`: does this command line need it? NULL: each does. Written before `handler`, like the others. */
+    bool (*stays)(const struct bytes *argv, uint32_t argc);
     uint64_t (*places)(const struct domain *, const struct bytes *argv, uint32_t argc);
     void (*handler)(struct call *); /* NULL until bound */
 };
@@ -218,6 +220,9 @@ const struct command *command_find_name(struct bytes full_name);
 void command_bind(const char *full_name, void (*handler)(struct call *));
 /* The same for a handler that has keys and needs the client that asks: it runs where that is, and is never forwarded. */
 void command_bind_local(const char *full_name, void (*handler)(struct call *));
+/* The same if it needs the client only where `stays` says so of its arguments. */
+void command_bind_local_if(const char *full_name, void (*handler)(struct call *),
+                           bool (*stays)(const struct bytes *argv, uint32_t argc));
 /* The same for a handler that is about whole databases or the server: it runs with every shard held. */
 void command_bind_all_shards(const char *full_name, void (*handler)(struct call *));
 /* The same for a handler whose keys do not say which shards it looks at (SCAN has none, SORT's patterns name some):

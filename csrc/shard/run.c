@@ -229,13 +229,20 @@ static bool is_silent(const struct client *client) {
     return client->call_flags & (CALL_SILENT | CALL_SKIPPED);
 }
 
+/* Does the request need its client's thread? */
+static bool is_local(const struct run *run, uint32_t i) {
+    const struct command *command = run->plans[i].command;
+    const struct request *request = &run->input.requests[i];
+    return command->local && (!command->stays || command->stays(request->argv, request->argc));
+}
+
 /* The one other shard that could do request i alone, or none. What nobody is told of takes no slot; what is pushed to
  * a client that listens keeps its place among replies only where those are made here. */
 static bool forward_target(const struct run *run, uint32_t i, uint32_t *target) {
     uint64_t mask = run->plans[i].mask;
     if (!is_single(mask) || mask == run->shard->own) return false;
     if (KRT_UNLIKELY(is_silent(&run->connection->client) || concerns(run, i))) return false;
-    if (KRT_UNLIKELY(run->connection->client.listens || run->plans[i].command->local)) return false;
+    if (KRT_UNLIKELY(run->connection->client.listens || is_local(run, i))) return false;
     *target = (uint32_t)__builtin_ctzll(mask);
     return true;
 }

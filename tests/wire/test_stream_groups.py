@@ -15,6 +15,7 @@ from harness.cases import (
     mask_stream,
     mask_stream_activity,
 )
+from harness.client import Connection, connections
 from harness.compare import Oracle
 from harness.process import Server
 
@@ -463,3 +464,40 @@ CASES = [
 @pytest.mark.parametrize("a_case", CASES, ids=lambda c: c.name)
 def test_stream_groups(a_case: Case, subject: Server, oracle: Oracle) -> None:
     oracle.check(a_case, subject)
+
+
+READERS = {
+    "XREAD COUNT 2 STREAMS {key} 0": True,
+    "XREAD STREAMS {key} $": True,
+    "XREADGROUP GROUP streams count NOACK STREAMS {key} >": True,
+    "XREADGROUP GROUP block block STREAMS {key} >": True,
+    "XREAD BLOCK 1 STREAMS {key} $": False,
+    "XREADGROUP GROUP streams group COUNT 3 BLOCK 1 STREAMS {key} >": False,
+    "XREADGROUP GROUP group streams BLOCK 1 NOACK STREAMS {key} >": False,
+    "XREADGROUP GROUP count block COUNT 1 BLOCK 1 STREAMS {key} >": False,
+}
+
+
+def _forwarded(control: Connection) -> int:
+    text = control.do("INFO", "everything").value
+    return int(text.partition(b"forwarded_requests:")[2].split()[0])
+
+
+@pytest.mark.parametrize("line", READERS)
+def test_only_what_waits_stays_at_home(line: str, ours: Server) -> None:
+    """Whatever the names are; a reader that does not wait goes where its stream is."""
+    keys = ours.spread(6)
+    never = ours.configuration.borrow == "never" and ours.configuration.threads > 1
+    group = line.split()[2]
+    with connections(ours.address, 2) as (control, reader):
+        for key in keys:
+            control.do("XGROUP", "CREATE", key, group, "$", "MKSTREAM")
+        before = _forwarded(control)
+        for key in keys:
+            reply = reader.do(*line.format(key=key).split())
+            assert reply.kind == "null-array", reply
+        forwarded = _forwarded(control) - before
+        if never and READERS[line]:
+            assert forwarded == len(keys) * 2 // 3
+        elif not READERS[line]:
+            assert forwarded == 0
