@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 
 import pytest
+from harness.blockers import await_blocked
 from harness.cases import Case, Do, Pipe, case, mask_field
 from harness.client import Connection, connections
 from harness.compare import Oracle
 from harness.process import Server
-from harness.resp import Reply
+from harness.resp import Reply, encode
 
 Start = Callable[..., Server]
 
@@ -212,6 +213,65 @@ def test_idle_time(subject: Server) -> None:
         (row,) = _rows(busy.do("CLIENT", "LIST", "ID", number))
         assert row["idle"] == row["age"] == "1"
         assert _me(busy)["idle"] == "0"
+
+
+ENDS = {
+    "served": ("RPUSH", "{key}", "x"),
+    "unblocked": ("CLIENT", "UNBLOCK", "{id}"),
+    "killed": ("CLIENT", "KILL", "ID", "{id}"),
+}
+
+
+@pytest.mark.parametrize("length", [10, 1000, 100_000])
+@pytest.mark.parametrize("end", ENDS)
+def test_what_a_client_waits_with_is_its_memory(end: str, length: int, subject: Server) -> None:
+    key = "k" * length
+    command = ("BLPOP", key, f"other{key}", "0")
+    words = sum(map(len, command))
+    with subject.connect() as client, subject.connect() as control:
+        number = client.do("CLIENT", "ID").value
+        (before,) = _rows(control.do("CLIENT", "LIST", "ID", number))
+        assert before["argv-mem"] == "0"
+        client.send(encode(*command))
+        await_blocked(subject, 1)
+        (row,) = _rows(control.do("CLIENT", "LIST", "ID", number))
+        assert int(row["argv-mem"]) == words
+        assert int(row["tot-mem"]) >= int(before["tot-mem"]) + words
+        last = [word.format(key=key, id=number) for word in ENDS[end]]
+        assert control.do(*last).kind == "integer"
+        if end == "killed":
+            assert _is_closed(client)
+            return
+        client.read()
+        (row,) = _rows(control.do("CLIENT", "LIST", "ID", number))
+        assert row["argv-mem"] == "0"
+        assert int(row["tot-mem"]) < int(before["tot-mem"]) + max(words, 1000)
+
+
+def test_what_clients_wait_with_is_summed(ours: Server) -> None:
+    """Of connections, that is; and nothing of it stays when they end, however they do."""
+    key = "k" * 50_000
+    with ours.connect() as control:
+
+        def held() -> int:
+            text = control.do("INFO", "memory").value
+            return int(text.partition(b"mem_clients_normal:")[2].split()[0])
+
+        before = held()
+        with connections(ours.address, 10) as waiters:
+            for at, waiter in enumerate(waiters):
+                waiter.send(encode("BLPOP", key, "0"))
+                await_blocked(ours, at + 1)
+            assert held() >= before + 10 * len(key)
+            control.do("RPUSH", key, "a", "b", "c", "d", "e")
+            for waiter in waiters[:5]:
+                waiter.read()
+            waiting = held()
+            assert before + 5 * len(key) <= waiting < before + 10 * len(key)
+        deadline = time.monotonic() + 10
+        while held() >= before + len(key):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 def _is_closed(connection: Connection) -> bool:

@@ -43,7 +43,9 @@ enum { ALARM_AGAIN_NS = 100000, KEYS_AT_ONCE = 64 };
 
 static void keep_arguments(struct waiter *waiter, const struct bytes *argv, char *at) {
     for (uint32_t i = 0; i < waiter->argc; i++) {
+        waiter->argument_bytes += argv[i].len;
         if (argv[i].flags & BYTES_BLOB) {
+            waiter->bytes += argv[i].len;
             blob_get(blob_of(argv[i]));
             waiter->argv[i] = argv[i];
             continue;
@@ -87,7 +89,9 @@ static struct waiter *waiter_alloc(const struct call *call, const struct bytes *
     size_t asked = differ ? copied_bytes(call->argv, argv, call->argc) : 0;
     struct waiter *waiter = mem_alloc(NULL, bytes + copied + asked);
     if (!waiter) return NULL;
-    *waiter = (struct waiter){.argv = (struct bytes *)((char *)waiter + words), .argc = call->argc};
+    *waiter = (struct waiter){.argv = (struct bytes *)((char *)waiter + words),
+                              .bytes = bytes + copied + asked,
+                              .argc = call->argc};
     keep_arguments(waiter, argv, (char *)waiter + bytes);
     waiter->asked = waiter->argv + (differ ? call->argc : 0);
     if (differ) keep_asked(waiter, argv, call->argv, (char *)waiter + bytes + copied);
@@ -113,18 +117,21 @@ static struct connection *connection_of(struct client *client) {
     return (struct connection *)((char *)client - offsetof(struct connection, client));
 }
 
-/* CLIENT UNBLOCK finds it through the card. */
+/* CLIENT UNBLOCK finds it through the card, and CLIENT LIST what it holds. */
 void waiter_show(struct client *client, struct waiter *waiter) {
     struct registry *registry = &client->fabric->registry;
     pthread_mutex_lock(&registry->lock);
     client->card->waiter = waiter;
     pthread_mutex_unlock(&registry->lock);
+    atomic_store_relaxed(&client->card->waiting_bytes, waiter ? waiter->bytes : 0);
+    atomic_store_relaxed(&client->card->argument_bytes, waiter ? waiter->argument_bytes : 0);
     client_flag(client, CARD_BLOCKED, waiter != NULL);
 }
 
-static void attach(struct connection *connection, struct waiter *waiter) {
+static void attach(struct shard *shard, struct connection *connection, struct waiter *waiter) {
     connection->client.waiter = waiter;
     waiter_show(&connection->client, waiter);
+    limits_count(shard, connection);
 }
 
 /* The connection waits no more; the owner's count goes. */
@@ -132,6 +139,7 @@ static void detach(struct shard *shard, struct connection *connection) {
     struct waiter *waiter = connection->client.waiter;
     connection->client.waiter = NULL;
     waiter_show(&connection->client, NULL);
+    limits_count(shard, connection);
     timers_remove(&shard->io.timers, waiter);
     waiter_put(waiter);
 }
@@ -231,7 +239,7 @@ bool waiter_begin(struct call *call, const struct call_wait *wait) {
     if (!waiter) return false;
     own(waiter, connection);
     if (waiter->deadline_ns != FUTEX_NO_DEADLINE) timers_add(&shard->io.timers, waiter);
-    attach(connection, waiter);
+    attach(shard, connection, waiter);
     return true;
 }
 

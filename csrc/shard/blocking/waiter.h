@@ -45,6 +45,7 @@ struct waiter {
     const struct command *command;
     struct bytes *argv;  /* what runs again; behind the registrations; blobs are counted */
     struct bytes *asked; /* what its client sent, where that is something else; or `argv` */
+    uint64_t bytes, argument_bytes; /* all that it holds; its words alone */
     uint32_t argc, db, flags;
     uint64_t mask;  /* shards of all keys of its command: what its command needs to run */
     uint32_t shard; /* its owner's; WAITER_IN_PROCESS */

@@ -75,7 +75,7 @@ uint64_t client_bytes(const struct card *card) {
         own += atomic_load_relaxed(&card->subscriptions[i]) * sizeof(struct subscription);
     return own + atomic_load_relaxed(&card->input_bytes) +
            atomic_load_relaxed(&card->output_bytes) + watch_bytes(card) +
-           atomic_load_relaxed(&card->queued_bytes);
+           atomic_load_relaxed(&card->queued_bytes) + atomic_load_relaxed(&card->waiting_bytes);
 }
 
 void client_note_command(struct client *client, const struct command *command) {

@@ -50,6 +50,7 @@ struct card {
     atomic_u32 redirect_broken; /* that is gone; writer the board's holder, relaxed */
     atomic_u32 queued;          /* commands in MULTI plus 1; 0: not in MULTI */
     atomic_u64 queued_bytes;
+    atomic_u64 waiting_bytes, argument_bytes; /* of what it waits with, and of the words in it */
     /* What it watches, and whether that has changed (transactions/watch.c); any holder of a watched key's baton, the
      * owner; acquire-release. */
     atomic_u64 watching;

@@ -105,7 +105,8 @@ static void put_buffers(struct line *line, const struct card *card) {
     else put(line, " multi=-1");
     put_number(line, " watch=", watch_count(card, &changed));
     put_number(line, " qbuf=", atomic_load_relaxed(&card->input_bytes));
-    put(line, " qbuf-free=0 argv-mem=0");
+    put(line, " qbuf-free=0");
+    put_number(line, " argv-mem=", atomic_load_relaxed(&card->argument_bytes));
     put_number(line, " multi-mem=", atomic_load_relaxed(&card->queued_bytes) + watch_bytes(card));
     put(line, " rbs=0 rbp=0 obl=0");
     put_number(line, " oll=", (output + REPLY_CHUNK_BYTES - 1) / REPLY_CHUNK_BYTES);
