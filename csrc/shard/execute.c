@@ -53,6 +53,19 @@ static void refuse_and_spoil(struct client *client, struct reply *reply,
     if (client) transaction_spoil(client);
 }
 
+/* Is the client in a state in which it may not run everything? One test for all of them. */
+static bool is_engaged(const struct client *client) {
+    return KRT_UNLIKELY(client->listens | (client->call_flags & (CALL_QUEUES | CALL_SUBSCRIBED)));
+}
+
+static bool refused_meanwhile(struct client *client, struct reply *reply, const struct plan *plan) {
+    if (client_queues(client) && (plan->command->flags & CMD_NO_MULTI)) {
+        execute_reject(client, reply, plan, "ERR Command not allowed inside a transaction");
+        return true;
+    }
+    return pubsub_refuses(client, reply, plan) || monitor_refuses(client, reply, plan);
+}
+
 bool execute_refused(struct client *client, struct reply *reply, const struct request *request,
                      const struct plan *plan) {
     if (KRT_UNLIKELY(!is_known(plan->command))) {
@@ -71,11 +84,7 @@ bool execute_refused(struct client *client, struct reply *reply, const struct re
         execute_reject(client, reply, plan, "NOAUTH Authentication required.");
         return true;
     }
-    if (client && client_queues(client) && (plan->command->flags & CMD_NO_MULTI)) {
-        execute_reject(client, reply, plan, "ERR Command not allowed inside a transaction");
-        return true;
-    }
-    return client && (pubsub_refuses(client, reply, plan) || monitor_refuses(client, reply, plan));
+    return client && is_engaged(client) && refused_meanwhile(client, reply, plan);
 }
 
 void execute_count_refused(struct shard *home, const struct reply *reply, const struct plan *plan) {

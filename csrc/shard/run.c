@@ -122,10 +122,11 @@ static bool run_one(struct run *run, uint32_t i) {
         run_into(run, i, &connection->output, connection->client.call_flags);
     if (KRT_UNLIKELY(with_board != NULL)) board_leave(with_board);
     if (KRT_UNLIKELY(listens | connection->client.listens)) tell(run, i, result);
+    if (KRT_LIKELY(result == EXECUTE_DONE)) return true;
     run->unfinished = result == EXECUTE_UNFINISHED;
     run->postponed = result == EXECUTE_POSTPONED;
     run->waiting = result == EXECUTE_WAITING;
-    return result == EXECUTE_DONE;
+    return false;
 }
 
 /* Does request i need more than is held, for those whom it may serve? Notes what. After some rounds that is everything. */
