@@ -15,9 +15,9 @@
 #include "shard/board/tracking.h"
 #include "shard/budget.h"
 #include "shard/clients/registry.h"
-#include "shard/latency_events.h"
 #include "shard/limits.h"
-#include "shard/slowlog.h"
+#include "shard/observation/latency_events.h"
+#include "shard/observation/slowlog.h"
 
 /* A slice ends sooner than a waiter's spin (BATON_SPIN_NS), so that most waits end without a sleep. */
 enum { SHARDS_MAX = 64, SLICE_COMMANDS = 64, SLICE_NS = 12000 };

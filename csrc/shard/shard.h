@@ -17,9 +17,8 @@
  *     caller.c      the same for in-process callers
  *     outcomes.c    what a call brings about beside its reply
  *     departures.c  what clients leave behind in data rooms
- *     statistics.c  what each place counts
- * transactions/ has MULTI, EXEC and WATCH; clients/ what a client is and the commands about clients; board/ what is sent
- * to those who did not ask; blocking/ who waits for keys and how they are served.
+ * transactions/ has MULTI, EXEC and WATCH; blocking/ who waits for keys and how they are served; board/ what is sent to
+ * those who did not ask; clients/ what a client is and the commands about clients; observation/ what is counted and timed.
  */
 #pragma once
 
@@ -38,10 +37,10 @@
 #include "shard/departures.h"
 #include "shard/fabric.h"
 #include "shard/message.h"
+#include "shard/observation/statistics.h"
 #include "shard/outcomes.h"
 #include "shard/pause.h"
 #include "shard/slots.h"
-#include "shard/statistics.h"
 
 struct connection {
     struct io_socket socket; /* first: events name the socket, which is the connection */

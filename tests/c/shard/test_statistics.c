@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
-#include "shard/statistics.h"
+#include "shard/observation/statistics.h"
 
 static void buckets_cover_all_times_without_gaps(void **state) {
     (void)state;

@@ -1,4 +1,4 @@
-#include "shard/slowlog.h"
+#include "shard/observation/slowlog.h"
 
 #include <stdio.h>
 

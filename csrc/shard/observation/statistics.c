@@ -1,4 +1,4 @@
-#include "shard/statistics.h"
+#include "shard/observation/statistics.h"
 
 #include "base/mem.h"
 

@@ -12,7 +12,7 @@
 #include "cmd/call.h"
 #include "plat/clock.h"
 #include "shard/fabric.h"
-#include "shard/latency_events.h"
+#include "shard/observation/latency_events.h"
 
 enum {
     GRAPH_ROWS = 4,

@@ -1,4 +1,4 @@
-#include "shard/latency_events.h"
+#include "shard/observation/latency_events.h"
 
 #include <string.h>
 

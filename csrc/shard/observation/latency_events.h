@@ -1,7 +1,7 @@
 /* Latency events: the latest spikes of each kind of work, what LATENCY tells about them.
  *
  * Role: who does such work and took latency-monitor-threshold or longer notes it here; of each second the worst is
- * kept. The distributions of all commands' times are elsewhere (shard/statistics.h).
+ * kept. The distributions of all commands' times are elsewhere (shard/observation/statistics.h).
  * Threads: any; `lock` is a leaf.
  * Bounds: LATENCY_SAMPLES of each kind; nothing is allocated.
  */

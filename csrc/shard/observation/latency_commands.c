@@ -1,7 +1,7 @@
 /* LATENCY LATEST, HISTORY, RESET and HISTOGRAM; the reports for people are in latency_reports.c. */
 #include "cmd/call.h"
 #include "shard/fabric.h"
-#include "shard/latency_events.h"
+#include "shard/observation/latency_events.h"
 #include "shard/shard.h"
 
 static struct latency_events *events_of(struct call *call) {
