@@ -44,7 +44,7 @@ ROW = re.compile(
     r'\s*(?P<arity>-?\d+),\s*"(?P<since>[^"]+)",\s*(?P<owner>\w+),\s*(?P<group>\w+)',
     re.MULTILINE,
 )
-BOUND = re.compile(r'command_bind(?:_all_shards|_placed|_local|_open)?\(\s*"([^"]+)"')
+BOUND = re.compile(r'command_bind(?:_[a-z]+)*\(\s*"([^"]+)"')
 
 
 def bound_names() -> set[str]:
