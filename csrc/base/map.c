@@ -121,8 +121,8 @@ struct map_node *map_next(const struct map_node *node) {
     return of_hash(node->next, node->hash);
 }
 
-const void *map_bucket(const struct map *map, uint64_t hash) {
-    return map->buckets ? bucket_at(map, bucket_of(map, hash)) : NULL;
+struct map_node *const *map_bucket(const struct map *map, uint64_t hash) {
+    return bucket_at(map, bucket_of(map, hash));
 }
 
 /* ---- All of them --------------------------------------------------------------------------------- */

@@ -51,8 +51,8 @@ void map_remove(struct map *map, struct map_node *node);
 /* Nodes of equal hash, newest first; NULL: no more. The next one is asked for before a node is removed. */
 struct map_node *map_first(const struct map *map, uint64_t hash);
 struct map_node *map_next(const struct map_node *node);
-/* The chain in which nodes of the hash would be, for a prefetch; NULL: the map is empty. */
-const void *map_bucket(const struct map *map, uint64_t hash);
+/* The chain in which nodes of the hash would be, for a prefetch; the map is not empty. */
+struct map_node *const *map_bucket(const struct map *map, uint64_t hash);
 
 /* All nodes, in no order. Meanwhile the map does not change, or by the removal of every node that is given. */
 struct map_walk {

@@ -24,18 +24,32 @@ static bool is_another(const struct run *run, const struct plan *plan) {
     return plan == run->plans || plan->hash != plan[-1].hash;
 }
 
+/* Who makes a key looks for those that wait for it: where there are many, that is two misses as well. */
+static const struct map *queues_of(struct shard *shard, const struct plan *plan) {
+    uint32_t index = hash_shard(plan->hash, shard->fabric->settings.shard_count);
+    const struct map *queues = &shard->fabric->shards[index]->data.waiting.queues;
+    bool may_make = plan->command->flags & CMD_WRITE;
+    return KRT_UNLIKELY(queues->count) && may_make ? queues : NULL;
+}
+
 void run_fetch_buckets(const struct run *run, uint32_t from, uint32_t to) {
     uint32_t db = run->connection->client.db;
-    for (const struct plan *plan = run->plans + from; plan < run->plans + to; plan++)
-        if (is_another(run, plan) && is_fetchable(run, plan))
-            keyspace_prefetch_bucket(place_of(run->shard, plan->hash), db, plan->hash);
+    for (const struct plan *plan = run->plans + from; plan < run->plans + to; plan++) {
+        if (!is_another(run, plan) || !is_fetchable(run, plan)) continue;
+        keyspace_prefetch_bucket(place_of(run->shard, plan->hash), db, plan->hash);
+        const struct map *queues = queues_of(run->shard, plan);
+        if (queues) __builtin_prefetch(map_bucket(queues, plan->hash));
+    }
 }
 
 void run_fetch_entries(const struct run *run, uint32_t from, uint32_t to) {
     uint32_t db = run->connection->client.db;
-    for (const struct plan *plan = run->plans + from; plan < run->plans + to; plan++)
-        if (is_another(run, plan) && is_fetchable(run, plan))
-            keyspace_prefetch_entry(place_of(run->shard, plan->hash), db, plan->hash);
+    for (const struct plan *plan = run->plans + from; plan < run->plans + to; plan++) {
+        if (!is_another(run, plan) || !is_fetchable(run, plan)) continue;
+        keyspace_prefetch_entry(place_of(run->shard, plan->hash), db, plan->hash);
+        const struct map *queues = queues_of(run->shard, plan);
+        if (queues) __builtin_prefetch(*map_bucket(queues, plan->hash));
+    }
 }
 
 static bool has_elements(const struct command *command) {
