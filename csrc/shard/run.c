@@ -99,13 +99,18 @@ static void tell(struct run *run, uint32_t i, enum execute_result result) {
     board_drain(run->shard);
 }
 
-/* Before a command of a client that listens: what was sent until now. Behind that nothing is sent before its
- * transaction, which may end subscriptions in the middle of its reply: returns who has the board for it, or NULL. */
+/* Does the answer tell of the board? That of PUBLISH counts who is subscribed; a transaction may end subscriptions in
+ * the middle of its reply. */
+static bool is_of_board(const struct client *client, const struct command *command) {
+    if (!command) return false;
+    return client_queues(client) ? transaction_is_exec(command) : command->group == GROUP_PUBSUB;
+}
+
+/* Before a command of a client that listens: what was sent until now. Where the answer tells of the board nothing is sent
+ * between the two: returns who has the board for it, or NULL. */
 static struct shard *tell_before(struct run *run, uint32_t i) {
-    const struct client *client = &run->connection->client;
-    const struct plan *plan = &run->plans[i];
     struct shard *home = NULL;
-    if (client->call_flags & CALL_QUEUES && plan->command && transaction_is_exec(plan->command)) {
+    if (is_of_board(&run->connection->client, run->plans[i].command)) {
         home = turn_home(run->shard);
         board_take(home);
     }
