@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from harness.crowd import OTHER_DESCRIPTORS, Scale, most_clients, play_crowd
-from harness.matrix import MATRIX
+from harness.matrix import ORDER_MATRIX
 from harness.process import Server
 from test_c_units import BUILD_TIMEOUT_S, BUILDS, REPOSITORY, build, run, wrapped
 
@@ -31,7 +31,7 @@ def test_crowd(pytestconfig: pytest.Config) -> None:
     clients = most_clients(CLIENTS) // LISTS * LISTS
     scale = Scale(clients, LISTS, CHANNELS, channels_each=5, idle_s=2.0)
     played = 0
-    for configuration in MATRIX:
+    for configuration in ORDER_MATRIX:
         if configuration.name in wanted:
             with Server(
                 configuration, ("--maxclients", str(clients + OTHER_DESCRIPTORS))

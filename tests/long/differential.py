@@ -17,7 +17,7 @@ from collections import Counter
 
 import pytest
 from harness.families import families
-from harness.matrix import MATRIX, REDIS, Configuration
+from harness.matrix import ORDER_MATRIX, REDIS, Configuration
 from harness.ordered_sequences import Family
 from harness.process import Server
 from harness.resp import Reply
@@ -59,10 +59,10 @@ def test_differential(pytestconfig: pytest.Config, duration_s: float, seed: int)
 
 def _chosen(names: str) -> list[Configuration]:
     wanted = set(filter(None, names.split(",")))
-    unknown = wanted - {c.name for c in MATRIX}
+    unknown = wanted - {c.name for c in ORDER_MATRIX}
     if unknown:
         pytest.fail(f"unknown configurations: {', '.join(sorted(unknown))}")
-    return [c for c in MATRIX if c.name in wanted or (not wanted and not c.is_redis)]
+    return [c for c in ORDER_MATRIX if c.name in wanted or (not wanted and not c.is_redis)]
 
 
 def _chosen_families(names: str) -> list[Family]:

@@ -44,36 +44,36 @@ def _keys(spread: list[str], number: int) -> list[str]:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_an_order_explains_what_connections_saw(subject: Server, profile: str) -> None:
-    hurry(subject)
+def test_an_order_explains_what_connections_saw(order_subject: Server, profile: str) -> None:
+    hurry(order_subject)
     tally = Tally()
-    spread = subject.spread(KEYS_EACH * GROUPS)
+    spread = order_subject.spread(KEYS_EACH * GROUPS)
     for number in range(HISTORIES[profile]):
         seed = f"{SEED} {profile} {number}"
-        calls = history(subject, PROFILES[profile], _keys(spread, number), seed)
-        tally.check(calls, seed, again=not subject.is_redis)
+        calls = history(order_subject, PROFILES[profile], _keys(spread, number), seed)
+        tally.check(calls, seed, again=not order_subject.is_redis)
     tally.require(*MUST_SEE[profile])
 
 
-def test_an_order_explains_what_listeners_saw(subject: Server) -> None:
+def test_an_order_explains_what_listeners_saw(order_subject: Server) -> None:
     tally = Tally()
-    spread = subject.spread(KEYS_EACH * GROUPS)
+    spread = order_subject.spread(KEYS_EACH * GROUPS)
     for number in range(HISTORIES["messages"]):
         seed = f"{SEED} messages {number}"
-        calls = message_history(subject, _keys(spread, number), seed)
-        tally.check(calls, seed, again=not subject.is_redis)
+        calls = message_history(order_subject, _keys(spread, number), seed)
+        tally.check(calls, seed, again=not order_subject.is_redis)
     tally.require(*MUST_SEE["messages"])
 
 
 @pytest.mark.parametrize("size", [1, 10])
-def test_no_write_skew(subject: Server, size: int) -> None:
+def test_no_write_skew(order_subject: Server, size: int) -> None:
     """Each watches one key, reads it and writes the other: never do both succeed from one state."""
-    keys = subject.spread(4)
+    keys = order_subject.spread(4)
     commits: Counter[int] = Counter()
-    with connections(subject.address, 2) as clients:
+    with connections(order_subject.address, 2) as clients:
         for number in range(120 // size):
             x, y = keys[number % 3], keys[number % 3 + 1]
-            assert subject.control().do("DEL", x, y).kind == "integer"
+            assert order_subject.control().do("DEL", x, y).kind == "integer"
             calls: list[Call] = []
             invoked = time.perf_counter()
             for at, (watched, written) in enumerate([(x, y), (y, x)]):
@@ -106,9 +106,9 @@ def _skew_calls(
     return calls
 
 
-def test_a_message_is_there_when_its_publisher_has_its_answer(subject: Server) -> None:
+def test_a_message_is_there_when_its_publisher_has_its_answer(order_subject: Server) -> None:
     """What the listener asks after that comes behind the message."""
-    with connections(subject.address, 4) as (listener, *publishers):
+    with connections(order_subject.address, 4) as (listener, *publishers):
         assert listener.do("HELLO", 3).kind == "map"
         assert listener.do("SUBSCRIBE", "c").kind == "push"
         for number in range(60):
