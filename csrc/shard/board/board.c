@@ -102,6 +102,15 @@ void board_exit(struct board *board) {
     baton_drop(&board->baton);
 }
 
+enum board_entry board_enter_from(struct shard *shard) {
+    if (KRT_UNLIKELY(shard->held && turn_home(shard)->data.outcomes.has_board)) return BOARD_HAD;
+    return board_enter(shard->fabric->board) ? BOARD_ENTERED : BOARD_CLOSED;
+}
+
+void board_exit_from(struct shard *shard, enum board_entry entry) {
+    if (entry == BOARD_ENTERED) board_exit(shard->fabric->board);
+}
+
 /* ---- The shard thread -------------------------------------------------------------------------------- */
 
 /* All posts, oldest first. The whole list is swapped, so that no post is seen to come back. */

@@ -85,6 +85,13 @@ void board_give_up(struct fabric *fabric, uint32_t target);
 bool board_enter(struct board *board);
 void board_exit(struct board *board);
 
+/* ---- The shard thread, in a turn or not ----------------------------------------------------------- */
+/* As board_enter for what is no call, such as the end of a connection. The thread's turn may have the board for a call that
+ * goes on: then there is nothing to take. */
+enum board_entry { BOARD_CLOSED, BOARD_HAD, BOARD_ENTERED };
+enum board_entry board_enter_from(struct shard *shard);
+void board_exit_from(struct shard *shard, enum board_entry entry);
+
 /* ---- The shard thread -------------------------------------------------------------------------------- */
 static inline bool board_has_posts(struct letterbox *box) {
     return atomic_load_relaxed(&box->posts) != NULL;

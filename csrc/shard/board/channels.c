@@ -276,16 +276,11 @@ static void forget_all(struct shard *shard, struct connection *connection) {
 }
 
 void audience_end(struct shard *shard, struct connection *connection) {
-    struct board *board = shard->fabric->board;
     if (KRT_LIKELY(!has_any(&connection->client))) return;
-    if (KRT_UNLIKELY(shard->held && turn_home(shard)->data.outcomes.has_board)) {
-        audience_leave_all(shard, connection); /* the turn has it, for a call that goes on */
-    } else if (board_enter(board)) {
-        audience_leave_all(shard, connection);
-        board_exit(board);
-    } else {
-        forget_all(shard, connection);
-    }
+    enum board_entry entry = board_enter_from(shard);
+    if (entry != BOARD_CLOSED) audience_leave_all(shard, connection);
+    else forget_all(shard, connection);
+    board_exit_from(shard, entry);
 }
 
 /* ---- The end --------------------------------------------------------------------------------------- */

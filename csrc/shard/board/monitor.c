@@ -232,10 +232,9 @@ void monitor_leave(struct call *call) {
 
 void monitor_end(struct shard *shard, struct connection *connection) {
     if (KRT_LIKELY(!(connection->client.listens & LISTENS_MONITOR))) return;
-    if (board_enter(shard->fabric->board)) {
-        count_out(shard);
-        board_exit(shard->fabric->board);
-    }
+    enum board_entry entry = board_enter_from(shard);
+    if (entry != BOARD_CLOSED) count_out(shard);
+    board_exit_from(shard, entry);
     unlink_monitor(shard, connection);
 }
 

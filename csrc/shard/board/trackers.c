@@ -85,8 +85,7 @@ void tracking_cache(struct client *client) {
 void tracking_end_command(struct client *client, const struct plan *plan) {
     const struct command *command = plan->command;
     if (!client->tracker || !client->tracker->caching || client->call_flags & CALL_QUEUES) return;
-    if (command && command->container && bytes_is(bytes_of(command->container->name, 6), "client"))
-        return;
+    if (command && command->container && strcmp(command->container->name, "client") == 0) return;
     client->tracker->caching = false;
     update_client(client);
 }
@@ -125,19 +124,14 @@ bool tracking_on(struct call *call, const struct tracking_options *options) {
 
 /* ---- Off ----------------------------------------------------------------------------------------------- */
 
-/* The turn of the client's thread may have it, for a call that goes on; then nothing has to be taken. */
-static bool turn_has_board(struct shard *shard) {
-    return shard->held && turn_home(shard)->data.outcomes.has_board;
-}
-
 static void depart(struct fabric *fabric, struct departure *departure) {
     struct tracker *tracker =
         (struct tracker *)((char *)departure - offsetof(struct tracker, departure));
     struct shard *shard = fabric->shards[tracker->shard];
-    bool entered = !turn_has_board(shard) && board_enter(fabric->board); /* or all has ended */
+    enum board_entry entry = board_enter_from(shard); /* or all has ended */
     tracker->departs = false;
     broadcast_prune(fabric);
-    if (entered) board_exit(fabric->board);
+    board_exit_from(shard, entry);
     tracker_put(tracker);
 }
 
@@ -172,11 +166,10 @@ void tracking_off(struct client *client, struct call *call) {
     if (call && call->effects) {
         board_take(call_home(call));
         set_off(client, &fabric->tracking);
-    } else if (KRT_UNLIKELY(turn_has_board(fabric->shards[client->tracker->shard]))) {
-        set_off(client, &fabric->tracking);
     } else {
-        bool entered = board_enter(fabric->board);
-        set_off(client, entered ? &fabric->tracking : NULL);
-        if (entered) board_exit(fabric->board);
+        struct shard *shard = fabric->shards[client->tracker->shard];
+        enum board_entry entry = board_enter_from(shard);
+        set_off(client, entry != BOARD_CLOSED ? &fabric->tracking : NULL);
+        board_exit_from(shard, entry);
     }
 }
