@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "shard/board/monitor.h"
 #include "shard/board/publish.h"
 #include "shard/shard.h"
 
@@ -424,6 +425,30 @@ static void test_output_limit(void **state) {
     assert_true(reply_pending_bytes(&world->clients[1].output) > 4000);
 }
 
+/* What a turn delivers in the middle of a call may end a client: the turn has the board, and nobody waits for it. */
+static void test_ends_while_the_turn_has_the_board(void **state) {
+    struct world *world = *state;
+    struct shard *shard = world->shards[0];
+    struct monitors *monitors = &world->fabric.board->monitors;
+    join(world, 0, CHANNEL_PLAIN, "chan");
+    world->clients[2].client.listens = LISTENS_MONITOR;
+    shard->io.monitors.first = &world->clients[2];
+    monitors->counts[0] = 1;
+    atomic_store_relaxed(&monitors->shards, shard->own);
+    shard->held = shard->own;
+    board_take(shard);
+    audience_end(shard, &world->clients[0]);
+    monitor_end(shard, &world->clients[2]);
+    assert_true(shard->data.outcomes.has_board);
+    board_leave(shard);
+    shard->held = 0;
+    assert_int_equal(world->fabric.board->channels.clients, 0);
+    assert_int_equal(atomic_load_relaxed(&monitors->shards), 0);
+    assert_null(shard->io.monitors.first);
+    assert_true(baton_try(&world->fabric.board->baton));
+    baton_drop(&world->fabric.board->baton);
+}
+
 static void test_discarded(void **state) {
     struct world *world = *state;
     for (uint32_t i = 0; i < CLIENTS; i++) join(world, i, CHANNEL_PLAIN, "chan");
@@ -441,7 +466,7 @@ int main(void) {
         WORLD_TEST(test_closed_board),   WORLD_TEST(test_message),
         WORLD_TEST(test_many_patterns),  WORLD_TEST(test_refused_message),
         WORLD_TEST(test_full_letterbox), WORLD_TEST(test_output_limit),
-        WORLD_TEST(test_discarded),
+        WORLD_TEST(test_discarded),      WORLD_TEST(test_ends_while_the_turn_has_the_board),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
