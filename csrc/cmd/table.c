@@ -212,63 +212,63 @@ const struct command *command_find_name(struct bytes full_name) {
     return command && command->container ? command : NULL;
 }
 
+/* Of a name that exists. */
+static struct command *row_of(const char *full_name) {
+    const struct command *found = command_find_name(bytes_of(full_name, strlen(full_name)));
+    KRT_ASSERT(found != NULL);
+    return &rows[found->id];
+}
+
 /* Servers may start at the same time on several threads: the first to come binds, the others find
  * the same handler there and write nothing that a running shard could be reading. */
 void command_bind(const char *full_name, void (*handler)(struct call *)) {
-    const struct command *found = command_find_name(bytes_of(full_name, strlen(full_name)));
-    KRT_ASSERT(found != NULL);
+    struct command *row = row_of(full_name);
     KRT_ASSERT(handler != NULL);
     void (*bound)(struct call *) = NULL;
-    bool first = __atomic_compare_exchange_n(&rows[found->id].handler, &bound, handler, false,
+    bool first = __atomic_compare_exchange_n(&row->handler, &bound, handler, false,
                                              __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
     KRT_ASSERT(first || bound == handler);
 }
 
 void command_bind_local(const char *full_name, void (*handler)(struct call *)) {
-    const struct command *found = command_find_name(bytes_of(full_name, strlen(full_name)));
-    KRT_ASSERT(found != NULL);
-    if (!found->local) rows[found->id].local = true;
+    struct command *row = row_of(full_name);
+    if (!row->local) row->local = true;
     command_bind(full_name, handler);
 }
 
 void command_bind_local_if(const char *full_name, void (*handler)(struct call *),
                            bool (*stays)(const struct bytes *argv, uint32_t argc)) {
-    const struct command *found = command_find_name(bytes_of(full_name, strlen(full_name)));
-    KRT_ASSERT(found != NULL);
-    if (found->stays != stays) rows[found->id].stays = stays;
+    struct command *row = row_of(full_name);
+    if (row->stays != stays) row->stays = stays;
     command_bind_local(full_name, handler);
 }
 
 void command_bind_all_shards(const char *full_name, void (*handler)(struct call *)) {
-    const struct command *found = command_find_name(bytes_of(full_name, strlen(full_name)));
-    KRT_ASSERT(found != NULL);
-    if (!found->all_shards) rows[found->id].all_shards = true;
+    struct command *row = row_of(full_name);
+    if (!row->all_shards) row->all_shards = true;
     command_bind(full_name, handler);
 }
 
 void command_bind_placed(const char *full_name, void (*handler)(struct call *),
                          uint64_t (*places)(const struct domain *, const struct bytes *argv,
                                             uint32_t argc)) {
-    const struct command *found = command_find_name(bytes_of(full_name, strlen(full_name)));
-    KRT_ASSERT(found != NULL);
-    if (found->places != places) rows[found->id].places = places;
+    struct command *row = row_of(full_name);
+    if (row->places != places) row->places = places;
     command_bind(full_name, handler);
 }
 
 void command_bind_open(const char *full_name, void (*handler)(struct call *),
                        uint64_t (*places)(const struct domain *, const struct bytes *argv,
                                           uint32_t argc)) {
-    const struct command *found = command_find_name(bytes_of(full_name, strlen(full_name)));
-    KRT_ASSERT(found != NULL);
-    if (!found->open) rows[found->id].open = true;
-    if (found->places != places) rows[found->id].places = places;
+    struct command *row = row_of(full_name);
+    if (!row->open) row->open = true;
+    if (row->places != places) row->places = places;
     command_bind(full_name, handler);
 }
 
 void command_set_at_once(const char *full_name) {
-    const struct command *found = command_find_name(bytes_of(full_name, strlen(full_name)));
-    KRT_ASSERT(found != NULL);
-    if (!found->at_once) rows[found->id].at_once = true;
+    struct command *row = row_of(full_name);
+    if (!row->at_once) row->at_once = true;
 }
 
 static size_t top_level_count;

@@ -161,6 +161,20 @@ struct shard {
     atomic_u32 started; /* futex: 0, then 1 when start_result is valid */
 };
 
+/* Of a client that is no session. */
+static inline struct connection *client_connection(struct client *client) {
+    return (struct connection *)((char *)client - offsetof(struct connection, client));
+}
+
+static inline struct shard *client_shard(const struct client *client) {
+    return client->fabric->shards[client->card->shard];
+}
+
+/* Where a key lives. */
+static inline struct shard *place_shard(const struct call *call, const struct key_place *place) {
+    return fabric_of(call)->shards[place->keyspace->index];
+}
+
 /* The shard whose effects serve for the call. */
 static inline struct shard *call_home(const struct call *call) {
     return (struct shard *)((char *)call->effects - offsetof(struct shard, data.effects));

@@ -113,10 +113,6 @@ void waiter_put(struct waiter *waiter) {
 
 /* ---- Its owner ------------------------------------------------------------------------------------- */
 
-static struct connection *connection_of(struct client *client) {
-    return (struct connection *)((char *)client - offsetof(struct connection, client));
-}
-
 /* CLIENT UNBLOCK finds it through the card, and CLIENT LIST what it holds. */
 void waiter_show(struct client *client, struct waiter *waiter) {
     struct registry *registry = &client->fabric->registry;
@@ -231,8 +227,8 @@ struct waiter *waiter_enter(struct call *call, const struct call_wait *wait) {
 /* On the thread of the connection: what may wait is never forwarded. */
 bool waiter_begin(struct call *call, const struct call_wait *wait) {
     if (call->waiter) return in_process_begin(call, wait);
-    struct connection *connection = connection_of(call->client);
-    struct shard *shard = fabric_of(call)->shards[call->client->card->shard];
+    struct connection *connection = client_connection(call->client);
+    struct shard *shard = client_shard(call->client);
     struct waiter *waiter = NULL;
     if (timers_reserve(&shard->io.timers)) waiter = waiter_enter(call, wait);
     else call_error_memory(call);

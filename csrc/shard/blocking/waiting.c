@@ -6,10 +6,6 @@
 
 enum { PUT_OFF_AGAIN_NS = 1000000 };
 
-static struct shard *shard_of_place(struct call *call, const struct key_place *place) {
-    return fabric_of(call)->shards[place->keyspace->index];
-}
-
 static struct bytes queue_key(const struct wait_queue *queue) {
     return bytes_of(queue->key, queue->key_len);
 }
@@ -94,7 +90,7 @@ static void leave_queues(struct waiter *waiter) {
 
 static bool enter_queue(struct call *call, uint32_t index, struct waiter *waiter) {
     struct key_place place = keyspace_for(call, index);
-    struct shard *shard = shard_of_place(call, &place);
+    struct shard *shard = place_shard(call, &place);
     struct wait_queue *queue = queue_find(&shard->data.waiting, place.hash, place.db, place.key);
     if (!queue) queue = queue_new(shard, &place);
     if (!queue) return false;
@@ -142,7 +138,7 @@ static struct wait_queue *take_ready(struct shard *home) {
 }
 
 static struct wait_queue *queue_at(struct call *call, const struct key_place *place) {
-    struct shard *shard = shard_of_place(call, place);
+    struct shard *shard = place_shard(call, place);
     return queue_find(&shard->data.waiting, place->hash, place->db, place->key);
 }
 
@@ -162,7 +158,7 @@ static bool lacks_stream(const struct wait_queue *queue) {
 }
 
 void waiting_touched(struct call *call, const struct key_place *place) {
-    if (shard_of_place(call, place)->data.waiting.group_queues == 0) return;
+    if (place_shard(call, place)->data.waiting.group_queues == 0) return;
     struct wait_queue *queue = queue_at(call, place);
     if (queue && queue->groups && lacks_stream(queue)) make_ready(call_home(call), queue);
 }

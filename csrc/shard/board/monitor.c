@@ -167,10 +167,6 @@ void monitor_show(struct shard *home, const struct origin *origin, const struct 
 
 /* ---- Who is one --------------------------------------------------------------------------------- */
 
-static struct connection *connection_of(struct client *client) {
-    return (struct connection *)((char *)client - offsetof(struct connection, client));
-}
-
 bool monitor_refuses(struct client *client, struct reply *reply, const struct plan *plan) {
     enum { OF_DATA = CMD_WRITE | CMD_READONLY | CMD_MAY_REPLICATE };
     if (KRT_LIKELY(!(client->listens & LISTENS_MONITOR))) return false;
@@ -224,10 +220,10 @@ static void count_out(struct shard *shard) {
 void monitor_leave(struct call *call) {
     struct client *client = call->client;
     if (!(client->listens & LISTENS_MONITOR)) return;
-    struct shard *shard = client->fabric->shards[client->card->shard];
+    struct shard *shard = client_shard(client);
     board_take(call_home(call));
     count_out(shard);
-    unlink_monitor(shard, connection_of(client));
+    unlink_monitor(shard, client_connection(client));
 }
 
 void monitor_end(struct shard *shard, struct connection *connection) {
@@ -248,7 +244,7 @@ static void monitor_command(struct call *call) {
     }
     if (client->listens & LISTENS_MONITOR) return;
     board_take(call_home(call));
-    enter(client->fabric->shards[client->card->shard], connection_of(client));
+    enter(client_shard(client), client_connection(client));
     reply_ok(call->reply);
 }
 

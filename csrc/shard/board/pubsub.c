@@ -40,11 +40,11 @@ static struct connection *connection_of(struct call *call) {
                           call->command->full_name);
         return NULL;
     }
-    return (struct connection *)((char *)call->client - offsetof(struct connection, client));
+    return client_connection(call->client);
 }
 
 static struct shard *shard_of(const struct call *call) {
-    return call->client->fabric->shards[call->client->card->shard];
+    return client_shard(call->client);
 }
 
 /* Takes the board, and delivers what was posted before. */

@@ -15,13 +15,9 @@ void tracker_put(struct tracker *tracker) {
     if (tracker && atomic_sub_acq_rel(&tracker->references, 1) == 1) mem_free(NULL, tracker);
 }
 
-static struct connection *connection_of(struct client *client) {
-    return (struct connection *)((char *)client - offsetof(struct connection, client));
-}
-
 static bool tracker_init(struct client *client) {
     if (client->tracker) return true;
-    const struct connection *connection = connection_of(client);
+    const struct connection *connection = client_connection(client);
     struct tracker *tracker = mem_calloc(NULL, sizeof *tracker);
     if (!tracker) return false;
     atomic_store_relaxed(&tracker->references, 1);

@@ -93,7 +93,7 @@ static const struct tracker *tracker_of(const struct call *call) {
 
 void tracking_touch(struct call *call, const struct key_place *place) {
     struct shard *home = call_home(call);
-    struct shard *shard = home->fabric->shards[place->keyspace->index];
+    struct shard *shard = place_shard(call, place);
     struct tracked_key *key = find_key(&shard->data.tracked, place->hash, place->key);
     if (key) take_out(home, shard, key, tracker_of(call));
     if (home->fabric->tracking.prefixes) broadcast_touch(call, place);

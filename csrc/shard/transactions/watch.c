@@ -148,7 +148,7 @@ static bool holds_all(const struct client *client, struct shard *own) {
 void watch_end(struct client *client) {
     struct watcher *watcher = client->watcher;
     if (KRT_LIKELY(!watcher)) return;
-    struct shard *own = client->session ? NULL : client->fabric->shards[client->card->shard];
+    struct shard *own = client->session ? NULL : client_shard(client);
     bool held = holds_all(client, own);
     begin_epoch(client);
     client->watcher = NULL;
@@ -192,10 +192,6 @@ void watch_clear(struct shard *shard) {
 
 /* ---- Changes ------------------------------------------------------------------------------------ */
 
-static struct shard *shard_of(const struct call *call, const struct key_place *place) {
-    return fabric_of(call)->shards[place->keyspace->index];
-}
-
 static struct entry *entry_of(const struct key_place *place) {
     return keyspace_find(place->keyspace, place->db, place->hash, place->key);
 }
@@ -208,7 +204,7 @@ static bool is_no_change(struct watch *watch, const struct key_place *place) {
 }
 
 void watch_touch(struct call *call, const struct key_place *place) {
-    struct shard *shard = shard_of(call, place);
+    struct shard *shard = place_shard(call, place);
     struct watched_key *key = find_key(shard, place);
     if (KRT_LIKELY(!key)) return;
     for (struct watch *watch = key->first, *next; watch; watch = next) {
@@ -306,7 +302,7 @@ static bool is_watched(const struct watcher *watcher, uint32_t shard,
 /* False: no memory. What is new goes to the head of *added. */
 static bool watch_key(struct call *call, struct watcher *watcher, const struct key_place *place,
                       struct watch **added) {
-    struct shard *shard = shard_of(call, place);
+    struct shard *shard = place_shard(call, place);
     struct watched_key *key = find_key(shard, place);
     if (key && is_watched(watcher, shard->index, key)) return true;
     struct watch *watch = mem_alloc(NULL, sizeof *watch);
@@ -337,7 +333,7 @@ static void forget_added(struct call *call, struct watch *added) {
     for (struct watch *next; added; added = next) {
         const struct watched_key *key = added->key;
         struct key_place place = keyspace_for_bytes(call, bytes_of(key->name, key->len), key->db);
-        struct shard *shard = shard_of(call, &place);
+        struct shard *shard = place_shard(call, &place);
         next = added->next_added;
         unlink_watch(shard, added);
         outcomes_update_wanted(shard);
