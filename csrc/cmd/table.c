@@ -8,6 +8,7 @@
 #include "cmd/table.h"
 
 #include "base/assert.h"
+#include "base/mem.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "name folding reads words in little-endian order"
@@ -416,6 +417,21 @@ int command_keys(const struct command *command, const struct bytes *argv, size_t
     struct key_list list = {.out = out, .capacity = capacity};
     if (command->find_keys == NULL) return 0;
     return command->find_keys(command, argv, argc, &list) ? (int)list.count : -1;
+}
+
+bool key_refs_init(struct key_refs *refs, const struct command *command, const struct bytes *argv,
+                   size_t argc) {
+    refs->at = refs->few;
+    refs->count = command_keys(command, argv, argc, refs->few, KEY_REFS_FEW);
+    if (KRT_LIKELY(refs->count <= KEY_REFS_FEW)) return true;
+    refs->at = mem_alloc(NULL, (size_t)refs->count * sizeof *refs->at);
+    if (!refs->at) return false;
+    refs->count = command_keys(command, argv, argc, refs->at, (size_t)refs->count);
+    return true;
+}
+
+void key_refs_deinit(struct key_refs *refs) {
+    if (refs->at != refs->few) mem_free(NULL, refs->at);
 }
 
 /* --- Loading ---------------------------------------------------------------------------------- */

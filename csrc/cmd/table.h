@@ -6,7 +6,7 @@
  * Threads: everything but `handler` is fixed when the library is loaded. `handler` is written by
  * command_bind before the first shard thread starts; binding the same handler again writes nothing,
  * so that a further server may start while others run. All other functions: any thread.
- * Ownership: rows live as long as the library. Nothing is allocated.
+ * Ownership: rows live as long as the library. Nothing is allocated but by key_refs_init.
  * Invariants:
  *   T1 `id` is dense in [0, command_count()) and is the row's position in commands.def.
  *   T2 the subcommands of a container are the `subcommand_count` rows that follow it.
@@ -255,6 +255,18 @@ static inline bool command_arity_ok(const struct command *command, size_t argc) 
  * reports. The flags of a spec with VARIABLE_FLAGS are the most that the command may do. */
 int command_keys(const struct command *command, const struct bytes *argv, size_t argc,
                  struct key_ref *out, size_t capacity);
+
+/* The same, all of them, in `few` or in memory of their own. */
+enum { KEY_REFS_FEW = 64 };
+struct key_refs {
+    struct key_ref *at;
+    int count; /* as command_keys returns it */
+    struct key_ref few[KEY_REFS_FEW];
+};
+/* False: no memory; then there is nothing to deinit. */
+bool key_refs_init(struct key_refs *refs, const struct command *command, const struct bytes *argv,
+                   size_t argc);
+void key_refs_deinit(struct key_refs *refs);
 
 /* Names by bit number; NULL for a flag that is not shown to clients. */
 const char *command_flag_name(enum command_flag_bit bit);

@@ -1,8 +1,6 @@
 /* Plans: what a request needs, worked out before any baton is asked for. */
 #include "shard/shard.h"
 
-enum { PLAN_KEYS = 64 };
-
 static uint64_t shard_bit(const struct fabric *fabric, uint64_t hash) {
     return UINT64_C(1) << hash_shard(hash, fabric->settings.shard_count);
 }
@@ -14,17 +12,13 @@ static uint64_t key_hash(const struct fabric *fabric, struct bytes key) {
 /* Keys whose places only the command's own grammar tells (EVAL's numkeys, STREAMS ...). */
 static uint64_t plan_keys_by_spec(const struct fabric *fabric, const struct request *request,
                                   const struct command *command) {
-    struct key_ref few[PLAN_KEYS], *keys = few;
+    struct key_refs keys;
     uint64_t mask = 0;
-    int count = command_keys(command, request->argv, request->argc, keys, PLAN_KEYS);
-    if (count > PLAN_KEYS) {
-        keys = mem_alloc(NULL, (size_t)count * sizeof *keys);
-        if (!keys) return fabric_all(fabric); /* more than needed is never wrong */
-        count = command_keys(command, request->argv, request->argc, keys, (size_t)count);
-    }
-    for (int i = 0; i < count; i++)
-        mask |= shard_bit(fabric, key_hash(fabric, request->argv[keys[i].index]));
-    if (keys != few) mem_free(NULL, keys);
+    if (!key_refs_init(&keys, command, request->argv, request->argc))
+        return fabric_all(fabric); /* more than needed is never wrong */
+    for (int i = 0; i < keys.count; i++)
+        mask |= shard_bit(fabric, key_hash(fabric, request->argv[keys.at[i].index]));
+    key_refs_deinit(&keys);
     return mask;
 }
 

@@ -15,8 +15,6 @@
 
 #include "shard/board/tracking_internal.h"
 
-enum { KEYS_AT_ONCE = 64 };
-
 static const uint64_t ITEM_HASH = UINT64_C(0x9e3779b97f4a7c15);
 
 static struct bytes key_bytes(const struct tracked_key *key) {
@@ -221,19 +219,14 @@ static void remember_key(struct call *call, struct tracker *tracker, uint32_t in
 /* Without memory for it the answer must not be cached, so there is none. */
 void tracking_remember(struct call *call, struct tracker *tracker) {
     const struct command *command = call->command;
-    struct key_ref few[KEYS_AT_ONCE], *keys = few;
+    struct key_refs keys;
     if (!(command->flags & CMD_READONLY) || command->group == GROUP_SCRIPTING) return;
-    int count = command_keys(command, call->argv, call->argc, keys, KEYS_AT_ONCE);
-    if (count > KEYS_AT_ONCE) {
-        keys = mem_alloc(NULL, (size_t)count * sizeof *keys);
-        if (!keys) {
-            call->reply->failed = true;
-            return;
-        }
-        count = command_keys(command, call->argv, call->argc, keys, (size_t)count);
+    if (!key_refs_init(&keys, command, call->argv, call->argc)) {
+        call->reply->failed = true;
+        return;
     }
-    for (int i = 0; i < count; i++) remember_key(call, tracker, keys[i].index);
-    if (keys != few) mem_free(NULL, keys);
+    for (int i = 0; i < keys.count; i++) remember_key(call, tracker, keys.at[i].index);
+    key_refs_deinit(&keys);
 }
 
 /* ---- The end of a call ------------------------------------------------------------------------------- */
