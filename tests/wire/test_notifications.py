@@ -193,6 +193,7 @@ def test_what_is_evicted_is_told(own: Start) -> None:
         names = {f"k{i}".encode() for i in range(3000)}
         for name in names:
             client.do("SET", name, b"x" * 1000)
+        client.do("CONFIG", "SET", "maxmemory", 0)  # redis-server goes on evicting between commands
         stats = client.do("INFO", "stats").value
         evicted = int(re.search(rb"evicted_keys:([0-9]+)", stats)[1])
         heard = listener.heard(client)
