@@ -20,7 +20,8 @@ LAYERS = {
     "resp": 1,
     "store": 1,
     "io": 2,
-    "log": 2,
+    "aof": 2,
+    "rdb": 2,
     "cmd": 3,
     "shard": 4,
     "script": 5,
@@ -28,7 +29,7 @@ LAYERS = {
     "py": 7,
 }
 # What the numbers alone would allow: handlers do no I/O and write no log.
-UNSEEN = {"cmd": {"io", "log"}}
+UNSEEN = {"cmd": {"io", "aof"}}
 # What the numbers alone would forbid: the baton sleeps on plat's futex and reads its clock. (resp/
 # and store/ are pure and see no platform, so plat/ keeps their number.)
 SEEN_BESIDE = {"ring": {"plat"}}

@@ -25,6 +25,8 @@ enum domain_gate {
     GATE_PAUSE = 1,   /* CLIENT PAUSE is in force */
     GATE_MEMORY = 2,  /* there is a budget of memory */
     GATE_MONITOR = 4, /* somebody is shown every command */
+    GATE_LOADING = 8, /* the data is being read: nobody sees it before it is whole */
+    GATE_DISK = 16,   /* what is written could not be made durable: nothing more is */
 };
 
 enum call_flags {
@@ -41,6 +43,7 @@ enum call_flags {
     CALL_TRACKS = 1024,  /* its client caches what it reads */
     CALL_EXPIRES = 2048, /* what it changes just now is a deadline's doing */
     CALL_RESUMED = 4096, /* a part of its work was done before, which took time */
+    CALL_LOADING = 8192, /* repeats what is in a log: nothing is expired, whatever the time */
     CALL_ALOUD = 16,     /* set by a command that ends the silence: its own answer is heard */
 };
 
