@@ -179,7 +179,7 @@ def test_layers() -> None:
         ("plat/futex.c", "ring/baton.h", True),
         ("cmd/strings.c", "store/table.h", False),
         ("cmd/strings.c", "io/reactor.h", True),
-        ("cmd/strings.c", "log/chunk.h", True),
+        ("cmd/strings.c", "aof/chunk.h", True),
         ("shard/loop.c", "cmd/table.h", False),
         ("py/module.c", "server/kevyrt.h", False),
         ("py/module.c", "server/config.h", True),
