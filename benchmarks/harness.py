@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from resp import Wire
+from resp import ReplyError, Wire
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -197,17 +197,31 @@ def free_port() -> int:
 
 
 class ServerProcess:
-    """A subject that runs, pinned, in a folder of its own; `stop` ends it by its own handle."""
+    """A subject that runs, pinned, in a folder of its own; `stop` ends it by its own handle.
 
-    def __init__(self, subject: Subject, cores: Sequence[int]) -> None:
+    With a `folder` its files are there, and stay. It is ready when it has read them.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        cores: Sequence[int],
+        folder: Path | None = None,
+        timeout_s: float = START_TIMEOUT_S,
+    ) -> None:
         self.subject = subject
         self.port = free_port()
+        self._timeout_s = timeout_s
         command = pinned(subject.command(self.port), cores)
         self._folder = tempfile.TemporaryDirectory(prefix="kevyrt-benchmark-")
         self._log = Path(self._folder.name) / "log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                command, cwd=self._folder.name, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command,
+                cwd=folder or self._folder.name,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         try:
             self._await_ready()
@@ -216,16 +230,16 @@ class ServerProcess:
             raise
 
     def _await_ready(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + self._timeout_s
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 last = self._log.read_text(errors="replace").strip().splitlines()[-1:]
                 raise Unavailable(f"{self.subject.name} ended at start: {' '.join(last)}")
-            with contextlib.suppress(OSError), self.connect() as wire:
+            with contextlib.suppress(OSError, ReplyError), self.connect() as wire:
                 wire.call("PING")
                 return
             time.sleep(0.001)
-        raise Unavailable(f"{self.subject.name} did not answer within {START_TIMEOUT_S:.0f} s")
+        raise Unavailable(f"{self.subject.name} did not answer within {self._timeout_s:.0f} s")
 
     @property
     def pid(self) -> int:

@@ -31,9 +31,9 @@ class Load:
     client_cpu_ns: float
 
 
-def whole_batches(requests: int, pipeline: int) -> int:
+def whole_batches(requests: int, pipeline: int, clients: int = CLIENTS) -> int:
     """The largest number of requests not above that all clients share in whole pipelines."""
-    batch = CLIENTS * pipeline
+    batch = clients * pipeline
     return max(requests // batch, 1) * batch
 
 
@@ -63,10 +63,17 @@ def _parse(text: str, requests: int, client_cpu_ns: float) -> Load:
 
 
 def run(
-    port: int, test: str, pipeline: int, requests: int, keys: int, cores: Sequence[int]
+    port: int,
+    test: str,
+    pipeline: int,
+    requests: int,
+    keys: int,
+    cores: Sequence[int],
+    clients: int = CLIENTS,
 ) -> Load:
     """One run of `set` or `get`; its CPU is the child's own, as accounted at its end."""
-    command = pinned(_command(port, pipeline, requests, keys, ["-t", test]), cores)
+    arguments = _command(port, pipeline, requests, keys, ["-t", test], clients)
+    command = pinned(arguments, cores)
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         _, status, usage = os.wait4(process.pid, 0)

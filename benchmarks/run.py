@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import atomic
 import commands
+import durability
 import eviction
+import files
 import gaps
 import inprocess
 import large_values
@@ -34,6 +36,8 @@ BENCHMARKS = {
         publishing.publishing,
         atomic.features_off,
     ),
+    "durability": (durability.everysec, durability.always, durability.always_shards),
+    "files": (files.starts, files.rewriting),
     "eviction": (eviction.eviction,),
     "lifecycle": (lifecycle.lifecycle,),
 }

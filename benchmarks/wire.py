@@ -42,7 +42,7 @@ REQUESTS = {64: 2_000_000, 16: 1_000_000, 1: 200_000}
 TESTS = ("set", "get")
 SAMPLE = 2_000
 SIGMAS = 6.0
-PRIMED = "p"
+PRIMED = "p"  # what keys hold before they are written
 SUBJECTS = (REDIS, KEVYRT_URING, KEVYRT_EPOLL, FLOOR_URING, FLOOR_EPOLL)
 CPU_GOALS = {(64, "io_uring"): 0.25, (64, "epoll"): 0.25, (16, "io_uring"): 0.40}
 CPU_GOALS |= {(16, "epoll"): 0.40, (1, "io_uring"): 0.90, (1, "epoll"): 0.95}
@@ -81,7 +81,7 @@ def rps(observation: Observation) -> float:
 # One turn
 
 
-def _check_set(server: ServerProcess, keys: int, requests: int) -> None:
+def check_set(server: ServerProcess, keys: int, requests: int) -> None:
     """As many sampled keys hold the load's value as `requests` random writes over `keys` reach."""
     expected = 1 - math.exp(-requests / keys)
     tolerance = SIGMAS * math.sqrt(expected * (1 - expected) / SAMPLE) + 1 / SAMPLE
@@ -120,7 +120,7 @@ def _turn(
     load = loadgen.run(server.port, test, pipeline, requests, keys, at.client)
     spent = server.cpu_ns() - before
     if stores and test == "set":
-        _check_set(server, keys, requests)
+        check_set(server, keys, requests)
     elif stores:
         _check_get(server, hits, requests)
     return Observation(
