@@ -16,7 +16,8 @@ struct database {
     struct table deadlines; /* of keys that have one */
     struct table expiring;  /* hashes of which some field has one */
     struct entry_store store;
-    struct database *next_open, *prev_open; /* of the keyspace's list */
+    struct database *next_open, *prev_open; /* of the keyspace's list, */
+    bool aside;                             /* and of which one */
     atomic_u64 *leaving_bytes;              /* the keyspace's, once it is detached */
     /* Where the next step of active expiry begins: in deadlines, in expiring. */
     struct table_position expiry, field_expiry;
@@ -25,8 +26,9 @@ struct database {
 /* NULL: no memory. */
 struct database *database_new(struct keyspace *keyspace);
 void database_free(struct database *database);
-/* Takes it out of the keyspace's list. */
+/* Takes it out of the keyspace's list, and what it holds out of the keyspace's counts; puts it into one. */
 void database_close(struct keyspace *keyspace, struct database *database);
+void database_enlist(struct keyspace *keyspace, struct database *database, bool aside);
 /* The database, created if it is not there yet. NULL: no memory. */
 struct database *database_open(struct keyspace *keyspace, uint32_t db);
 /* Puts an entry into its tables, in the place of `found` of the same key, which is freed (NULL: the key
@@ -51,6 +53,6 @@ void index_expires_no_more(struct keyspace *keyspace, struct database *database,
                            const struct entry *entry);
 
 static inline struct database *database_at(const struct keyspace *keyspace, uint32_t db) {
-    KRT_DCHECK(db < keyspace->database_count);
+    KRT_DCHECK(db < 2 * keyspace->database_count);
     return keyspace->databases[db];
 }

@@ -1,6 +1,6 @@
 /* Letting go of a whole database.
  *
- * Detaching takes the pointer out of the keyspace: O(1), under the baton. Freeing needs no baton:
+ * Detaching takes the pointer out of the keyspace: O(1), under the baton. So does installing what was prepared aside. Freeing needs no baton:
  * the heap, the tables and the entries belong to whoever has the garbage; accounts and counts of
  * blobs are atomic. Slab regions go back whole; only if some entry has a blob or was too large for
  * the slab are the entries looked at. What is frozen is not freed before it is thawed.
@@ -12,16 +12,8 @@ static void free_detached(struct garbage *garbage) {
     database_free((struct database *)garbage);
 }
 
-struct garbage *keyspace_detach(struct keyspace *keyspace, uint32_t db) {
-    struct database *database = database_at(keyspace, db);
-    if (database == NULL || database->keys.count == 0) {
-        return NULL;
-    }
-    KRT_ASSERT(keyspace->deadline_count >= database->deadlines.count);
-    keyspace->deadline_count -= database->deadlines.count;
-    KRT_ASSERT(keyspace->expiring_count >= database->expiring.count);
-    keyspace->expiring_count -= database->expiring.count;
-    keyspace->databases[db] = NULL;
+/* With `database` out of the keyspace's reach. */
+static struct garbage *let_go(struct keyspace *keyspace, struct database *database) {
     database_close(keyspace, database);
     database->leaving_bytes = &keyspace->leaving_bytes;
     atomic_add_relaxed(database->leaving_bytes, database->store.outside_bytes);
@@ -31,6 +23,33 @@ struct garbage *keyspace_detach(struct keyspace *keyspace, uint32_t db) {
         return NULL;
     }
     return &database->garbage;
+}
+
+struct garbage *keyspace_detach(struct keyspace *keyspace, uint32_t db) {
+    struct database *database = database_at(keyspace, db);
+    if (database == NULL || database->keys.count == 0) {
+        return NULL;
+    }
+    keyspace->databases[db] = NULL;
+    return let_go(keyspace, database);
+}
+
+struct garbage *keyspace_discard(struct keyspace *keyspace, uint32_t db) {
+    struct database *database = database_at(keyspace, keyspace->database_count + db);
+    keyspace->databases[keyspace->database_count + db] = NULL;
+    return database != NULL ? let_go(keyspace, database) : NULL;
+}
+
+struct garbage *keyspace_install(struct keyspace *keyspace, uint32_t db) {
+    struct database *old = database_at(keyspace, db);
+    struct database *new = database_at(keyspace, keyspace->database_count + db);
+    keyspace->databases[db] = new;
+    keyspace->databases[keyspace->database_count + db] = NULL;
+    if (new != NULL) {
+        database_close(keyspace, new);
+        database_enlist(keyspace, new, false);
+    }
+    return old != NULL ? let_go(keyspace, old) : NULL;
 }
 
 static void free_outside(void *context, struct entry *entry) {

@@ -2,24 +2,33 @@
 #include "base/assert.h"
 #include "store/database.h"
 
+/* What is aside is not counted. */
+static uint64_t *count_of(uint64_t *count, const struct database *database) {
+    return database->aside ? NULL : count;
+}
+
 static bool enter(struct table *table, uint64_t *count, uint64_t hash, struct entry *entry) {
     bool done = table_insert(table, hash, entry);
-    *count += done;
+    if (count != NULL) {
+        *count += done;
+    }
     return done;
 }
 
 static void leave(struct table *table, uint64_t *count, uint64_t hash, const struct entry *entry) {
     table_remove(table, hash, entry);
-    --*count;
+    if (count != NULL) {
+        --*count;
+    }
 }
 
 void index_remove(struct keyspace *keyspace, struct database *database, uint64_t hash,
                   const struct entry *entry) {
     if (entry_has_deadline(entry)) {
-        leave(&database->deadlines, &keyspace->deadline_count, hash, entry);
+        leave(&database->deadlines, count_of(&keyspace->deadline_count, database), hash, entry);
     }
     if (entry_is_expiring(entry)) {
-        leave(&database->expiring, &keyspace->expiring_count, hash, entry);
+        leave(&database->expiring, count_of(&keyspace->expiring_count, database), hash, entry);
     }
 }
 
@@ -28,14 +37,16 @@ static bool enter_new(struct keyspace *keyspace, struct database *database, uint
                       const struct entry *old, struct entry *entry) {
     bool timed = entry_has_deadline(entry) && (old == NULL || !entry_has_deadline(old));
     bool expiring = entry_is_expiring(entry) && (old == NULL || !entry_is_expiring(old));
-    if (timed && !enter(&database->deadlines, &keyspace->deadline_count, hash, entry)) {
+    if (timed &&
+        !enter(&database->deadlines, count_of(&keyspace->deadline_count, database), hash, entry)) {
         return false;
     }
-    if (!expiring || enter(&database->expiring, &keyspace->expiring_count, hash, entry)) {
+    if (!expiring ||
+        enter(&database->expiring, count_of(&keyspace->expiring_count, database), hash, entry)) {
         return true;
     }
     if (timed) {
-        leave(&database->deadlines, &keyspace->deadline_count, hash, entry);
+        leave(&database->deadlines, count_of(&keyspace->deadline_count, database), hash, entry);
     }
     return false;
 }
@@ -53,12 +64,12 @@ bool index_exchange(struct keyspace *keyspace, struct database *database, uint64
     if (entry_has_deadline(old) && entry_has_deadline(entry)) {
         table_replace(&database->deadlines, hash, old, entry);
     } else if (entry_has_deadline(old)) {
-        leave(&database->deadlines, &keyspace->deadline_count, hash, old);
+        leave(&database->deadlines, count_of(&keyspace->deadline_count, database), hash, old);
     }
     if (entry_is_expiring(old) && entry_is_expiring(entry)) {
         table_replace(&database->expiring, hash, old, entry);
     } else if (entry_is_expiring(old)) {
-        leave(&database->expiring, &keyspace->expiring_count, hash, old);
+        leave(&database->expiring, count_of(&keyspace->expiring_count, database), hash, old);
     }
     return true;
 }
@@ -66,7 +77,7 @@ bool index_exchange(struct keyspace *keyspace, struct database *database, uint64
 void index_expires_no_more(struct keyspace *keyspace, struct database *database, uint64_t hash,
                            const struct entry *entry) {
     KRT_DCHECK(!entry_is_expiring(entry));
-    leave(&database->expiring, &keyspace->expiring_count, hash, entry);
+    leave(&database->expiring, count_of(&keyspace->expiring_count, database), hash, entry);
 }
 
 bool keyspace_mark_expiring(struct keyspace *keyspace, uint32_t db, uint64_t hash,
@@ -81,7 +92,7 @@ bool keyspace_mark_expiring(struct keyspace *keyspace, uint32_t db, uint64_t has
         index_expires_no_more(keyspace, database, hash, entry);
         return true;
     }
-    if (enter(&database->expiring, &keyspace->expiring_count, hash, entry)) {
+    if (enter(&database->expiring, count_of(&keyspace->expiring_count, database), hash, entry)) {
         return true;
     }
     entry->type = old_type;

@@ -20,7 +20,7 @@ bool keyspace_init(struct keyspace *keyspace, uint32_t index, uint32_t database_
     node_heap_init(&keyspace->nodes, &keyspace->account, &keyspace->leaving_bytes);
     random_seed(&keyspace->random, seed);
     keyspace->databases =
-        mem_calloc(&keyspace->account, database_count * sizeof *keyspace->databases);
+        mem_calloc(&keyspace->account, 2 * database_count * sizeof *keyspace->databases);
     return keyspace->databases != NULL;
 }
 
@@ -28,13 +28,13 @@ void keyspace_deinit(struct keyspace *keyspace) {
     if (keyspace->databases == NULL) {
         return;
     }
-    for (uint32_t db = 0; db < keyspace->database_count; db++) {
+    for (uint32_t db = 0; db < 2 * keyspace->database_count; db++) {
         database_free(keyspace->databases[db]);
     }
     node_heap_deinit(&keyspace->nodes);
     mem_free(&keyspace->account, keyspace->databases);
     keyspace->databases = NULL;
-    keyspace->open = NULL;
+    keyspace->open = keyspace->aside = NULL;
 }
 
 struct database *database_new(struct keyspace *keyspace) {
@@ -68,24 +68,46 @@ struct database *database_open(struct keyspace *keyspace, uint32_t db) {
     }
     database = keyspace->databases[db] = database_new(keyspace);
     if (database != NULL) {
-        database->next_open = keyspace->open;
-        if (keyspace->open != NULL) {
-            keyspace->open->prev_open = database;
-        }
-        keyspace->open = database;
+        database_enlist(keyspace, database, db >= keyspace->database_count);
     }
     return database;
 }
 
+static struct database **list_of(struct keyspace *keyspace, bool aside) {
+    return aside ? &keyspace->aside : &keyspace->open;
+}
+
+void database_enlist(struct keyspace *keyspace, struct database *database, bool aside) {
+    struct database **list = list_of(keyspace, aside);
+    database->aside = aside;
+    database->prev_open = NULL;
+    database->next_open = *list;
+    if (*list != NULL) {
+        (*list)->prev_open = database;
+    }
+    *list = database;
+    if (!aside) {
+        keyspace->deadline_count += database->deadlines.count;
+        keyspace->expiring_count += database->expiring.count;
+    }
+}
+
 void database_close(struct keyspace *keyspace, struct database *database) {
     struct database *next = database->next_open, *prev = database->prev_open;
-    *(prev != NULL ? &prev->next_open : &keyspace->open) = next;
+    *(prev != NULL ? &prev->next_open : list_of(keyspace, database->aside)) = next;
     if (next != NULL) {
         next->prev_open = prev;
+    }
+    if (!database->aside) {
+        KRT_ASSERT(keyspace->deadline_count >= database->deadlines.count);
+        keyspace->deadline_count -= database->deadlines.count;
+        KRT_ASSERT(keyspace->expiring_count >= database->expiring.count);
+        keyspace->expiring_count -= database->expiring.count;
     }
 }
 
 void keyspace_swap(struct keyspace *keyspace, uint32_t a, uint32_t b) {
+    KRT_DCHECK(a < keyspace->database_count && b < keyspace->database_count);
     struct database *first = database_at(keyspace, a);
     keyspace->databases[a] = database_at(keyspace, b);
     keyspace->databases[b] = first;
@@ -427,6 +449,9 @@ static uint64_t tables_bytes(const struct database *database) {
 static uint64_t account_bytes(const struct keyspace *keyspace) {
     uint64_t used = atomic_load_relaxed(&keyspace->account.used_bytes);
     uint64_t leaving = atomic_load_relaxed(&keyspace->leaving_bytes);
+    for (const struct database *at = keyspace->aside; at != NULL; at = at->next_open) {
+        leaving += at->store.outside_bytes + sizeof *at;
+    }
     return used > leaving ? used - leaving : 0;
 }
 

@@ -15,6 +15,10 @@
  * with a deadline are in a second table of the same kind, which active expiry and eviction sample, and
  * hashes with fields that have a deadline ("expiring") in a third.
  *
+ * Aside: databases database_count to 2 * database_count - 1 are there to be filled in peace. They are reached by their number
+ * alone: what goes over databases, counts, samples or sums up does not see them, until keyspace_install puts
+ * them in the place of those that are served.
+ *
  * Invariants
  *   K1  An entry is in exactly one bucket: hash bits below the level, one more if that bucket has
  *       been split.
@@ -64,10 +68,11 @@ struct string_part { /* of a string, in bytes */
 
 struct keyspace {
     struct database **databases; /* created when first written to: NULL is an empty database */
-    struct database *open;       /* a list of those that are there */
-    uint32_t database_count;
-    uint32_t index;                    /* of the shard */
-    uint32_t wanted;                   /* what is to be told of its keys: cmd/effects.h */
+    struct database *open;       /* a list of those that are there, */
+    struct database *aside;      /* and of those aside */
+    uint32_t database_count;     /* without those aside */
+    uint32_t index;              /* of the shard */
+    uint32_t wanted;             /* what is to be told of its keys: cmd/effects.h */
     const struct hash_seed *hash_seed; /* the server's */
     struct mem_account account;        /* blobs, large entries, directories */
     struct node_heap nodes;            /* of collections */
@@ -164,8 +169,12 @@ int64_t keyspace_average_ttl(struct keyspace *keyspace, uint32_t db, int64_t now
 /* O(1): the database is empty afterwards; what it held is the garbage, which any thread may free
  * without a baton. NULL when it was empty, or while the keyspace's nodes are frozen: then it waits for the thaw. */
 struct garbage *keyspace_detach(struct keyspace *keyspace, uint32_t db);
-/* O(1): each holds what the other held. */
+/* O(1): each holds what the other held. Neither is aside. */
 void keyspace_swap(struct keyspace *keyspace, uint32_t a, uint32_t b);
+/* O(1): what is aside of database `db` takes its place. Returns what was in it, as keyspace_detach. */
+struct garbage *keyspace_install(struct keyspace *keyspace, uint32_t db);
+/* What is aside of database `db` goes. Returns it, as keyspace_detach. */
+struct garbage *keyspace_discard(struct keyspace *keyspace, uint32_t db);
 
 struct scan_budget { /* how much one call of SCAN goes over */
     uint64_t entries, positions;
@@ -206,7 +215,7 @@ uint32_t keyspace_fields_step(struct keyspace *keyspace, uint32_t db, int64_t no
                               uint32_t limit, keyspace_expire_fields *expire, void *context,
                               uint32_t *looked);
 
-/* used: by usable size, garbage not counted; held: what the kernel gave, garbage included. O(1) but for the
+/* used: by usable size, without garbage and what is aside; held: what the kernel gave, with both. O(1) but for the
  * databases that are there. */
 uint64_t keyspace_used_bytes(const struct keyspace *keyspace);
 uint64_t keyspace_held_bytes(const struct keyspace *keyspace);

@@ -42,9 +42,13 @@ static struct entry_tally check_database(const struct database *database) {
 
 void keyspace_check(const struct keyspace *keyspace) {
     uint64_t deadlines = 0, expiring = 0;
-    for (uint32_t db = 0; db < keyspace->database_count; db++) {
+    for (uint32_t db = 0; db < 2 * keyspace->database_count; db++) {
         if (keyspace->databases[db] != NULL) {
             struct entry_tally tally = check_database(keyspace->databases[db]);
+            KRT_ASSERT(keyspace->databases[db]->aside == (db >= keyspace->database_count));
+            if (keyspace->databases[db]->aside) {
+                continue;
+            }
             deadlines += tally.with_deadline;
             expiring += tally.expiring;
         }

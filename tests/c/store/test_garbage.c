@@ -72,11 +72,43 @@ static void test_used_bytes_return(void **state) {
     fixture_deinit(&fixture);
 }
 
+/* Nothing that goes over the whole keyspace sees what is aside. */
+static void test_aside(void **state) {
+    (void)state;
+    struct fixture fixture;
+    struct keyspace *keyspace = &fixture.keyspace;
+    struct number_key key;
+    fixture_init(&fixture, 2);
+    fill(&fixture, 0);
+    uint64_t used = keyspace_used_bytes(keyspace), deadlines = keyspace->deadline_count;
+    uint64_t held = keyspace_held_bytes(keyspace);
+    fill(&fixture, 2);
+    fill(&fixture, 3);
+    delete (&fixture, 2, key_of(&key, 3));
+    keyspace_check(keyspace);
+    assert_int_equal(keyspace_count_all(keyspace), KEYS + 1);
+    assert_int_equal(keyspace->deadline_count, deadlines);
+    assert_in_range(keyspace_used_bytes(keyspace), used, used + 16384);
+    assert_true(keyspace_held_bytes(keyspace) > held + used);
+    garbage_give(NULL, keyspace_discard(keyspace, 1));
+    assert_null(keyspace_discard(keyspace, 1));
+    garbage_give(NULL, keyspace_install(keyspace, 0));
+    assert_null(keyspace_install(keyspace, 1));
+    keyspace_check(keyspace);
+    assert_int_equal(keyspace_count(keyspace, 0), KEYS);
+    assert_int_equal(keyspace_count(keyspace, 2), 0);
+    assert_int_equal(keyspace->deadline_count, deadlines - 1);
+    garbage_give(NULL, keyspace_install(keyspace, 0)); /* by nothing */
+    assert_int_equal(keyspace_count_all(keyspace) + keyspace->deadline_count, 0);
+    fixture_deinit(&fixture);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_freed_elsewhere),
         cmocka_unit_test(test_blobs_outlive_the_database),
         cmocka_unit_test(test_used_bytes_return),
+        cmocka_unit_test(test_aside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
