@@ -16,6 +16,7 @@
 #include "resp/reply.h"
 #include "ring/baton.h"
 #include "store/keyspace.h"
+#include "store/small.h"
 
 struct client; /* shard/clients/client.h: state of a connection or session; opaque to cmd/ */
 struct waiter; /* shard/blocking/waiter.h: a command that waits; the same */
@@ -50,15 +51,6 @@ enum call_flags {
 struct domain_pause {
     uint64_t end_ns; /* monotonic; 0: there was none */
     bool all;        /* stops every command, not only those that write */
-};
-
-/* Up to where OBJECT ENCODING gives the names of small values, and what a node of a stream holds; Redis's
- * settings. */
-struct small_limits {
-    int64_t hash_entries, hash_value, set_integers, set_entries, set_value, zset_entries,
-        zset_value;
-    int64_t list_size;                    /* elements, or one of five sizes if negative */
-    int64_t stream_bytes, stream_entries; /* 0: any number */
 };
 
 /* What all calls of a server share. Written at start and under all batons; read after a take. */

@@ -10,6 +10,7 @@
 
 #include "rdb/rdb.h"
 #include "store/edit.h"
+#include "store/small.h"
 
 enum rdb_status {
     RDB_OK,
@@ -35,11 +36,13 @@ struct rdb_input {
 struct rdb_target {
     void *context;
     const struct hash_seed *hash_seed;
+    struct small_limits small;         /* by which OBJECT ENCODING names what is read */
     uint32_t database_count, first_db; /* database n of the file is first_db + n */
+    uint32_t shard_count;              /* keys of equal hash_shard are in one keyspace */
     /* The keyspace in which keys of the hash live, with its baton. NULL: give up. */
     struct keyspace *(*enter)(void *context, uint64_t hash);
     void (*leave)(void *context, struct keyspace *keyspace);
-    int64_t drop_before_ms; /* keys that expired before are left out; 0: none are */
+    int64_t drop_before_ms; /* keys whose deadline is before it are left out; 0: none are */
     /* A library of functions; NULL: they are left out. */
     bool (*function)(void *context, struct bytes code);
     void (*aux)(void *context, struct bytes name, struct bytes value); /* may be NULL */
@@ -51,5 +54,6 @@ enum rdb_status rdb_load(struct rdb_input *input, struct rdb_target *target);
 
 /* RESTORE: checks version and checksum of a payload, and puts its value in the place of `found` (NULL: there is none). */
 bool rdb_dump_is_valid(struct bytes payload);
-enum rdb_status rdb_restore(struct bytes payload, const struct edit_place *place,
-                            int64_t deadline_ms, struct entry *found, struct entry **out);
+enum rdb_status rdb_restore(struct bytes payload, const struct small_limits *small,
+                            const struct edit_place *place, int64_t deadline_ms,
+                            struct entry *found, struct entry **out);
