@@ -1,0 +1,56 @@
+/* The files of a log: a folder, its manifest, and how both change.
+ *
+ * Role: every function leaves the folder so that a kill in any of its steps is a kill before or behind it: new files are there
+ * before the manifest names them, the manifest is written beside the old one, synced, renamed, and the folder is synced.
+ * Threads: who starts the server, until aof_start takes them over; then the log's thread. All of them block.
+ * Errors: 0 or a negative errno value, and the files as they were, in memory and for a reader of the folder.
+ */
+#pragma once
+
+#include "aof/manifest.h"
+#include "plat/disk.h"
+
+enum { AOF_PATH_MAX = 4096, AOF_WHY_MAX = 512 };
+
+struct aof_place { /* borrowed; copied by aof_files_open */
+    const struct disk *disk;
+    const char *dir;    /* absolute, or from where the process is */
+    const char *folder; /* appenddirname */
+    const char *name;   /* appendfilename */
+};
+
+struct aof_files {
+    const struct disk *disk;
+    char *dir, *folder, *name; /* `folder` is a path */
+    struct aof_manifest manifest;
+};
+
+/* What is there, for who loads it: reads the manifest, and takes over the single file `dir`/`name` of an older Redis, as base. With
+ * nothing there the manifest is empty and nothing is made. Temporary files are removed, and files cut at their `size`.
+ * `why` says what is wrong with the manifest (-EINVAL), or what failed. */
+int aof_files_open(struct aof_files *files, const struct aof_place *place, char why[AOF_WHY_MAX]);
+void aof_files_deinit(struct aof_files *files);
+static inline bool aof_files_are_there(const struct aof_files *files) {
+    return files->manifest.count > 0;
+}
+/* The path of a file of the manifest; -ENAMETOOLONG. */
+int aof_files_path(const struct aof_files *files, const char *name, char out[AOF_PATH_MAX]);
+
+/* ---- The log's thread --------------------------------------------------------------------------- */
+
+/* The folder, and a first base that is empty (a dump, or else a log). */
+int aof_files_create(struct aof_files *files, bool as_dump);
+/* A new, empty incremental file, the last of the manifest, open for writing. `cut`: the size at which the one before ends. */
+int aof_files_add_incr(struct aof_files *files, uint64_t cut, int *fd);
+/* The last one, or a new one if there is none, and its size. */
+int aof_files_open_incr(struct aof_files *files, int *fd, uint64_t *size);
+/* One that no manifest names yet (aof_files_install gives it its name). There is only one of them. */
+int aof_files_open_detached(struct aof_files *files, int *fd);
+/* Where a new base is written. There is only one of them. */
+int aof_files_open_base(struct aof_files *files, int *fd);
+void aof_files_drop_base(struct aof_files *files);
+/* The written, synced and closed base takes the place of the old one and of the incremental files below `first_incr`; with `detached`
+ * that of all of them, and the detached file becomes the only one behind it. What was is removed unless it is to be kept, in
+ * which case it stays as history. */
+int aof_files_install(struct aof_files *files, bool as_dump, uint64_t first_incr, bool detached,
+                      bool keep_history);
