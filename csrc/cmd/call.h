@@ -20,6 +20,7 @@
 
 struct client; /* shard/clients/client.h: state of a connection or session; opaque to cmd/ */
 struct waiter; /* shard/blocking/waiter.h: a command that waits; the same */
+struct await_kind;
 
 /* What a command has to pass before it runs, besides its own checks. */
 enum domain_gate {
@@ -86,6 +87,8 @@ struct call_wait {
     bool of_group;            /* it is to be told as well if what it reads from is gone */
     int64_t timeout_ms;       /* from now on; 0: for ever */
     const struct bytes *argv; /* words to run then, as many as the call has; NULL: the call's own */
+    const struct await_kind
+        *await; /* no keys: a thread tells (shard/blocking/await.h); NULL: nobody does */
 };
 
 /* Of a call whose keys nobody knew before (command_bind_open): its thread has the set's ticket, and takes the place of a

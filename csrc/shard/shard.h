@@ -27,6 +27,7 @@
 #include "io/reactor.h"
 #include "resp/parser.h"
 #include "ring/stream.h"
+#include "shard/blocking/await.h"
 #include "shard/blocking/in_process.h"
 #include "shard/blocking/timers.h"
 #include "shard/blocking/waiter.h"

@@ -100,7 +100,7 @@ static enum in_process_answer give_up(struct waiter *waiter, enum waiter_state t
         if (first != IN_PROCESS_NOT_YET) return first;
         (void)futex_wait(&waiter->answered, word, clock_monotonic_ns() + TRY_AGAIN_NS);
     }
-    if (how == IN_PROCESS_ANSWERED) reply_null_array(&waiter->reply);
+    if (how == IN_PROCESS_ANSWERED) waiter_reply_nothing(waiter, &waiter->reply);
     atomic_store_seq_cst(&waiter->answered, how);
     return how;
 }
@@ -129,9 +129,14 @@ void in_process_call_back(struct waiter *waiter, void (*wake)(void *context), vo
     if (atomic_load_seq_cst(&waiter->answered) != IN_PROCESS_NOT_YET) call_back(waiter);
 }
 
-/* What was answered by nobody else counts here. */
+/* What was answered by nobody else counts here. Who waits for no key is in no queue. */
 static void leave(struct waiter *waiter) {
     struct fabric *fabric = waiter->fabric;
+    if (waiter->await) return;
+    if (!waiter->mask) {
+        waiter_put(waiter);
+        return;
+    }
     if (baton_set_take(&fabric->set, waiter->mask, FUTEX_NO_DEADLINE) != BATON_TAKEN) return;
     struct shard *home = fabric->shards[__builtin_ctzll(waiter->mask)];
     bool is_there = waiter->registered != 0;
@@ -172,6 +177,11 @@ static void stop(struct waiter *waiter) {
     waiting_leave(waiter);
     if (waiter_leave(waiter, WAITER_CANCELLED)) answer(waiter, IN_PROCESS_STOPPED);
     waiter_put(waiter);
+}
+
+void in_process_tell_stop(struct waiter *waiter) {
+    if (waiter->shard == WAITER_IN_PROCESS && waiter_leave(waiter, WAITER_CANCELLED))
+        answer(waiter, IN_PROCESS_STOPPED);
 }
 
 void in_process_stop(struct fabric *fabric) {

@@ -53,3 +53,5 @@ void in_process_end(struct waiter *waiter, bool running);
 
 /* ---- The stop: threads have ended, batons are closed ------------------------------------------------- */
 void in_process_stop(struct fabric *fabric);
+/* Batons are closed: one that is in no queue, whose teller still has its count. Nothing if it is a connection's. */
+void in_process_tell_stop(struct waiter *waiter);

@@ -22,7 +22,9 @@ static struct waiter *find(struct registry *registry, int64_t id) {
 }
 
 static bool unblock(struct shard *home, struct waiter *waiter, bool error) {
+    if (waiter->await && !waiter->await->nothing) return false;
     if (!waiter_leave(waiter, WAITER_CLAIMED)) return false;
+    if (waiter->await) waiter_get(waiter); /* the teller keeps his */
     if (error) reply_error(&waiter->reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
     else waiter_reply_nothing(waiter, &waiter->reply);
     if (error || waiter->mask) execute_count_done(home, waiter, &waiter->reply);

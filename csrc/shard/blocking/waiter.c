@@ -24,7 +24,8 @@
  * stream is gone (an expiry or an eviction asks nobody). It is claimed with the error, stays `linked`, and its owner lets it
  * depart when the post arrives.
  *
- * A waiter without keys (WAIT) is in no queue: only its time, UNBLOCK or its owner end it.
+ * A waiter without keys (WAIT) is in no queue: only its time, UNBLOCK or its owner end it, or, if it is awaited (await.h),
+ * who tells it.
  *
  * A connection that waits is suspended, with what it has sent behind the command in its parser. It has no reply pending elsewhere:
  * its commands that may wait run at home.
@@ -195,7 +196,9 @@ static struct waiter *waiter_new(struct call *call, const struct call_wait *wait
     atomic_store_relaxed(&waiter->references, 2);
     reply_pool_init(&waiter->pool, NULL, 0);
     reply_init(&waiter->reply, &waiter->pool, waiter->proto);
-    note_keys(waiter);
+    waiter->await = wait->await;
+    if (wait->await) waiter->mask = call_home(call)->own;
+    else note_keys(waiter);
     return waiter;
 }
 
@@ -268,6 +271,7 @@ static void depart(struct fabric *fabric, struct departure *departure) {
 }
 
 void waiter_depart(struct shard *shard, struct waiter *waiter) {
+    if (waiter->await) return; /* the count is the teller's */
     departures_add(shard, &waiter->departure, waiter->mask, depart);
 }
 
@@ -305,7 +309,8 @@ void waiter_send(struct shard *home, struct waiter *waiter) {
 }
 
 void waiter_reply_nothing(const struct waiter *waiter, struct reply *reply) {
-    if (waiter->mask) reply_null_array(reply);
+    if (waiter->await) waiter->await->nothing(waiter, reply);
+    else if (waiter->mask) reply_null_array(reply);
     else reply_integer(reply, 0);
 }
 

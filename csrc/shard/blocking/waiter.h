@@ -47,8 +47,11 @@ struct waiter {
     struct bytes *asked; /* what its client sent, where that is something else; or `argv` */
     uint64_t bytes, argument_bytes; /* all that it holds; its words alone */
     uint32_t argc, db, flags;
-    uint64_t mask;  /* shards of all keys of its command: what its command needs to run */
-    uint32_t shard; /* its owner's; WAITER_IN_PROCESS */
+    uint64_t
+        mask; /* shards of all keys of its command: what its command needs to run; awaited: the home of its call */
+    const struct await_kind *await; /* a thread will tell (await.h); NULL: none */
+    uint64_t number;                /* awaited: its command's own */
+    uint32_t shard;                 /* its owner's; WAITER_IN_PROCESS */
     uint32_t connection, generation;
     uint8_t type; /* enum value_type that it waits for */
     uint8_t proto;
