@@ -4,7 +4,7 @@
  * encoded into the tail's chunk, as Redis's commands. When the call is complete, aof_tail_end_call puts EXEC behind
  * what was more than one effect, as MULTI is in front of it. A chunk is queued (aof.h) before any baton of its calls drops, so that
  * the order of the queue is an order in which the calls may have happened, and what the log keeps after a crash is a beginning of it.
- * Form in the file: a header line (head.h), which Redis skips as an annotation, then the commands.
+ * Form in the file: a header line (header.h), which Redis skips as an annotation, then the commands.
  * Threads: the tail, holder of the shard's baton. A chunk is its queue's once it is pushed; what is over of it comes home to the
  * tail's pool, so that as a rule no turn allocates.
  * Ownership: a tail that is all zeroes is empty; aof_tail_deinit frees what it has. The log must be closed before.
