@@ -65,6 +65,14 @@ int errors_init(PyObject *module, struct module_state *state) {
         make_class(module, "ServerStopped", state->error, NULL, "The server is not running.");
     state->forked_error = make_class(module, "ForkedError", state->error, NULL,
                                      "The object belongs to the parent of this forked process.");
+    state->persistence_error = make_class(module, "PersistenceError", state->error, NULL,
+                                          "Data could not be saved, loaded or rewritten.");
+    if (!state->persistence_error) return -1;
+    state->damaged_error = make_class(
+        module, "DamagedError", state->persistence_error, NULL,
+        "What was to be loaded is damaged, or not understood. `filename` (None if it came\n"
+        "as bytes) and `offset` say where.");
+    if (!state->damaged_error) return -1;
     if (!state->response_error || !state->server_stopped || !state->forked_error) return -1;
     for (int i = 0; i < CLASS_COUNT; i++) {
         state->classes[i] = make_class(module, error_classes[i].name, state->response_error,
@@ -79,6 +87,8 @@ void errors_clear(struct module_state *state) {
     Py_CLEAR(state->response_error);
     Py_CLEAR(state->server_stopped);
     Py_CLEAR(state->forked_error);
+    Py_CLEAR(state->persistence_error);
+    Py_CLEAR(state->damaged_error);
     for (int i = 0; i < CLASS_COUNT; i++) Py_CLEAR(state->classes[i]);
 }
 
@@ -87,6 +97,8 @@ int errors_visit(struct module_state *state, visitproc visit, void *arg) {
     Py_VISIT(state->response_error);
     Py_VISIT(state->server_stopped);
     Py_VISIT(state->forked_error);
+    Py_VISIT(state->persistence_error);
+    Py_VISIT(state->damaged_error);
     for (int i = 0; i < CLASS_COUNT; i++) Py_VISIT(state->classes[i]);
     return 0;
 }
@@ -118,10 +130,27 @@ PyObject *errors_from_reply(struct module_state *state, const char *text, size_t
 
 /* OSError itself picks the subclass, such as PermissionError. */
 static PyObject *raise_system(const struct kevyrt_error *error) {
-    PyObject *arguments = Py_BuildValue("(is)", error->number, error->text);
+    PyObject *file = error->file[0] ? PyUnicode_DecodeFSDefault(error->file) : NULL;
+    if (error->file[0] && !file) return NULL;
+    PyObject *arguments = file ? Py_BuildValue("(isN)", error->number, error->text, file)
+                               : Py_BuildValue("(is)", error->number, error->text);
     if (!arguments) return NULL;
     PyErr_SetObject(PyExc_OSError, arguments);
     Py_DECREF(arguments);
+    return NULL;
+}
+
+/* Both attributes are there, whatever is known. */
+static PyObject *raise_damaged(struct module_state *state, const struct kevyrt_error *error) {
+    PyObject *exception = PyObject_CallFunction(state->damaged_error, "s", error->text);
+    PyObject *file = error->file[0] ? PyUnicode_DecodeFSDefault(error->file) : Py_NewRef(Py_None);
+    PyObject *offset = PyLong_FromUnsignedLongLong(error->offset);
+    if (exception && file && offset && PyObject_SetAttrString(exception, "filename", file) == 0 &&
+        PyObject_SetAttrString(exception, "offset", offset) == 0)
+        PyErr_SetObject(state->damaged_error, exception);
+    Py_XDECREF(exception);
+    Py_XDECREF(file);
+    Py_XDECREF(offset);
     return NULL;
 }
 
@@ -137,6 +166,11 @@ PyObject *errors_raise(struct module_state *state, enum kevyrt_status status,
         return PyErr_NoMemory();
     case KEVYRT_TIMEOUT:
         PyErr_SetString(PyExc_TimeoutError, "timed out");
+        return NULL;
+    case KEVYRT_DAMAGED:
+        return raise_damaged(state, error);
+    case KEVYRT_REFUSED:
+        PyErr_SetString(state->persistence_error, error->text);
         return NULL;
     case KEVYRT_STOPPED:
     case KEVYRT_WOULD_WAIT:

@@ -18,6 +18,7 @@ enum { ERROR_CLASSES_MAX = 40, ARGUMENTS_INLINE = 8 };
 struct module_state {
     PyTypeObject *server_type, *session_type;
     PyObject *error, *response_error, *server_stopped, *forked_error;
+    PyObject *persistence_error, *damaged_error;
     PyObject *classes[ERROR_CLASSES_MAX]; /* parallel to the table in errors.c */
 };
 

@@ -29,12 +29,17 @@ enum kevyrt_status {
     KEVYRT_TIMEOUT,
     KEVYRT_BLOCKED,   /* the command waits for data: kevyrt_waiting_wait */
     KEVYRT_CANCELLED, /* it waits no more, and has done nothing */
+    KEVYRT_DAMAGED, /* what was to be loaded; error.text names the file, error.offset says where in it */
+    KEVYRT_REFUSED, /* not now, or not with these settings; error.text says why */
     KEVYRT_GATED, /* of the fast path: more is asked just now (a budget, a pause); kevyrt_call knows what */
 };
 
 struct kevyrt_error {
-    int number; /* errno value or 0 */
+    int number;      /* errno value or 0 */
+    uint64_t offset; /* of KEVYRT_DAMAGED */
     char text[512];
+    char file
+        [512]; /* what could not be read or written or understood; "": none, or it is in the text alone */
 };
 
 /* One setting in Redis's names ("port", "unixsocket", "save", ...) and text form. */

@@ -95,6 +95,8 @@ enum kevyrt_status server_fail(struct kevyrt_error *error, enum kevyrt_status st
                                const char *format, ...) {
     if (!error) return status;
     va_list arguments;
+    error->offset = 0;
+    error->file[0] = 0;
     va_start(arguments, format);
     error->number = number < 0 ? -number : number;
     vsnprintf(error->text, sizeof error->text, format, arguments);
