@@ -70,8 +70,10 @@ class Server:
         self._port_is_given = port is not None
         self._spread: list[str] = []
         self._control: Connection | None = None
+        self._starts = 0
+        self._launched = (tuple(extra), tcp, tuple(wrapper))
         try:
-            self._launch(extra, tcp, wrapper)
+            self._launch(*self._launched)
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
@@ -161,6 +163,29 @@ class Server:
         except (OSError, AssertionError):
             return False
 
+    def crash(self) -> None:
+        """Ends the process with SIGKILL; its folder stays as it is then, for a `restart`."""
+        self._forget()
+        self._process.kill()
+        self._process.wait()
+
+    def restart(self, *extra: str, wrapper: Sequence[str] | None = None) -> None:
+        """Starts it again in its folder, after SIGTERM if it runs still, with the same options and
+        those given. Raises StartFailed if it does not start; `restart` may then be called again."""
+        self._forget()
+        if self.alive:
+            returncode = self._terminate()
+            assert returncode == 0, f"exit code {returncode}\n{self.output()[-4000:]}"
+        before, tcp, own_wrapper = self._launched
+        self._launch([*before, *extra], tcp, own_wrapper if wrapper is None else wrapper)
+
+    def _forget(self) -> None:
+        """What holds of one process only."""
+        self._spread = []
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+
     def kill(self) -> None:
         """Ends the process without asking how."""
         self._process.kill()
@@ -197,16 +222,12 @@ class Server:
             self._process.wait()
             raise AssertionError(f"{self.configuration.name}: SIGTERM did not end it") from None
 
-    def _launch(
-        self,
-        extra: Sequence[str],
-        tcp: bool,
-        wrapper: Sequence[str],
-    ) -> None:
+    def _launch(self, extra: Sequence[str], tcp: bool, wrapper: Sequence[str]) -> None:
         for attempt in range(PORT_ATTEMPTS):
             if not self._port_is_given:
                 self.port = free_port(self.host) if tcp else None
-            self._output_path = self.folder / f"output-{attempt}"
+            self._starts += 1
+            self._output_path = self.folder / f"output-{self._starts}"
             command = [*wrapper, *self._command(), *extra]
             with self._output_path.open("wb") as output:
                 self._process = subprocess.Popen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -53,9 +54,24 @@ def executable() -> Path:
 
 def test_unchanged_defaults(executable: Path, tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(TESTS)
-    options = ["--redis-exec", str(executable), "--basetemp", str(tmp_path / "t"), "-q", "-ra"]
+    with tempfile.TemporaryDirectory(prefix="krt-") as folder:
+        # Short, since it has the path of a Unix socket.
+        _run(["--redis-exec", str(executable), "--basetemp", f"{folder}/t"], tmp_path)
+
+
+def _run(options: list[str], tmp_path: Path) -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, "test_it.py"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            *options,
+            "-q",
+            "-ra",
+            "test_it.py",
+        ],
         cwd=tmp_path,
         env=environment() | {"PYTEST_ADDOPTS": "", "TMPDIR": os.environ.get("TMPDIR", "/tmp")},
         capture_output=True,

@@ -236,7 +236,8 @@ def test_what_a_client_waits_with_is_its_memory(end: str, length: int, subject: 
         await_blocked(subject, 1)
         (row,) = _rows(control.do("CLIENT", "LIST", "ID", number))
         assert int(row["argv-mem"]) == words
-        assert int(row["tot-mem"]) >= int(before["tot-mem"]) + words
+        # Redis may have made the client's reply buffer smaller meanwhile, which weighs more.
+        assert subject.is_redis or int(row["tot-mem"]) >= int(before["tot-mem"]) + words
         last = [word.format(key=key, id=number) for word in ENDS[end]]
         assert control.do(*last).kind == "integer"
         if end == "killed":

@@ -20,8 +20,8 @@ OFF = "CONFIG SET latency-monitor-threshold 0"
 
 
 def _coarse(reply: Reply) -> Reply:
-    """A time of sleeping, give or take."""
-    return Reply("ms", Near(reply.value, 15)) if reply.kind == "integer" else reply
+    """A time of sleeping, give or take what a busy machine adds."""
+    return Reply("ms", Near(reply.value, 40)) if reply.kind == "integer" else reply
 
 
 def mask_latest(reply: Reply) -> Reply:
