@@ -36,6 +36,9 @@ void rdb_buffer_deinit(struct rdb_buffer *buffer);
 char *rdb_reserve(struct rdb_buffer *buffer, size_t len);
 void rdb_write(struct rdb_buffer *buffer, const void *at, size_t len);
 
+/* The lowest version that has this form of value: RDB_VERSION or RDB_VERSION_FIELDS. */
+uint32_t rdb_version_of(const struct rdb_value *value);
+
 /* "REDIS" and the version; then redis-ver, ctime, used-mem and their like. `is_base`: of an append-only log. */
 void rdb_write_header(struct rdb_buffer *buffer, uint32_t version, int64_t now_s,
                       uint64_t used_bytes, bool is_base);
