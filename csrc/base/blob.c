@@ -9,13 +9,18 @@
 /* Up to here the room doubles, then it grows by as much. */
 enum { SPARE_BYTES_MAX = 1 << 20 };
 
+void blob_adopt(struct blob *memory, uint32_t len) {
+    atomic_store_relaxed(&memory->references, 1);
+    memory->len = len;
+    memory->account = NULL;
+}
+
 struct blob *blob_new(struct mem_account *account, uint32_t len) {
     struct blob *blob = mem_alloc(account, sizeof *blob + len);
     if (blob == NULL) {
         return NULL;
     }
-    atomic_store_relaxed(&blob->references, 1);
-    blob->len = len;
+    blob_adopt(blob, len);
     blob->account = account;
     return blob;
 }

@@ -21,6 +21,9 @@ struct blob {
 };
 
 struct blob *blob_new(struct mem_account *account, uint32_t len);
+/* Memory from mem_alloc without an account becomes one: its first sizeof(struct blob) bytes are free, the payload of
+ * `len` bytes is behind them. */
+void blob_adopt(struct blob *memory, uint32_t len);
 struct blob *blob_copy(struct mem_account *account, struct bytes from);
 /* Before publication only: the same bytes with another length, perhaps elsewhere. NULL leaves the
  * blob as it was. */

@@ -67,6 +67,7 @@ struct domain {
     struct small_limits small;
     uint64_t string_bytes_max; /* proto-max-bulk-len: what a command may make of a string */
     uint64_t hll_sparse_bytes; /* hll-sparse-max-bytes: a longer HyperLogLog is dense */
+    bool compresses_dumps;     /* rdbcompression */
     uint32_t gates;            /* enum domain_gate; 0 as a rule */
     /* Who wait and need more than the shard of a key that they wait for; any holder of the batons of their keys,
      * relaxed: who holds one of them sees those that wait there. */

@@ -3,7 +3,6 @@
  * A table has what a byte does to the sum when k bytes follow it. That is linear: an entry is the sum of what the bits of its
  * number do, so that eight constants make a table, at compile time.
  */
-#include "base/bytes.h"
 #include "rdb/writer.h"
 
 #define BIT(i, n, value) ((i) >> (n)&1 ? (value) : 0)
@@ -54,21 +53,23 @@ static const uint64_t tables[TABLES][256] = {
           UINT64_C(0x8d06c450148b7249), UINT64_C(0x3154aef3718177f9)),
 };
 
+#define BYTE(at, i) ((uint64_t)(uint8_t)(at)[i] << 8 * (i))
+
+/* One load where that is the order of bytes. */
 static uint64_t load_little(const char *at) {
-    uint64_t word = bytes_load8(at);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
-    return word;
+    return BYTE(at, 0) | BYTE(at, 1) | BYTE(at, 2) | BYTE(at, 3) | BYTE(at, 4) | BYTE(at, 5) |
+           BYTE(at, 6) | BYTE(at, 7);
+}
+
+static uint64_t fold(uint64_t word) {
+    return tables[7][word & 0xff] ^ tables[6][word >> 8 & 0xff] ^ tables[5][word >> 16 & 0xff] ^
+           tables[4][word >> 24 & 0xff] ^ tables[3][word >> 32 & 0xff] ^
+           tables[2][word >> 40 & 0xff] ^ tables[1][word >> 48 & 0xff] ^ tables[0][word >> 56];
 }
 
 uint64_t rdb_crc64(uint64_t crc, const void *from, size_t len) {
     const char *at = from;
-    for (; len >= TABLES; len -= TABLES, at += TABLES) {
-        uint64_t word = crc ^ load_little(at);
-        crc = 0;
-        for (unsigned i = 0; i < TABLES; i++) crc ^= tables[TABLES - 1 - i][word >> 8 * i & 0xff];
-    }
+    for (; len >= TABLES; len -= TABLES, at += TABLES) crc = fold(crc ^ load_little(at));
     for (; len > 0; len--) crc = tables[0][(crc ^ (uint8_t)*at++) & 0xff] ^ crc >> 8;
     return crc;
 }

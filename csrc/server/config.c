@@ -298,6 +298,7 @@ static void small_settings(const struct config *config, struct fabric_settings *
         .stream_entries = numbers[SETTING_STREAM_NODE_MAX_ENTRIES],
     };
     out->hll_sparse_bytes = (uint64_t)numbers[SETTING_HLL_SPARSE_MAX_BYTES];
+    out->compresses_dumps = numbers[SETTING_RDBCOMPRESSION] != 0;
     out->tracking_keys = (uint64_t)numbers[SETTING_TRACKING_TABLE_MAX_KEYS];
 }
 

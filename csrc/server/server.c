@@ -46,6 +46,7 @@ static void bind_once(void) {
     databases_bind();
     scan_bind();
     object_bind();
+    dump_bind();
     echo_bind();
     command_commands_bind();
     docs_bind();

@@ -162,6 +162,7 @@ int fabric_init(struct fabric *fabric, const struct fabric_settings *settings) {
     fabric->domain.string_bytes_max = settings->parser.max_bulk_bytes;
     fabric->domain.small = settings->small;
     fabric->domain.hll_sparse_bytes = settings->hll_sparse_bytes;
+    fabric->domain.compresses_dumps = settings->compresses_dumps;
     fabric->domain.clock_ms = wall_clock;
     fabric->get_command = command_find_name(BYTES_LITERAL("get"));
     fabric->set_command = command_find_name(BYTES_LITERAL("set"));
@@ -265,6 +266,7 @@ void fabric_apply_settings(struct fabric *fabric, const struct fabric_settings *
     fabric->domain.string_bytes_max = settings->parser.max_bulk_bytes;
     fabric->domain.small = settings->small;
     fabric->domain.hll_sparse_bytes = settings->hll_sparse_bytes;
+    fabric->domain.compresses_dumps = settings->compresses_dumps;
     atomic_store_relaxed(&fabric->busy_ms, settings->busy_ms);
     budget_apply(fabric);
     notify_apply(fabric);

@@ -56,6 +56,7 @@ struct fabric_settings {
     uint32_t notify_classes; /* enum notify_class: what is published of effects */
     struct small_limits small;
     uint64_t hll_sparse_bytes; /* up to where a HyperLogLog is sparse */
+    bool compresses_dumps;     /* rdbcompression, of DUMP */
     uint64_t tracking_keys;    /* that clients may cache; 0: any number */
 };
 
