@@ -181,3 +181,10 @@ bool decimal_to_double(struct bytes text, double *out) {
 bool decimal_to_bound(struct bytes text, double *out) {
     return read_double(text, true, out);
 }
+
+size_t decimal_from_double(char out[DECIMAL_DOUBLE_MAX], double value) {
+    locale_t before = enter_locale();
+    int len = snprintf(out, DECIMAL_DOUBLE_MAX, "%.17g", value);
+    uselocale(before);
+    return (size_t)len;
+}

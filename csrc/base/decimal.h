@@ -16,6 +16,10 @@ bool decimal_to_long_double(struct bytes text, long double *out);
 /* Up to 17 places, without zeros at the end; returns the length; no terminator. */
 size_t decimal_from_long_double(char out[DECIMAL_TEXT_MAX], long double value);
 
+/* With 17 digits, as printf's %.17g; returns the length; no terminator. */
+enum { DECIMAL_DOUBLE_MAX = 32 };
+size_t decimal_from_double(char out[DECIMAL_DOUBLE_MAX], double value);
+
 /* As strtod reads it, all of the text: what is out of range, not a number or has a blank in front is refused. False
  * leaves *out alone. */
 bool decimal_to_double(struct bytes text, double *out);

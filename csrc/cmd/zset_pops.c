@@ -1,5 +1,4 @@
 /* Sorted sets: members taken from an end (ZPOPMIN, ZPOPMAX, ZMPOP, and BZPOPMIN, BZPOPMAX, BZMPOP that wait), drawn (ZRANDMEMBER), scanned (ZSCAN). */
-#include <stdio.h>
 
 #include "base/decimal.h"
 #include "cmd/families.h"
@@ -174,10 +173,10 @@ static uint32_t show_scored(struct call *call, const struct walk *walk, bool val
     char text[64];
     double score = tree_score(walk->key.order);
     (void)values;
-    int len = walk->view->type & FORM_LARGE ? snprintf(text, sizeof text, "%.17g", score)
-                                            : (int)double_format(text, score);
+    size_t len = walk->view->type & FORM_LARGE ? decimal_from_double(text, score)
+                                               : double_format(text, score);
     reply_bulk(call->reply, walk->record);
-    reply_bulk(call->reply, bytes_of(text, (size_t)len));
+    reply_bulk(call->reply, bytes_of(text, len));
     return 2;
 }
 

@@ -6,6 +6,7 @@
 #include "plat/clock.h"
 #include "server/admin.h"
 #include "server/debug_data.h"
+#include "server/debug_digest.h"
 #include "server/server.h"
 #include "server/value.h"
 #include "shard/shard.h"
@@ -197,6 +198,10 @@ static void debug_help(struct call *call) {
         "DICT-RESIZING, QUICKLIST-PACKED-THRESHOLD, REPLYBUFFER, SET-DISABLE-DENY-SCRIPTS,",
         "SET-SKIP-CHECKSUM-VALIDATION",
         "    Accepted, and without an effect: there is nothing to be switched.",
+        "DIGEST",
+        "    A hash of all data, the same as of other servers with the same data.",
+        "DIGEST-VALUE <key> [<key> ...]",
+        "    Hashes of the values of these keys.",
         "ERROR <string>",
         "    Reply with an error of this text.",
         "KEVYRT-REACH <key> [<key> ...] [SET <value>]",
@@ -234,6 +239,8 @@ static const struct {
     {"change-repl-id", 2, 2, debug_change_replication_id},
     {"crash-and-recover", 2, 3, debug_refuse},
     {"dict-resizing", 3, 3, debug_accept},
+    {"digest", 2, 2, debug_digest},
+    {"digest-value", 2, UINT32_MAX, debug_digest_value},
     {"error", 3, 3, debug_error},
     {"help", 2, 2, debug_help},
     {"kevyrt-reach", 3, UINT32_MAX, debug_kevyrt_reach},
