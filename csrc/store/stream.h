@@ -153,6 +153,7 @@ struct stream_trim {
 struct stream_edit {
     struct edit_place place;
     struct entry *entry; /* NULL: the key is not there */
+    struct node_heap *heap;
     struct collection *collection;
     struct stream *stream; /* of the collection */
     bool is_new;           /* the collection is not the entry's yet */
@@ -193,3 +194,20 @@ bool stream_edit_reserve_trim(struct stream_edit *edit, const struct stream_trim
 uint64_t stream_edit_trim(struct stream_edit *edit, const struct stream_trim *trim);
 
 void stream_edit_close(struct stream_edit *edit);
+
+/* ---- Making one from what Redis has of it ------------------------------------------------------- */
+
+/* An edit on a stream of nobody, which is empty: of any heap (store/build.h). What follows is done for one node of
+ * Redis's after the other: the names that it begins with, its entries, and then the node. stream_edit_give ends it. False: no
+ * memory, and there is nothing to give up. */
+bool stream_edit_make(struct stream_edit *edit, struct node_heap *heap);
+/* `fields` as for stream_edit_prepare. The names' shape is their number in the table plus 1, or 0. */
+bool stream_edit_add_shape(struct stream_edit *edit, const struct bytes *fields, uint64_t count,
+                           uint32_t *shape);
+/* Behind all that are there, and over last_id, which it becomes. */
+bool stream_edit_add_entry(struct stream_edit *edit, struct stream_id id,
+                           const struct bytes *fields, uint64_t count);
+/* Has all entries since the node before. */
+bool stream_edit_add_node(struct stream_edit *edit, const struct stream_node *node);
+/* The stream, or NULL if it is to be given up. */
+struct collection *stream_edit_give(struct stream_edit *edit, bool whole);

@@ -235,8 +235,7 @@ static void close_tail(struct stream_edit *edit) {
                 bytes_of(record, len));
 }
 
-void stream_edit_append(struct stream_edit *edit) {
-    struct stream *stream = edit->stream;
+static void append_record(struct stream_edit *edit) {
     struct tree *entries = &edit->collection->trees[0];
     struct tree_path path;
     struct bytes record =
@@ -244,6 +243,12 @@ void stream_edit_append(struct stream_edit *edit) {
     add_shape(edit);
     (void)tree_seek(entries, entries->count, &path);
     tree_insert(entries, stream_edit_heap(edit), &path, &(struct record_key){0}, record);
+    edit->stream->last_id = edit->id;
+}
+
+void stream_edit_append(struct stream_edit *edit) {
+    struct stream *stream = edit->stream;
+    append_record(edit);
     if (!edit->begins) {
         stream_node_add(&stream->tail, edit->id, &edit->sizes, edit->same);
     } else {
@@ -252,6 +257,79 @@ void stream_edit_append(struct stream_edit *edit) {
         }
         stream->tail = stream_node_begin(edit->id, &edit->sizes, edit->shape);
     }
-    stream->last_id = edit->id;
     stream->entries_added++;
+}
+
+/* ---- Making ---------------------------------------------------------------------------------- */
+
+bool stream_edit_make(struct stream_edit *edit, struct node_heap *heap) {
+    edit->heap = heap;
+    edit->entry = NULL;
+    edit->names = edit->blob = NULL;
+    edit->is_new = true;
+    edit->created = false;
+    edit->collection = stream_new(heap);
+    edit->stream = edit->collection != NULL ? stream_of(edit->collection) : NULL;
+    return edit->collection != NULL;
+}
+
+bool stream_edit_add_shape(struct stream_edit *edit, const struct bytes *fields, uint64_t count,
+                           uint32_t *shape) {
+    if (!prepare_shape(edit, fields, count)) {
+        return false;
+    }
+    add_shape(edit);
+    *shape = edit->shape;
+    return true;
+}
+
+bool stream_edit_add_entry(struct stream_edit *edit, struct stream_id id,
+                           const struct bytes *fields, uint64_t count) {
+    KRT_ASSERT(count > 0 && count <= UINT32_MAX);
+    KRT_ASSERT(stream_id_compare(id, edit->stream->last_id) > 0);
+    edit->id = id;
+    edit->sizes = (struct stream_sizes){.count = count};
+    if (stream_count(edit->collection) == 0) edit->stream->base_ms = id.ms;
+    if (!prepare_shape(edit, fields, count) || !prepare_record(edit, fields)) {
+        return false;
+    }
+    struct stream_change change = {.appended = 1};
+    change.bytes = edit->blob != NULL ? sizeof edit->blob : edit->record_len;
+    if (!stream_change_reserve(edit, &change)) {
+        return false;
+    }
+    append_record(edit);
+    if (edit->blob != NULL) {
+        blob_put(edit->blob);
+        edit->blob = NULL;
+    }
+    return true;
+}
+
+bool stream_edit_add_node(struct stream_edit *edit, const struct stream_node *node) {
+    struct stream_change change = {.nodes_added = 1};
+    if (!stream_change_reserve(edit, &change)) {
+        return false;
+    }
+    if (stream_has_tail(edit->stream)) {
+        close_tail(edit);
+    }
+    edit->stream->tail = *node;
+    return true;
+}
+
+struct collection *stream_edit_give(struct stream_edit *edit, bool whole) {
+    struct collection *collection = edit->collection;
+    if (edit->names != NULL) {
+        blob_put(edit->names);
+    }
+    if (edit->blob != NULL) {
+        blob_put(edit->blob);
+    }
+    if (!whole) {
+        collection_free(collection);
+        return NULL;
+    }
+    collection_changed(collection);
+    return collection;
 }

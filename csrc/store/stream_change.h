@@ -4,7 +4,7 @@
 #include "store/stream.h"
 
 static inline struct node_heap *stream_edit_heap(const struct stream_edit *edit) {
-    return &edit->place.keyspace->nodes;
+    return edit->heap;
 }
 
 static inline bool stream_has_tail(const struct stream *stream) {

@@ -7,6 +7,7 @@
 bool stream_edit_open(struct stream_edit *edit, const struct edit_place *place,
                       struct entry *entry) {
     edit->place = *place;
+    edit->heap = &place->keyspace->nodes;
     edit->entry = entry;
     edit->created = false;
     edit->names = edit->blob = NULL;
