@@ -39,7 +39,8 @@ struct rdb_target {
     struct small_limits small;         /* by which OBJECT ENCODING names what is read */
     uint32_t database_count, first_db; /* database n of the file is first_db + n */
     uint32_t shard_count;              /* keys of equal hash_shard are in one keyspace */
-    /* The keyspace in which keys of the hash live, with its baton. NULL: give up. */
+    /* The keyspace in which keys of the hash live, with its baton. NULL: give up. Without such a function everything is read
+     * and nothing kept. */
     struct keyspace *(*enter)(void *context, uint64_t hash);
     void (*leave)(void *context, struct keyspace *keyspace);
     int64_t drop_before_ms; /* keys whose deadline is before it are left out; 0: none are */
