@@ -16,7 +16,7 @@ from harness.process import Pool, Server
 
 WIRE_FOLDERS = {"wire", "differential", "clients", "compat"}
 WIRE_TIMEOUT_S = 60
-# The longest file, which keeps cores busy with compiling while others wait: it must not be the last.
+# The longest file, which compiles on all cores while others wait, so it must not be the last.
 FIRST = "test_c_units.py"
 
 

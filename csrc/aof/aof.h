@@ -34,7 +34,9 @@ struct aof_settings { /* may change while it runs (aof_set) */
 
 struct aof_owner { /* who is told; on the log's thread */
     void *context;
-    void (*safe)(void *context); /* the safe ticket has grown: what waits may go */
+    void (*safe)(
+        void
+            *context); /* what is safe, or synced, has grown, or there is room: what waits may go */
     void (*failed)(void *context, bool failed, const char *why);
 };
 
@@ -93,8 +95,9 @@ struct
     int fd;           /* of the new base; -1 */
     int result;       /* of the mark */
     atomic_u32 state; /* futex: writer the log's thread, reader who rewrites; seq_cst */
-    bool as_dump, step_syncs, detached;
+    bool as_dump, step_syncs, keep_history;
     uint64_t len, synced, first_incr;
+    struct aof_manifest history; /* what is to be removed */
 };
 
 /* At the cut, under all batons, all tails pushed: what is queued from here on is behind the new base. Without blocking.

@@ -40,17 +40,22 @@ int aof_files_path(const struct aof_files *files, const char *name, char out[AOF
 
 /* The folder, and a first base that is empty (a dump, or else a log). */
 int aof_files_create(struct aof_files *files, bool as_dump);
-/* A new, empty incremental file, the last of the manifest, open for writing. `cut`: the size at which the one before ends. */
-int aof_files_add_incr(struct aof_files *files, uint64_t cut, int *fd);
-/* The last one, or a new one if there is none, and its size. */
+/* A new, empty incremental file, open for writing, with a number that no file had. No manifest names it yet. */
+int aof_files_new_incr(struct aof_files *files, int *fd);
+/* It is not wanted after all. */
+void aof_files_drop_incr(const struct aof_files *files);
+/* The manifest names it, as the last one; if that fails it is dropped. `cut`: the size at which the one before ends (AOF_WHOLE). */
+int aof_files_add_incr(struct aof_files *files, uint64_t cut);
+/* The last one of the manifest, and its size. */
 int aof_files_open_incr(struct aof_files *files, int *fd, uint64_t *size);
-/* One that no manifest names yet (aof_files_install gives it its name). There is only one of them. */
+/* One that gets its place in the manifest with the next base. There is only one of them. */
 int aof_files_open_detached(struct aof_files *files, int *fd);
-/* Where a new base is written. There is only one of them. */
-int aof_files_open_base(struct aof_files *files, int *fd);
-void aof_files_drop_base(struct aof_files *files);
+/* Where a new base is written. There is only one of them. Any thread. */
+int aof_files_open_base(const struct aof_files *files, int *fd);
+void aof_files_drop_base(const struct aof_files *files);
 /* The written, synced and closed base takes the place of the old one and of the incremental files below `first_incr`; with `detached`
- * that of all of them, and the detached file becomes the only one behind it. What was is removed unless it is to be kept, in
- * which case it stays as history. */
-int aof_files_install(struct aof_files *files, bool as_dump, uint64_t first_incr, bool detached,
-                      bool keep_history);
+ * that of all of them, and the detached file becomes the only one behind it. What was is history in the manifest, until it is removed. */
+int aof_files_install(struct aof_files *files, bool as_dump, uint64_t first_incr, bool detached);
+/* Removes the files, which takes long if they are long; any thread, with a copy of the manifest. */
+void aof_files_remove_history(const struct aof_files *files, const struct aof_manifest *manifest);
+int aof_files_forget_history(struct aof_files *files);

@@ -64,6 +64,21 @@ void effect_swap(struct call *call, uint32_t first, uint32_t second) {
     sink->ready_all(call, second);
 }
 
+void effect_replace_begin(struct call *call, uint64_t count) {
+    const struct effect_sink *sink = call->effects->sink;
+    uint32_t databases = call->domain->database_count;
+    call->effects->dirty += count;
+    if (KRT_UNLIKELY(wanted_anywhere(call) & EFFECT_TOUCH))
+        for (uint32_t db = 0; db < databases; db++) sink->touch_all(call, db, databases + db);
+    if (sink->flush) sink->flush(call, UINT32_MAX);
+}
+
+void effect_replace(struct call *call) {
+    const struct effect_sink *sink = call->effects->sink;
+    if (KRT_LIKELY(!(wanted_anywhere(call) & EFFECT_READY))) return;
+    for (uint32_t db = 0; db < call->domain->database_count; db++) sink->ready_all(call, db);
+}
+
 void effect_log_verbatim(struct call *call) {
     effect_log(call, call->db, call->argv, call->argc);
 }

@@ -92,6 +92,10 @@ void effect_flush(struct call *call, uint32_t db, uint64_t count);
 void effect_swap_begin(struct call *call, uint32_t first, uint32_t second);
 void effect_swap(struct call *call, uint32_t first, uint32_t second);
 
+/* Every database will hold what is aside of it (store/keyspace.h), `count` keys gone and come; holds it. */
+void effect_replace_begin(struct call *call, uint64_t count);
+void effect_replace(struct call *call);
+
 /* The log effect: the command as it came, or the given words. Words are NULL-terminated by count. */
 void effect_log_verbatim(struct call *call);
 void effect_log(struct call *call, uint32_t db, const struct bytes *argv, uint32_t argc);

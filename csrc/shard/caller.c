@@ -40,6 +40,14 @@ static void drop(struct fabric *fabric, uint64_t mask) {
     baton_set_drop(&fabric->set, mask);
 }
 
+bool caller_take_all(struct fabric *fabric) {
+    return take(fabric, fabric_all(fabric), true) == CALLER_DONE;
+}
+
+void caller_drop_all(struct fabric *fabric) {
+    drop(fabric, fabric_all(fabric));
+}
+
 /* What is missing of what those need whom the request may serve (blocking/reach.c). After some rounds that is everything. */
 static uint64_t missing(struct fabric *fabric, const struct origin *origin,
                         const struct request *request, const struct plan *plan, uint64_t held,

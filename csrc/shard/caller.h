@@ -30,6 +30,11 @@ enum caller_result caller_run(struct fabric *fabric, struct client *client, uint
                               const struct bytes *argv, uint32_t argc, bool may_wait,
                               struct reply *reply, struct waiter **waiter);
 
+/* Every baton, for what is about the whole server and no command. Waits. False: the server stops. */
+bool caller_take_all(struct fabric *fabric);
+/* Completes what was brought about meanwhile, with the first shard as its home. */
+void caller_drop_all(struct fabric *fabric);
+
 /* The fast path of one string key. `small` holds up to `capacity` bytes; a longer value is counted in *large, or,
  * where it is not a blob, copied into one. */
 enum caller_found { CALLER_MISSING, CALLER_SMALL, CALLER_LARGE, CALLER_WRONG_TYPE };

@@ -59,7 +59,10 @@ class Server:
         host: str = "127.0.0.1",
         password: str | None = None,
         wrapper: Sequence[str] = (),
+        program: Sequence[str] | None = None,
+        files: Path | None = None,
     ) -> None:
+        """`program` runs in the place of kevyrt-server; the folder begins as a copy of `files`."""
         self.configuration = configuration
         self.host = host
         self.password = password
@@ -67,12 +70,15 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix="krt-"))
         self.unix_path = str(self.folder / "s")
         self.port = port
+        self._program = program
         self._port_is_given = port is not None
         self._spread: list[str] = []
         self._control: Connection | None = None
         self._starts = 0
         self._launched = (tuple(extra), tcp, tuple(wrapper))
         try:
+            if files is not None:
+                shutil.copytree(files, self.folder, dirs_exist_ok=True)
             self._launch(*self._launched)
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -179,6 +185,15 @@ class Server:
         before, tcp, own_wrapper = self._launched
         self._launch([*before, *extra], tcp, own_wrapper if wrapper is None else wrapper)
 
+    def crash_while_starting(self, after_s: float) -> None:
+        """Starts what has crashed again and ends it with SIGKILL so soon, most likely unready."""
+        self._forget()
+        extra, _, wrapper = self._launched
+        self._spawn(extra, wrapper)
+        time.sleep(after_s)
+        self._process.kill()
+        self._process.wait()
+
     def _forget(self) -> None:
         """What holds of one process only."""
         self._spread = []
@@ -226,18 +241,7 @@ class Server:
         for attempt in range(PORT_ATTEMPTS):
             if not self._port_is_given:
                 self.port = free_port(self.host) if tcp else None
-            self._starts += 1
-            self._output_path = self.folder / f"output-{self._starts}"
-            command = [*wrapper, *self._command(), *extra]
-            with self._output_path.open("wb") as output:
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    cwd=self.folder,
-                    env=_environment(),
-                )
+            self._spawn(extra, wrapper)
             try:
                 self._await_ready()
                 return
@@ -246,6 +250,20 @@ class Server:
                 last = self._port_is_given or attempt == PORT_ATTEMPTS - 1
                 if last or "in use" not in failure.output:
                     raise
+
+    def _spawn(self, extra: Sequence[str], wrapper: Sequence[str]) -> None:
+        self._starts += 1
+        self._output_path = self.folder / f"output-{self._starts}"
+        command = [*wrapper, *self._command(), *extra]
+        with self._output_path.open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                env=_environment(),
+            )
 
     def _command(self) -> list[str]:
         common = [
@@ -257,8 +275,8 @@ class Server:
         ]
         if self.is_redis:
             return ["redis-server", *common]
-        program = [C_SERVER] if C_SERVER else [sys.executable, "-m", "kevyrt"]
-        return [*program, *common, *self.configuration.options()]
+        ours = [C_SERVER] if C_SERVER else [sys.executable, "-m", "kevyrt"]
+        return [*(self._program or ours), *common, *self.configuration.options()]
 
     def _await_ready(self) -> None:
         deadline = time.monotonic() + START_DEADLINE_S
@@ -284,7 +302,7 @@ def _answers(address: Address, timeout_s: float) -> bool:
 
 def _environment() -> dict[str, str]:
     environment = dict(os.environ)
-    paths = [str(REPOSITORY), environment.get("PYTHONPATH", "")]
+    paths = [str(REPOSITORY), str(REPOSITORY / "tests"), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     return environment
 

@@ -19,6 +19,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--families", default="", help="comma-separated families of sequences; default: all"
     )
+    parser.addoption(
+        "--rounds", type=int, help="how many rounds a campaign plays, instead of for how long"
+    )
     parser.addoption("--seed", type=int, help="of a campaign's random choices; default: drawn")
 
 

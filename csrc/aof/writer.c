@@ -1,0 +1,293 @@
+/* Writing, syncing, and a disk that fails.
+ *
+ *            write or sync fails                a new file has what is kept, is synced, and in the manifest
+ *   SOUND ───────────────────────▶  FAILED  ───────────────────────────────────────────────────────────────▶  SOUND
+ *     │                               │  ▲ another attempt each second
+ *     │  memory was refused for an    │  └──
+ *     │  effect, or what failed was   ▼  the same
+ *     └────────────────────────▶  BROKEN + FROZEN: chunks are dropped; nothing more is safe
+ *                                     │  a rewrite begins: a new file, detached, has what comes behind its cut
+ *                                     ▼
+ *                                  FROZEN: chunks are written; nothing more is safe
+ *                                     │  the rewrite is done: its base and the detached file are the log
+ *                                     ▼
+ *                                  SOUND
+ *
+ * A detached file (that no manifest names) that fails is not worth keeping chunks for: BROKEN. So is a sync that fails, where chunks
+ * had not been kept until a sync since the setting did not ask for one.
+ */
+#include <errno.h>
+
+#include "aof/header.h"
+#include "aof/internal.h"
+#include "base/assert.h"
+#include "base/mem.h"
+#include "plat/clock.h"
+#include "plat/errors.h"
+#include "plat/futex.h"
+
+#define SECOND_NS UINT64_C(1000000000)
+
+enum {
+    AHEAD_BYTES = 256 << 10, /* as much is written ahead as takes a few hundred syncs */
+    AHEAD_BATCH =
+        32 << 10, /* longer batches are appended: they take the time of a transfer anyway */
+};
+
+/* ---- Failures ----------------------------------------------------------------------------------- */
+
+void aof_tell_owner(struct aof *aof) {
+    struct aof_log *log = &aof->log;
+    bool failed = log->failed || log->broken || log->frozen;
+    if (failed == log->told_failed) return;
+    log->told_failed = failed;
+    if (aof->owner.failed)
+        aof->owner.failed(aof->owner.context, failed, failed ? system_error_text(log->error) : "");
+}
+
+static void forget_unwritten(struct aof *aof) {
+    atomic_sub_relaxed(&aof->backlog, aof->log.unwritten);
+    aof->log.unwritten = 0;
+}
+
+void aof_break(struct aof *aof, int error) {
+    struct aof_log *log = &aof->log;
+    log->error = error;
+    log->rewrite_spoiled = true;
+    if (!log->broken && !log->failed) (void)log->files.disk->sync(log->files.disk, log->fd);
+    forget_unwritten(aof);
+    aof_layout_begin(log, log->end);
+    log->broken = log->frozen = true;
+    log->failed = false;
+    aof_tell_owner(aof);
+}
+
+void aof_fail(struct aof *aof, int error) {
+    struct aof_log *log = &aof->log;
+    if (log->detached || log->unsafe_cut) {
+        aof_break(aof, error);
+        return;
+    }
+    log->error = error;
+    log->failed = true;
+    log->retry_ns = 0;
+    aof_tell_owner(aof);
+}
+
+/* ---- Writing ------------------------------------------------------------------------------------ */
+
+/* Until the batch is whole: 0, or the error of the first call that failed. */
+static int write_segments(struct aof_log *log) {
+    for (;;) {
+        const struct aof_chunk *segment = log->writing;
+        if (!segment) return 0;
+        size_t len = segment->len - log->writing_at;
+        if (len > 0) {
+            int result = disk_write_all(log->files.disk, log->fd, segment->at + log->writing_at,
+                                        len, log->written);
+            if (result < 0) return result;
+            log->written += len;
+            log->writing_at += len;
+            log->status.writes++;
+            log->status.written_bytes += len;
+        }
+        if (!segment->next) return 0;
+        log->writing = segment->next;
+        log->writing_at = log->writing->start;
+    }
+}
+
+/* Lines to be overwritten by the batches to come, none of which then changes the size of the file. */
+static int write_ahead(struct aof_log *log) {
+    char lines[4096];
+    uint64_t end = log->written + AHEAD_BYTES;
+    aof_ahead_format(lines, end);
+    for (size_t at = AOF_ALIGN; at < sizeof lines; at += AOF_ALIGN)
+        memcpy(lines + at, lines, AOF_ALIGN);
+    for (uint64_t at = log->written; at < end; at += sizeof lines) {
+        int result = disk_write_all(log->files.disk, log->fd, lines, sizeof lines, at);
+        if (result < 0) return result;
+        log->ahead = at + sizeof lines;
+    }
+    return 0;
+}
+
+void aof_write(struct aof *aof) {
+    struct aof_log *log = &aof->log;
+    if (log->broken || log->failed) return;
+    uint64_t before = log->written;
+    int result = write_segments(log);
+    uint64_t batch = log->written - before;
+    bool ahead = log->settings.sync == AOF_SYNC_ALWAYS && log->written >= log->ahead && batch > 0 &&
+                 batch <= AHEAD_BATCH;
+    if (result == 0 && ahead) result = write_ahead(log);
+    if (result < 0) {
+        aof_fail(aof, result);
+        return;
+    }
+    forget_unwritten(aof);
+    log->written_position = log->position;
+}
+
+/* ---- Syncing ------------------------------------------------------------------------------------ */
+
+static bool is_dirty(const struct aof_log *log) {
+    return log->synced_position < log->written_position && !log->failed && !log->broken;
+}
+
+static void note_sync(struct aof_log *log, uint64_t began) {
+    uint64_t took = clock_monotonic_ns() - began;
+    log->status.syncs++;
+    log->status.last_sync_ns = took;
+    if (took > log->status.max_sync_ns) log->status.max_sync_ns = took;
+    log->last_sync_ns = began;
+}
+
+static void sync_written(struct aof *aof) {
+    struct aof_log *log = &aof->log;
+    uint64_t began = clock_monotonic_ns();
+    int result = log->files.disk->sync(log->files.disk, log->fd);
+    if (result < 0) {
+        aof_fail(aof, result);
+        return;
+    }
+    note_sync(log, began);
+    log->synced = log->written;
+    log->synced_position = log->written_position;
+    log->unsafe_cut = false;
+    if (log->written == log->end) aof_layout_release(log);
+}
+
+static bool is_suspended(const struct aof_log *log) {
+    return log->settings.no_sync_on_rewrite && log->rewrite;
+}
+
+static void let_go(struct aof_log *log) {
+    if (log->written != log->end || log->cut == log->end) return;
+    log->unsafe_cut = true;
+    aof_layout_release(log);
+}
+
+static void sync_every_second(struct aof *aof, uint64_t now) {
+    struct aof_log *log = &aof->log;
+    bool full = log->end - log->cut > AOF_KEPT_MAX;
+    if (is_suspended(log)) {
+        if (full) let_go(log);
+    } else if (full || now - log->last_sync_ns >= SECOND_NS) {
+        if (now - log->last_sync_ns > 2 * SECOND_NS && now - log->dirty_since_ns > SECOND_NS)
+            log->status.delayed_syncs++;
+        sync_written(aof);
+    }
+}
+
+void aof_sync_if_due(struct aof *aof, uint64_t now) {
+    struct aof_log *log = &aof->log;
+    if (!is_dirty(log)) {
+        log->dirty_since_ns = now;
+        return;
+    }
+    switch (log->settings.sync) {
+    case AOF_SYNC_ALWAYS:
+        sync_written(aof);
+        break;
+    case AOF_SYNC_EVERYSEC:
+        sync_every_second(aof, now);
+        break;
+    case AOF_SYNC_NO:
+        let_go(log);
+        break;
+    }
+}
+
+uint64_t aof_next_look(const struct aof *aof) {
+    const struct aof_log *log = &aof->log;
+    if (log->failed) return log->retry_ns;
+    bool every_second = log->settings.sync == AOF_SYNC_EVERYSEC && !is_suspended(log);
+    return is_dirty(log) && every_second ? log->last_sync_ns + SECOND_NS : FUTEX_NO_DEADLINE;
+}
+
+int aof_sync_now(struct aof *aof) {
+    struct aof_log *log = &aof->log;
+    aof_write(aof);
+    if (log->failed) (void)aof_recover(aof);
+    if (is_dirty(log)) sync_written(aof);
+    if (log->failed) (void)aof_recover(aof);
+    return log->failed || log->broken ? log->error : 0;
+}
+
+/* ---- Files -------------------------------------------------------------------------------------- */
+
+void aof_begin_file(struct aof *aof, int fd, uint64_t end) {
+    struct aof_log *log = &aof->log;
+    if (log->fd >= 0) log->files.disk->close(log->files.disk, log->fd);
+    log->fd = fd;
+    aof_layout_begin(log, end);
+}
+
+int aof_end_file(struct aof *aof) {
+    struct aof_log *log = &aof->log;
+    const struct disk *disk = log->files.disk;
+    aof_write(aof);
+    if (log->failed) (void)aof_recover(aof);
+    if (log->failed || log->broken) return log->error;
+    /* It may stay: readers skip it. */
+    if (log->ahead > log->written) (void)disk->truncate(disk, log->fd, log->written);
+    log->ahead = log->written;
+    return aof_sync_now(aof);
+}
+
+/* ---- Recovery ----------------------------------------------------------------------------------- */
+
+/* What is kept, as the beginning of a file. */
+static int write_kept(struct aof_log *log, int fd, uint64_t *end) {
+    char select[AOF_SELECT_CHUNK_MAX];
+    const struct disk *disk = log->files.disk;
+    uint64_t offset = aof_layout_move(log, select, end);
+    int result = disk_write_all(disk, fd, select, offset, 0);
+    for (const struct aof_chunk *segment = log->kept; segment && result == 0;
+         segment = segment->next) {
+        size_t len = segment->len - segment->start;
+        result = disk_write_all(disk, fd, segment->at + segment->start, len, offset);
+        offset += len;
+    }
+    return result < 0 ? result : disk->sync(disk, fd);
+}
+
+/* The file before is cut, so that Redis finds the end as well, and left. */
+static void change_file(struct aof *aof, int fd, uint64_t end) {
+    struct aof_log *log = &aof->log;
+    uint32_t db = log->db;
+    (void)log->files.disk->truncate(log->files.disk, log->fd, log->cut);
+    log->other_bytes += log->cut;
+    forget_unwritten(aof);
+    aof_begin_file(aof, fd, end);
+    log->db = log->cut_db = db;
+    log->synced = end;
+    log->written_position = log->synced_position = log->position;
+    log->failed = false;
+    log->status.recoveries++;
+    aof_tell_owner(aof);
+}
+
+int aof_recover(struct aof *aof) {
+    struct aof_log *log = &aof->log;
+    uint64_t end = 0;
+    int fd = -1;
+    int result = aof_files_new_incr(&log->files, &fd);
+    if (result == 0) result = write_kept(log, fd, &end);
+    bool added = result == 0;
+    if (added) result = aof_files_add_incr(&log->files, log->cut);
+    if (result == 0) {
+        change_file(aof, fd, end);
+        return 0;
+    }
+    if (fd >= 0) log->files.disk->close(log->files.disk, fd);
+    if (fd >= 0 && !added) aof_files_drop_incr(&log->files);
+    log->error = result;
+    log->retry_ns = clock_monotonic_ns() + SECOND_NS;
+    return result;
+}
+
+void aof_recover_if_due(struct aof *aof, uint64_t now) {
+    if (aof->log.failed && now >= aof->log.retry_ns) (void)aof_recover(aof);
+}
