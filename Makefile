@@ -84,7 +84,7 @@ $(BUILD)/libkevyrt.a: $(call object,$(CORE)) $(BUILD)/members
 	@rm -f $@
 	$(AR) rcs $@ $(filter %.o,$^)
 
-$(BUILD)/kevyrt-serve: $(call object,tests/c/serve.c) $(BUILD)/libkevyrt.a
+$(BUILD)/kevyrt-serve: $(call object,tests/c/serve.c tests/c/aof/fake_disk.c) $(BUILD)/libkevyrt.a
 	$(CC) $(filter %.o,$^) $(BUILD)/libkevyrt.a -o $@ $(LIBS) $(LDFLAGS)
 
 define unit_rule

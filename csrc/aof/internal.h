@@ -42,7 +42,7 @@ struct aof_log {
     uint32_t free_count;
     uint64_t position, written_position, synced_position; /* in chunks */
     uint64_t last_sync_ns, dirty_since_ns;                /* monotonic */
-    uint64_t retry_ns;
+    uint64_t retry_ns, retry_after_ns;
     uint32_t stamp; /* the second of the last #TS */
     struct aof_rewrite *rewrite;
     bool rewrite_spoiled;

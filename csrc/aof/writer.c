@@ -2,7 +2,7 @@
  *
  *            write or sync fails                a new file has what is kept, is synced, and in the manifest
  *   SOUND ───────────────────────▶  FAILED  ───────────────────────────────────────────────────────────────▶  SOUND
- *     │                               │  ▲ another attempt each second
+ *     │                               │  ▲ another attempt, at last each second
  *     │  memory was refused for an    │  └──
  *     │  effect, or what failed was   ▼  the same
  *     └────────────────────────▶  BROKEN + FROZEN: chunks are dropped; nothing more is safe
@@ -27,6 +27,7 @@
 #include "plat/futex.h"
 
 #define SECOND_NS UINT64_C(1000000000)
+#define FIRST_RETRY_NS UINT64_C(20000000)
 
 enum {
     AHEAD_BYTES = 256 << 10, /* as much is written ahead as takes a few hundred syncs */
@@ -71,6 +72,7 @@ void aof_fail(struct aof *aof, int error) {
     log->error = error;
     log->failed = true;
     log->retry_ns = 0;
+    log->retry_after_ns = FIRST_RETRY_NS;
     aof_tell_owner(aof);
 }
 
@@ -284,7 +286,9 @@ int aof_recover(struct aof *aof) {
     if (fd >= 0) log->files.disk->close(log->files.disk, fd);
     if (fd >= 0 && !added) aof_files_drop_incr(&log->files);
     log->error = result;
-    log->retry_ns = clock_monotonic_ns() + SECOND_NS;
+    log->retry_ns = clock_monotonic_ns() + log->retry_after_ns;
+    log->retry_after_ns *= 2;
+    if (log->retry_after_ns > SECOND_NS) log->retry_after_ns = SECOND_NS;
     return result;
 }
 

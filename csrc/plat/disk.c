@@ -106,6 +106,8 @@ const struct disk disk_kernel = {
     .sync_folder = kernel_sync_folder,
 };
 
+const struct disk *disk_default = &disk_kernel;
+
 int disk_write_all(const struct disk *disk, int fd, const void *at, size_t len, uint64_t offset) {
     const char *from = at;
     while (len > 0) {

@@ -33,5 +33,7 @@ struct disk {
 
 /* The kernel's. */
 extern const struct disk disk_kernel;
+/* What servers use: the kernel's, unless a test has put another there before it made the first one. */
+extern const struct disk *disk_default;
 /* All of it, however many writes that takes. 0 or a negative errno value. */
 int disk_write_all(const struct disk *disk, int fd, const void *at, size_t len, uint64_t offset);

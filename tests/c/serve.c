@@ -1,10 +1,13 @@
 /* A plain C server over kevyrt.h, with kevyrt-server's options: wire tests run against sanitizer builds of
- * it. It ends on SIGTERM or SIGINT, as SHUTDOWN would end it. */
+ * it. It ends on SIGTERM or SIGINT, as SHUTDOWN would end it. `--debug-disk PLAN`, its first option, puts a disk that
+ * fails in the place of the kernel's (aof/fake_disk.h). */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "aof/fake_disk.h"
 #include "server/kevyrt.h"
 
 static int fail(const char *what, const struct kevyrt_error *error) {
@@ -21,6 +24,15 @@ static void wait_for_end(struct kevyrt_server *server) {
     while (kevyrt_server_running(server) && sigtimedwait(&ends, NULL, &pause) < 0) continue;
 }
 
+/* The options behind it. NULL: it is no plan. */
+static char **take_disk(char **argv) {
+    struct fake_plan plan;
+    if (!argv[1] || strcmp(argv[1], "--debug-disk") != 0) return argv + 1;
+    if (!argv[2] || !fake_plan_parse(argv[2], &plan)) return NULL;
+    disk_default = fake_disk_of(fake_disk_new(&plan));
+    return argv + 3;
+}
+
 int main(int argc, char **argv) {
     struct kevyrt_error error = {0};
     struct kevyrt_setting *settings = NULL;
@@ -31,8 +43,10 @@ int main(int argc, char **argv) {
     sigdelset(&blocked, SIGSEGV);
     sigdelset(&blocked, SIGABRT);
     sigprocmask(SIG_BLOCK, &blocked, NULL);
-    if (kevyrt_options_parse(argc - 1, (const char *const *)argv + 1, NULL, &settings, &count,
-                             &error) != KEVYRT_OK)
+    char **options = take_disk(argv);
+    if (!options) return EXIT_FAILURE;
+    if (kevyrt_options_parse(argc - (int)(options - argv), (const char *const *)options, NULL,
+                             &settings, &count, &error) != KEVYRT_OK)
         return fail("options", &error);
     enum kevyrt_status status = kevyrt_server_new(settings, count, &server, &error);
     kevyrt_options_free(settings, count);
