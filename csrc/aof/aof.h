@@ -109,6 +109,21 @@ int aof_rewrite_write(struct aof_rewrite *rewrite, const void *at, size_t len);
  * now. All that was logged is kept in every case. */
 int aof_rewrite_finish(struct aof_rewrite *rewrite, bool good);
 
+/* ---- Replacing (a restore): another base, and nothing of what was --------------------------------- */
+
+/* Nobody rewrites from here on, and the base may be written (aof_rewrite_write), before anything else happens. Blocks until the log's
+ * thread has come to it. -EBUSY: somebody rewrites; else a negative errno value; nothing is to be ended then. */
+int aof_replace_begin(struct aof *aof, struct aof_rewrite *rewrite, bool as_dump, bool step_syncs);
+/* The base is complete: syncs it. 0 or a negative errno value: aof_replace_abandon is left to be done. */
+int aof_replace_prepare(struct aof_rewrite *rewrite);
+/* At the instant, under all batons, all tails pushed: what is queued from here on is behind the new base, and safe no sooner than that
+ * is the base of the log, on the disk. Without blocking. */
+void aof_replace_commit(struct aof_rewrite *rewrite);
+/* Blocks until that is so. 0, or why it is not: then the data is not what the files have, and nothing is safe until a rewrite is done. */
+int aof_replace_finish(struct aof_rewrite *rewrite);
+/* Instead of the two. Blocks. */
+void aof_replace_abandon(struct aof_rewrite *rewrite);
+
 /* ---- Figures ------------------------------------------------------------------------------------ */
 
 struct aof_status {

@@ -114,6 +114,8 @@ int aof_end_file(struct aof *aof);
 /* Another file, empty or aligned, in place of the one before, which is closed. */
 void aof_begin_file(struct aof *aof, int fd, uint64_t end);
 void aof_tell_owner(struct aof *aof);
+/* What is laid out is no part of the backlog any more. */
+void aof_forget_unwritten(struct aof *aof);
 
 /* ---- rewrite.c ---------------------------------------------------------------------------------- */
 /* At start: what is not named any more goes. */

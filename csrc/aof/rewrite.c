@@ -7,6 +7,9 @@
  *                            install: the base is in the manifest ◀──  aof_rewrite_finish: the base is synced
  *                                                                      what was is removed, which may take long
  *                            forget: the manifest without it      ◀──
+ *
+ * A restore (aof_replace_*) needs no data of the server's, so its base is complete before its instant. Its one mark there makes the base
+ * and a new file behind it the log at once. Whatever there was is out of date, a gap or a failure of the old file too.
  */
 #include <errno.h>
 
@@ -157,6 +160,48 @@ void aof_clear_history(struct aof *aof) {
     (void)aof_files_forget_history(files); /* else with the next rewrite */
 }
 
+static int act_hold(struct aof *aof, struct aof_mark *mark) {
+    if (aof->log.rewrite) return -EBUSY;
+    aof->log.rewrite = rewrite_of(mark);
+    return 0;
+}
+
+static int act_let_go(struct aof *aof, struct aof_mark *mark) {
+    (void)mark;
+    aof->log.rewrite = NULL;
+    return 0;
+}
+
+/* The file is empty and behind the base: all that was queued is safe with it. */
+static void settle(struct aof *aof, struct aof_rewrite *rewrite, int fd) {
+    struct aof_log *log = &aof->log;
+    aof_forget_unwritten(aof);
+    aof_begin_file(aof, fd, 0);
+    log->failed = log->broken = log->frozen = log->detached = false;
+    log->written_position = log->synced_position = log->position;
+    aof_measure(aof);
+    aof_tell_owner(aof);
+    rewrite->keep_history =
+        log->settings.keep_history || !aof_manifest_copy(&log->files.manifest, &rewrite->history);
+}
+
+/* A gap in this batch may be behind the instant. */
+static int act_replace(struct aof *aof, struct aof_mark *mark) {
+    struct aof_rewrite *rewrite = rewrite_of(mark);
+    struct aof_log *log = &aof->log;
+    int fd = -1;
+    int result = log->gap_now ? log->error : aof_files_open_detached(&log->files, &fd);
+    if (result == 0) result = aof_files_install(&log->files, rewrite->as_dump, 0, true);
+    if (result == 0) {
+        settle(aof, rewrite, fd);
+    } else {
+        if (fd >= 0) log->files.disk->close(log->files.disk, fd);
+        aof_break(aof, result);
+    }
+    log->rewrite = NULL;
+    return result;
+}
+
 /* ---- Who rewrites ------------------------------------------------------------------------------- */
 
 void aof_rewrite_begin(struct aof *aof, struct aof_rewrite *rewrite, bool as_dump,
@@ -216,4 +261,36 @@ int aof_rewrite_finish(struct aof_rewrite *rewrite, bool good) {
         else aof_files_drop_base(files);
     }
     return result == 0 && !good ? -ECANCELED : result;
+}
+
+/* ---- Who replaces ------------------------------------------------------------------------------- */
+
+int aof_replace_begin(struct aof *aof, struct aof_rewrite *rewrite, bool as_dump, bool step_syncs) {
+    *rewrite =
+        (struct aof_rewrite){.aof = aof, .fd = -1, .as_dump = as_dump, .step_syncs = step_syncs};
+    push(rewrite, act_hold);
+    return wait_for_mark(rewrite);
+}
+
+int aof_replace_prepare(struct aof_rewrite *rewrite) {
+    return complete_base(rewrite);
+}
+
+void aof_replace_commit(struct aof_rewrite *rewrite) {
+    push(rewrite, act_replace);
+}
+
+int aof_replace_finish(struct aof_rewrite *rewrite) {
+    int result = wait_for_mark(rewrite);
+    if (result == 0) remove_history(rewrite);
+    else aof_files_drop_base(&rewrite->aof->log.files);
+    return result;
+}
+
+void aof_replace_abandon(struct aof_rewrite *rewrite) {
+    const struct aof_files *files = &rewrite->aof->log.files;
+    if (rewrite->fd >= 0) files->disk->close(files->disk, rewrite->fd);
+    aof_files_drop_base(files);
+    push(rewrite, act_let_go);
+    (void)wait_for_mark(rewrite);
 }

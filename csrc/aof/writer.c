@@ -46,7 +46,7 @@ void aof_tell_owner(struct aof *aof) {
         aof->owner.failed(aof->owner.context, failed, failed ? system_error_text(log->error) : "");
 }
 
-static void forget_unwritten(struct aof *aof) {
+void aof_forget_unwritten(struct aof *aof) {
     atomic_sub_relaxed(&aof->backlog, aof->log.unwritten);
     aof->log.unwritten = 0;
 }
@@ -56,7 +56,7 @@ void aof_break(struct aof *aof, int error) {
     log->error = error;
     log->rewrite_spoiled = true;
     if (!log->broken && !log->failed) (void)log->files.disk->sync(log->files.disk, log->fd);
-    forget_unwritten(aof);
+    aof_forget_unwritten(aof);
     aof_layout_begin(log, log->end);
     log->broken = log->frozen = true;
     log->failed = false;
@@ -127,7 +127,7 @@ void aof_write(struct aof *aof) {
         aof_fail(aof, result);
         return;
     }
-    forget_unwritten(aof);
+    aof_forget_unwritten(aof);
     log->written_position = log->position;
 }
 
@@ -261,7 +261,7 @@ static void change_file(struct aof *aof, int fd, uint64_t end) {
     uint32_t db = log->db;
     (void)log->files.disk->truncate(log->files.disk, log->fd, log->cut);
     log->other_bytes += log->cut;
-    forget_unwritten(aof);
+    aof_forget_unwritten(aof);
     aof_begin_file(aof, fd, end);
     log->db = log->cut_db = db;
     log->synced = end;

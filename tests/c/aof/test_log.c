@@ -7,10 +7,12 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "aof/aof.h"
 #include "aof/header.h"
@@ -195,10 +197,58 @@ static void test_many_threads(void **state) {
     free(text);
 }
 
+/* ---- Another base ------------------------------------------------------------------------------- */
+
+static bool is_there(const char *name) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/dir/%s", folder, name);
+    return access(path, F_OK) == 0;
+}
+
+static void test_replaced(void **state) {
+    (void)state;
+    struct aof *aof = begin(AOF_SYNC_ALWAYS, AOF_CONTINUE);
+    struct aof_tail tail = {0};
+    struct aof_rewrite first, second;
+    set(&tail, 0, "a", "1");
+    aof_tail_end_call(&tail);
+    assert_int_equal(aof_replace_begin(aof, &first, true, false), 0);
+    assert_int_equal(aof_replace_begin(aof, &second, true, false), -EBUSY);
+    assert_int_equal(aof_rewrite_write(&first, "given up", 8), 0);
+    aof_replace_abandon(&first);
+    assert_false(is_there("log.aof.2.base.rdb"));
+    assert_int_equal(aof_replace_begin(aof, &first, true, false), 0);
+    assert_int_equal(aof_rewrite_write(&first, "the new ", 8), 0);
+    assert_int_equal(aof_rewrite_write(&first, "base", 4), 0);
+    assert_int_equal(aof_replace_prepare(&first), 0);
+    (void)aof_push(aof, &tail);
+    aof_replace_commit(&first);
+    set(&tail, 3, "b", "2");
+    aof_tail_end_call(&tail);
+    uint64_t ticket = aof_push(aof, &tail);
+    assert_int_equal(aof_replace_finish(&first), 0);
+    assert_true(wait_for(aof, ticket));
+    assert_true(aof_synced(aof) >= ticket);
+    assert_int_equal(aof_close(aof), 0);
+    size_t len;
+    char *text = read_text("log.aof.2.base.rdb", &len);
+    assert_string_equal(text, "the new base");
+    free(text);
+    check_text("log.aof.2.incr.aof", SELECT("3") SET("b", "2"));
+    assert_false(is_there("log.aof.1.base.rdb") || is_there("log.aof.1.incr.aof"));
+    aof = begin(AOF_SYNC_NO, AOF_CONTINUE);
+    struct aof_status status;
+    aof_status_get(aof, &status);
+    assert_false(status.failed || status.needs_rewrite);
+    assert_int_equal(aof_close(aof), 0);
+    aof_tail_deinit(&tail);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_commands, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_many_threads, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_replaced, make_folder, remove_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
