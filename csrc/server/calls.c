@@ -62,11 +62,48 @@ void kevyrt_session_put(struct kevyrt_session *session) {
 
 /* Whoever may sleep is counted. Who only tries asks the state as well: a refusal takes no baton. */
 static bool begin(struct kevyrt_server *server, enum kevyrt_wait wait) {
-    return wait == KEVYRT_WAIT ? server_enter(server) : kevyrt_server_running(server);
+    return wait != KEVYRT_TRY ? server_enter(server) : kevyrt_server_running(server);
 }
 
 static void end(struct kevyrt_server *server, enum kevyrt_wait wait) {
-    if (wait == KEVYRT_WAIT) server_leave(server);
+    if (wait != KEVYRT_TRY) server_leave(server);
+}
+
+/* ---- The log ----------------------------------------------------------------------------------- */
+
+static enum kevyrt_status settle(struct kevyrt_server *server, uint64_t ticket,
+                                 uint64_t deadline_ns) {
+    switch (journal_wait(&server->fabric, ticket, deadline_ns)) {
+    case JOURNAL_SAFE:
+        return KEVYRT_OK;
+    case JOURNAL_LATE:
+        return KEVYRT_TIMEOUT;
+    case JOURNAL_LOST:
+        break;
+    }
+    return KEVYRT_STOPPED;
+}
+
+enum kevyrt_status kevyrt_settle(struct kevyrt_server *server, uint64_t ticket,
+                                 uint64_t deadline_ns) {
+    bool running = server_enter(server);
+    /* A stop tells at its end whether it is. */
+    enum kevyrt_status status = settle(server, ticket, running ? deadline_ns : 0);
+    if (running) server_leave(server);
+    return status == KEVYRT_TIMEOUT && !running ? KEVYRT_STOPPED : status;
+}
+
+/* Nobody is told of what is done before the log is safe so far. With nothing held. */
+__attribute__((noinline)) static enum kevyrt_status await_log(struct kevyrt_server *server,
+                                                              uint64_t ticket,
+                                                              enum kevyrt_wait wait) {
+    if (journal_is_safe(&server->fabric.journal, ticket)) return KEVYRT_OK;
+    return wait == KEVYRT_WAIT ? settle(server, ticket, FUTEX_NO_DEADLINE) : KEVYRT_UNSAFE;
+}
+
+static inline enum kevyrt_status position_status(struct kevyrt_server *server, uint64_t ticket,
+                                                 enum kevyrt_wait wait) {
+    return KRT_LIKELY(ticket == 0) ? KEVYRT_OK : await_log(server, ticket, wait);
 }
 
 static bool gather(struct reply *from, struct kevyrt_reply *to) {
@@ -102,11 +139,14 @@ enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_sessi
     if (client) atomic_store_relaxed(&client->card->seen_ns, clock_monotonic_ns());
     reply_pool_init(&pool, NULL, 0);
     reply_init(&reply, &pool, 3);
-    enum kevyrt_status status = status_of(
-        caller_run(&server->fabric, client, db, argv, argc, wait == KEVYRT_WAIT, &reply, &waiter));
+    enum kevyrt_status status =
+        status_of(caller_run(&server->fabric, client, db, argv, argc, wait != KEVYRT_TRY, &reply,
+                             &waiter, &out->ticket));
     if (status == KEVYRT_BLOCKED) out->waiting = waiting_new(server, waiter);
+    if (status == KEVYRT_OK) status = position_status(server, out->ticket, wait);
     end(server, wait);
-    if (status == KEVYRT_OK && !gather(&reply, out)) status = KEVYRT_NO_MEMORY;
+    if ((status == KEVYRT_OK || status == KEVYRT_UNSAFE) && !gather(&reply, out))
+        status = KEVYRT_NO_MEMORY;
     reply_clear(&reply);
     return status;
 }
@@ -187,15 +227,18 @@ enum kevyrt_status kevyrt_get(struct kevyrt_server *server, uint32_t db, struct 
     struct blob *large = NULL;
     enum caller_found found = CALLER_MISSING;
     if (KRT_UNLIKELY(db >= server->fabric.domain.database_count)) return KEVYRT_BAD_CONFIG;
-    if (KRT_UNLIKELY(wait == KEVYRT_WAIT && !server_enter(server))) return KEVYRT_STOPPED;
+    if (KRT_UNLIKELY(wait != KEVYRT_TRY && !server_enter(server))) return KEVYRT_STOPPED;
     enum caller_result result =
-        caller_get(&server->fabric, db, key, wait == KEVYRT_WAIT, out->small, sizeof out->small,
-                   &out->len, &large, &found);
+        caller_get(&server->fabric, db, key, wait != KEVYRT_TRY, out->small, sizeof out->small,
+                   &out->len, &large, &found, &out->ticket);
+    enum kevyrt_status status = status_of(result);
+    if (KRT_LIKELY(status == KEVYRT_OK)) status = position_status(server, out->ticket, wait);
     end(server, wait);
     out->found = (enum kevyrt_found)found;
     out->counted = large;
     out->at = large ? large->data : out->small;
-    return status_of(result);
+    if (KRT_UNLIKELY(status == KEVYRT_STOPPED && large)) kevyrt_value_put(out);
+    return status;
 }
 
 void kevyrt_value_put(struct kevyrt_value *value) {
@@ -204,12 +247,16 @@ void kevyrt_value_put(struct kevyrt_value *value) {
 }
 
 enum kevyrt_status kevyrt_set(struct kevyrt_server *server, uint32_t db, struct bytes key,
-                              struct bytes value, enum kevyrt_wait wait) {
+                              struct bytes value, enum kevyrt_wait wait, uint64_t *ticket) {
+    uint64_t position = 0;
     if (KRT_UNLIKELY(db >= server->fabric.domain.database_count)) return KEVYRT_BAD_CONFIG;
-    if (KRT_UNLIKELY(wait == KEVYRT_WAIT && !server_enter(server))) return KEVYRT_STOPPED;
-    enum caller_result result = caller_set(&server->fabric, db, key, value, wait == KEVYRT_WAIT);
+    if (KRT_UNLIKELY(wait != KEVYRT_TRY && !server_enter(server))) return KEVYRT_STOPPED;
+    enum kevyrt_status status =
+        status_of(caller_set(&server->fabric, db, key, value, wait != KEVYRT_TRY, &position));
+    if (KRT_LIKELY(status == KEVYRT_OK)) status = position_status(server, position, wait);
+    if (KRT_UNLIKELY(status == KEVYRT_UNSAFE)) *ticket = position;
     end(server, wait);
-    return status_of(result);
+    return status;
 }
 
 /* ---- Statistics ------------------------------------------------------------------------------ */

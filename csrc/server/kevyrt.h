@@ -32,6 +32,7 @@ enum kevyrt_status {
     KEVYRT_DAMAGED, /* what was to be loaded; error.text names the file, error.offset says where in it */
     KEVYRT_REFUSED, /* not now, or not with these settings; error.text says why */
     KEVYRT_GATED, /* of the fast path: more is asked just now (a budget, a pause); kevyrt_call knows what */
+    KEVYRT_UNSAFE, /* it is done, and the result is there, which nobody may be told of before kevyrt_settle */
 };
 
 struct kevyrt_error {
@@ -89,8 +90,16 @@ enum kevyrt_status kevyrt_server_adopt(struct kevyrt_server *server, int fd,
 
 enum kevyrt_wait {
     KEVYRT_TRY, /* never waits: KEVYRT_WOULD_WAIT instead; may be used with a lock (the GIL) held */
-    KEVYRT_WAIT, /* waits for batons. A command that waits for data returns KEVYRT_BLOCKED of both */
+    KEVYRT_WAIT, /* waits for batons, and for the log. A command that waits for data returns KEVYRT_BLOCKED of all */
+    KEVYRT_WAIT_BATONS, /* waits for batons alone; KEVYRT_UNSAFE as with KEVYRT_TRY */
 };
+
+/* With a log, what is done and what is read must be on the disk as far as appendfsync says before anybody is told of it. A call
+ * that may not wait for that, or only for batons, returns KEVYRT_UNSAFE with its result and a ticket, and is not to be repeated: the
+ * result may be used once kevyrt_settle has said KEVYRT_OK of the ticket. KEVYRT_TIMEOUT: not until the absolute
+ * monotonic deadline. KEVYRT_STOPPED: the server stopped, and could not make it safe. */
+enum kevyrt_status kevyrt_settle(struct kevyrt_server *server, uint64_t ticket,
+                                 uint64_t deadline_ns);
 
 /* A session has connection state of its own: database, protocol, name, MULTI and WATCH. One call at a
  * time. */
@@ -104,6 +113,7 @@ struct kevyrt_reply {
     char *at;
     size_t len;
     struct kevyrt_waiting *waiting; /* of KEVYRT_BLOCKED; the caller's */
+    uint64_t ticket;                /* of KEVYRT_UNSAFE */
     char small[256];                /* where short replies lie; `at` points here then */
 };
 void kevyrt_reply_free(struct kevyrt_reply *reply);
@@ -151,15 +161,17 @@ struct kevyrt_value {
     uint32_t len;
     const char *at; /* the bytes: `small`, or inside a counted value */
     void *counted;  /* KEVYRT_LARGE: put with kevyrt_value_put when done */
+    uint64_t ticket; /* of KEVYRT_UNSAFE */
     char small[1024];
 };
 void kevyrt_value_put(struct kevyrt_value *value);
 
 enum kevyrt_status kevyrt_get(struct kevyrt_server *server, uint32_t db, struct bytes key,
                               enum kevyrt_wait wait, struct kevyrt_value *out);
-/* A plain SET without options: replaces whatever is there and its deadline. */
+/* A plain SET without options: replaces whatever is there and its deadline. `ticket`: of KEVYRT_UNSAFE; may be NULL with
+ * KEVYRT_WAIT. */
 enum kevyrt_status kevyrt_set(struct kevyrt_server *server, uint32_t db, struct bytes key,
-                              struct bytes value, enum kevyrt_wait wait);
+                              struct bytes value, enum kevyrt_wait wait, uint64_t *ticket);
 
 /* ---- Statistics ------------------------------------------------------------------------------ */
 

@@ -22,6 +22,7 @@
 #include "plat/random.h"
 #include "server/admin.h"
 #include "server/log.h"
+#include "shard/blocking/waitaof.h"
 #include "shard/board/monitor.h"
 #include "shard/board/pubsub.h"
 #include "shard/transactions/transaction.h"
@@ -82,6 +83,7 @@ static void bind_once(void) {
     client_pause_bind();
     client_unblock_bind();
     wait_bind();
+    waitaof_bind();
     pubsub_bind();
     client_tracking_bind();
     monitor_bind();

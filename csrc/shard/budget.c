@@ -72,13 +72,19 @@ static struct shard *choose(struct fabric *fabric, uint64_t mask, struct random_
 static bool evict_there(struct shard *shard, struct shard *home) {
     if (!baton_try(shard->baton)) return false;
     bool evicted = evict_here(shard, home);
-    turn_seal_data(shard->fabric, shard);
+    journal_end_eviction(home, shard);
+    (void)turn_seal_one(shard);
     baton_drop(shard->baton);
     return evicted;
 }
 
+/* In the middle of a call that has written nothing else can be dropped: the log would have its effects in two pieces. */
 static bool evict_at(struct shard *shard, struct shard *home, uint64_t held) {
-    return shard->own & held ? evict_here(shard, home) : evict_there(shard, home);
+    bool inside = journal_is_inside(home);
+    if (!(shard->own & held)) return !inside && evict_there(shard, home);
+    bool evicted = evict_here(shard, home);
+    if (!inside) journal_end_eviction(home, NULL);
+    return evicted;
 }
 
 /* ---- Making room ------------------------------------------------------------------------------- */
@@ -96,7 +102,7 @@ static enum relief evict_somewhere(struct shard *home, uint64_t held) {
     if (!chosen) return RELIEF_NONE;
     if (evict_at(chosen, home, held)) return RELIEF_FREED;
     struct shard *instead = choose(fabric, held, random);
-    if (instead && evict_here(instead, home)) return RELIEF_FREED;
+    if (instead && evict_at(instead, home, held)) return RELIEF_FREED;
     inbox_wake(&chosen->inbox);
     return RELIEF_ELSEWHERE;
 }

@@ -34,10 +34,11 @@ static enum caller_result take_any(struct fabric *fabric, uint64_t *mask, bool m
     return take(fabric, *mask, may_wait);
 }
 
-static void drop(struct fabric *fabric, uint64_t mask) {
-    for (uint64_t left = mask; left; left &= left - 1)
-        turn_seal_data(fabric, fabric->shards[__builtin_ctzll(left)]);
-    baton_set_drop(&fabric->set, mask);
+/* `home`: of the calls. Returns the position of what they saw. */
+static uint64_t drop(struct shard *home, uint64_t mask) {
+    uint64_t ticket = turn_seal(home, mask, mask);
+    baton_set_drop(&home->fabric->set, mask);
+    return ticket;
 }
 
 bool caller_take_all(struct fabric *fabric) {
@@ -68,7 +69,7 @@ static enum caller_result take_reach(struct fabric *fabric, const struct origin 
         if (result != CALLER_DONE) return result;
         uint64_t more = missing(fabric, origin, request, plan, *mask, round);
         if (KRT_LIKELY(more == 0)) return result;
-        drop(fabric, *mask);
+        (void)drop(home_of(fabric, *mask), *mask);
         *mask |= more;
     }
 }
@@ -93,11 +94,12 @@ static enum caller_result run_held(struct fabric *fabric, const struct origin *o
 
 static enum caller_result run_closed(struct fabric *fabric, const struct origin *origin,
                                      const struct request *request, const struct plan *plan,
-                                     uint64_t mask, bool may_wait) {
+                                     uint64_t mask, bool may_wait, uint64_t *ticket) {
     enum caller_result result = take_reach(fabric, origin, request, plan, may_wait, &mask);
     if (result != CALLER_DONE) return result;
-    result = run_held(fabric, origin, request, plan, home_of(fabric, mask));
-    drop(fabric, mask);
+    struct shard *home = home_of(fabric, mask);
+    result = run_held(fabric, origin, request, plan, home);
+    *ticket = drop(home, mask);
     return result;
 }
 
@@ -112,7 +114,7 @@ static void extend(struct fabric *fabric, const struct origin *origin,
 /* A call whose set is open: the ticket, then what is known, then what the call comes to. */
 static enum caller_result run_open(struct fabric *fabric, const struct origin *origin,
                                    const struct request *request, const struct plan *plan,
-                                   uint64_t mask) {
+                                   uint64_t mask, uint64_t *ticket) {
     uint64_t held = mask;
     struct call_reach reach = {&fabric->set, &held, board_let_go};
     struct origin reaching = *origin;
@@ -122,7 +124,7 @@ static enum caller_result run_open(struct fabric *fabric, const struct origin *o
     if (result == CALLER_DONE) {
         extend(fabric, &reaching, request, plan);
         result = run_held(fabric, &reaching, request, plan, home_of(fabric, mask));
-        drop(fabric, held);
+        *ticket = drop(home_of(fabric, mask), held);
     }
     baton_ticket_drop(&fabric->set);
     return result;
@@ -130,21 +132,21 @@ static enum caller_result run_open(struct fabric *fabric, const struct origin *o
 
 static enum caller_result run_once(struct fabric *fabric, const struct origin *origin,
                                    const struct request *request, const struct plan *plan,
-                                   bool may_wait) {
+                                   bool may_wait, uint64_t *ticket) {
     uint64_t needs = origin->client ? transaction_needs(origin->client, plan) : plan->mask;
     if (KRT_LIKELY(!transaction_is_open(fabric, origin->client, plan)))
-        return run_closed(fabric, origin, request, plan, needs, may_wait);
-    return may_wait ? run_open(fabric, origin, request, plan, needs ? needs : 1)
+        return run_closed(fabric, origin, request, plan, needs, may_wait, ticket);
+    return may_wait ? run_open(fabric, origin, request, plan, needs ? needs : 1, ticket)
                     : CALLER_WOULD_WAIT;
 }
 
 /* Until no pause is in its way. */
 static enum caller_result run(struct fabric *fabric, const struct origin *origin,
                               const struct request *request, const struct plan *plan,
-                              bool may_wait) {
+                              bool may_wait, uint64_t *ticket) {
     for (;;) {
         uint32_t bell = atomic_load_seq_cst(&fabric->pause_bell);
-        enum caller_result result = run_once(fabric, origin, request, plan, may_wait);
+        enum caller_result result = run_once(fabric, origin, request, plan, may_wait, ticket);
         if (result != CALLER_PAUSED) return result;
         if (!may_wait) return CALLER_WOULD_WAIT;
         pause_sleep(fabric, bell);
@@ -154,7 +156,7 @@ static enum caller_result run(struct fabric *fabric, const struct origin *origin
 
 enum caller_result caller_run(struct fabric *fabric, struct client *client, uint32_t db,
                               const struct bytes *argv, uint32_t argc, bool may_wait,
-                              struct reply *reply, struct waiter **waiter) {
+                              struct reply *reply, struct waiter **waiter, uint64_t *ticket) {
     struct request request = {.argv = argv, .argc = argc};
     struct plan plan;
     int64_t now_ms = 0;
@@ -165,9 +167,15 @@ enum caller_result caller_run(struct fabric *fabric, struct client *client, uint
                             .now_ms = &now_ms,
                             .waiter = waiter};
     if (waiter) origin.flags |= CALL_MAY_WAIT;
+    *ticket = 0;
     plan_request(fabric, &request, &(struct plan_hint){0}, &plan);
     if (!client && execute_refused(client, reply, &request, &plan)) return CALLER_DONE;
-    return run(fabric, &origin, &request, &plan, may_wait);
+    enum caller_result result = run(fabric, &origin, &request, &plan, may_wait, ticket);
+    if (KRT_UNLIKELY(*ticket != 0) && client && client->has_logged) {
+        client->has_logged = false;
+        client->log_ticket = *ticket;
+    }
+    return result;
 }
 
 /* ---- One string key ----------------------------------------------------------------------------- */
@@ -183,9 +191,10 @@ static enum caller_result enter(struct fabric *fabric, uint64_t hash, bool may_w
 }
 
 /* The turn's end also completes what the call brought about. */
-static void leave(struct shard *shard) {
-    turn_seal_data(shard->fabric, shard);
+static uint64_t leave(struct shard *shard) {
+    uint64_t ticket = turn_seal_one(shard);
     baton_drop(shard->baton);
+    return ticket;
 }
 
 /* The handler's call, for what the fast path must not decide itself: an expiry, an effect. */
@@ -222,14 +231,14 @@ static enum caller_result copy_out(struct bytes value, char *small, uint32_t cap
 
 enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes key, bool may_wait,
                               char *small, uint32_t capacity, uint32_t *len, struct blob **large,
-                              enum caller_found *found) {
+                              enum caller_found *found, uint64_t *ticket) {
     struct shard *shard;
     struct bytes argv[] = {BYTES_LITERAL("GET"), key};
     uint64_t hash = hash_bytes(&fabric->domain.hash_seed, key.at, key.len);
     enum caller_result result = enter(fabric, hash, may_wait, &shard);
     if (KRT_UNLIKELY(result != CALLER_DONE)) return result;
-    if (KRT_UNLIKELY((fabric->domain.gates & (GATE_PAUSE | GATE_MONITOR)) || fabric->times_all)) {
-        leave(shard);
+    if (KRT_UNLIKELY((fabric->domain.gates & ~(uint32_t)GATE_MEMORY) || fabric->times_all)) {
+        (void)leave(shard);
         return CALLER_GATED;
     }
     struct command_statistics *own = statistics_of(&shard->data.statistics, fabric->get_command);
@@ -242,12 +251,12 @@ enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes k
     else if (!keyspace_join_string(place.keyspace, db, entry)) result = CALLER_NO_MEMORY;
     else result = copy_out(entry_string(entry), small, capacity, len, large, found);
     statistics_end(own, start, fabric->settings.latency_tracking);
-    leave(shard);
+    *ticket = leave(shard);
     return result;
 }
 
 enum caller_result caller_set(struct fabric *fabric, uint32_t db, struct bytes key,
-                              struct bytes value, bool may_wait) {
+                              struct bytes value, bool may_wait, uint64_t *ticket) {
     struct shard *shard;
     struct reply reply;
     struct bytes argv[] = {BYTES_LITERAL("SET"), key, value};
@@ -256,7 +265,7 @@ enum caller_result caller_set(struct fabric *fabric, uint32_t db, struct bytes k
     if (KRT_UNLIKELY(result != CALLER_DONE)) return result;
     if (KRT_UNLIKELY(fabric->domain.gates || fabric->times_all ||
                      waiting_reaches(&fabric->domain))) {
-        leave(shard);
+        (void)leave(shard);
         return CALLER_GATED;
     }
     reply_init(&reply, NULL, 3);
@@ -266,6 +275,6 @@ enum caller_result caller_set(struct fabric *fabric, uint32_t db, struct bytes k
     struct call call = fast_call(shard, fabric->set_command, db, argv, 3, hash, &reply);
     fabric->set_command->handler(&call);
     statistics_end(own, start, fabric->settings.latency_tracking);
-    leave(shard);
+    *ticket = leave(shard);
     return call.failed ? CALLER_NO_MEMORY : CALLER_DONE;
 }

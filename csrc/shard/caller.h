@@ -22,13 +22,16 @@ enum caller_result {
     CALLER_GATED,   /* of the fast path: caller_run knows what the command has to pass */
 };
 
+/* `*ticket`: the position in the log of what the call has done and seen. Nobody is told of its result before that is safe
+ * (journal_wait). 0: any time. */
+
 /* Runs one command. `client` may be NULL: then in database `db`, as nobody. Without `may_wait` it returns
  * CALLER_WOULD_WAIT rather than wait for a baton. The reply (also of refusals) is appended to `reply`. A command
  * that finds nothing and waits for it (blocking/in_process.h) leaves its waiter in *waiter; if that is NULL it is told that there is
  * nothing. */
 enum caller_result caller_run(struct fabric *fabric, struct client *client, uint32_t db,
                               const struct bytes *argv, uint32_t argc, bool may_wait,
-                              struct reply *reply, struct waiter **waiter);
+                              struct reply *reply, struct waiter **waiter, uint64_t *ticket);
 
 /* Every baton, for what is about the whole server and no command. Waits. False: the server stops. */
 bool caller_take_all(struct fabric *fabric);
@@ -40,6 +43,6 @@ void caller_drop_all(struct fabric *fabric);
 enum caller_found { CALLER_MISSING, CALLER_SMALL, CALLER_LARGE, CALLER_WRONG_TYPE };
 enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes key, bool may_wait,
                               char *small, uint32_t capacity, uint32_t *len, struct blob **large,
-                              enum caller_found *found);
+                              enum caller_found *found, uint64_t *ticket);
 enum caller_result caller_set(struct fabric *fabric, uint32_t db, struct bytes key,
-                              struct bytes value, bool may_wait);
+                              struct bytes value, bool may_wait, uint64_t *ticket);

@@ -216,8 +216,7 @@ static bool is_finished(const struct connection *connection) {
 }
 
 /* A system call that copies megabytes is a gap in the loop: the first iovecs, together under the limit. */
-static int limit_send(struct iovec *iov, int count) {
-    size_t left = SEND_BYTES_MAX;
+static int limit_send(struct iovec *iov, int count, size_t left) {
     for (int i = 0; i < count; i++) {
         if (iov[i].iov_len >= left) {
             iov[i].iov_len = left;
@@ -228,17 +227,23 @@ static int limit_send(struct iovec *iov, int count) {
     return count;
 }
 
-/* What is long goes on in the next loop. */
-static void send_some(struct shard *shard, struct connection *connection) {
+static void consume(struct connection *connection, uint64_t bytes) {
+    reply_consume(&connection->output, bytes);
+    held_consume(connection, bytes);
+}
+
+/* At most `may` bytes. What is long goes on in the next loop. */
+static void send_some(struct shard *shard, struct connection *connection, uint64_t may) {
     size_t done = 0;
-    while (!reply_is_empty(&connection->output)) {
+    while (!reply_is_empty(&connection->output) && done < may) {
         int count = reply_iovecs(&connection->output, connection->iov, IOVECS);
         if (count == 0) return;
         if (done >= SEND_BYTES_MAX) {
             connection_want_ready(shard, connection);
             return;
         }
-        count = limit_send(connection->iov, count);
+        uint64_t left = may - done;
+        count = limit_send(connection->iov, count, left < SEND_BYTES_MAX ? left : SEND_BYTES_MAX);
         int sent = reactor_send(shard->io.reactor, &connection->socket, connection->iov, count);
         if (sent == -EINPROGRESS) {
             connection->sending = true;
@@ -250,7 +255,7 @@ static void send_some(struct shard *shard, struct connection *connection) {
         }
         count_bytes(&shard->io.output_bytes, (uint64_t)sent);
         count_bytes(&shard->io.writes, 1);
-        reply_consume(&connection->output, (uint64_t)sent);
+        consume(connection, (uint64_t)sent);
         done += (size_t)sent;
     }
 }
@@ -268,7 +273,9 @@ void connection_flush(struct shard *shard, struct connection *connection) {
         connection_end(shard, connection);
         return;
     }
-    if (!connection->sending) send_some(shard, connection);
+    uint64_t may = UINT64_MAX;
+    if (KRT_UNLIKELY(shard->io.has_log)) may = held_release(shard, connection);
+    if (!connection->sending) send_some(shard, connection, may);
     limits_note_output(shard, connection);
     if (!connection->closing && is_finished(connection)) connection_end(shard, connection);
 }
@@ -282,7 +289,7 @@ void connection_sent(struct shard *shard, struct connection *connection, int res
     }
     count_bytes(&shard->io.output_bytes, (uint64_t)result);
     count_bytes(&shard->io.writes, 1);
-    reply_consume(&connection->output, (uint64_t)result);
+    consume(connection, (uint64_t)result);
     limits_note_output(shard, connection);
     if (connection->closing) return;
     if (!reply_is_empty(&connection->output) || is_finished(connection))
@@ -309,6 +316,7 @@ void connection_end(struct shard *shard, struct connection *connection) {
     pause_forget(shard, connection);
     waiter_forget(shard, connection);
     limits_forget(shard, connection);
+    held_forget(shard, connection);
     audience_end(shard, connection);
     watch_end(&connection->client);
     monitor_end(shard, connection);

@@ -49,6 +49,8 @@ static int shard_fill(struct shard *shard) {
     shard->inbox.wake_fd = -1;
     shard->io.next_cron_ns = shard->io.pause_end_ns = FUTEX_NO_DEADLINE;
     shard->io.departures_ns = FUTEX_NO_DEADLINE;
+    shard->io.awaited = UINT64_MAX;
+    atomic_store_relaxed(&shard->awaited, UINT64_MAX);
     shard->io.held_up_ns = shard->io.put_off_ns = FUTEX_NO_DEADLINE;
     shard->data.effects.sink = &fabric->sink;
     shard->data.streams = mem_pages_alloc(NULL, count * sizeof *shard->data.streams, 4096);
@@ -89,6 +91,7 @@ static void shard_empty(struct shard *shard) {
     watch_clear(shard);
     timers_deinit(&shard->io.timers);
     waiting_deinit(&shard->data.waiting);
+    aof_tail_deinit(&shard->data.aof);
     keyspace_deinit(&shard->data.keyspace);
     statistics_deinit(&shard->data.statistics);
     for (uint32_t t = 0; shard->data.streams && t < count; t++)
@@ -152,6 +155,7 @@ int fabric_init(struct fabric *fabric, const struct fabric_settings *settings) {
     registry_init(&fabric->registry);
     limits_init(&fabric->eviction);
     slowlog_init(&fabric->slowlog);
+    journal_init(&fabric->journal);
     latency_events_init(&fabric->latency);
     /* The seed outlives a stop: a caller may have hashed its key just before. */
     int result = random_from_kernel(&fabric->domain.hash_seed, sizeof fabric->domain.hash_seed);
@@ -199,9 +203,10 @@ static void close_batons(struct fabric *fabric) {
     uint64_t all = fabric_all(fabric);
     enum baton_result result = baton_set_take(&fabric->set, all, FUTEX_NO_DEADLINE);
     KRT_ASSERT(result == BATON_TAKEN); /* only one stops a fabric */
+    if (atomic_load_relaxed(&fabric->journal.aof)) (void)journal_detach(fabric);
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++) baton_close(&fabric->batons[i]);
     if (board_enter(fabric->board)) baton_close(&fabric->board->baton);
-    fabric->domain.gates &= ~(uint32_t)(GATE_PAUSE | GATE_MONITOR);
+    fabric->domain.gates &= ~(uint32_t)(GATE_PAUSE | GATE_MONITOR | GATE_DISK);
     atomic_store_relaxed(&fabric->pause_end_ns, 0);
     pause_ring(fabric);
 }
@@ -209,6 +214,7 @@ static void close_batons(struct fabric *fabric) {
 /* Ends the threads of the shards from `first` on. */
 static void end_threads(struct fabric *fabric, uint32_t first) {
     close_batons(fabric);
+    journal_stop(fabric);
     for (uint32_t i = first; i < fabric->settings.shard_count; i++)
         inbox_wake(&fabric->shards[i]->inbox);
     for (uint32_t i = first; i < fabric->settings.shard_count; i++)
@@ -302,6 +308,7 @@ static int keep_listeners(struct fabric *fabric, const int *listeners, uint32_t 
 
 /* Shard 0 accepts and deals, so it starts when the others are there. */
 static int start_threads(struct fabric *fabric) {
+    journal_start(fabric);
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++) baton_init(&fabric->batons[i]);
     board_init(fabric->board);
     for (uint32_t i = fabric->settings.shard_count; i-- > 0;) {
@@ -363,7 +370,7 @@ int fabric_adopt(struct fabric *fabric, int fd) {
         atomic_add_relaxed(&target->connections, 1);
         result = message_push(target, target->index, &message->head) ? 0 : -EAGAIN;
         if (result < 0) atomic_sub_relaxed(&target->connections, 1);
-        turn_seal_data(fabric, target);
+        (void)turn_seal_one(target);
         baton_set_drop(&fabric->set, target->own);
     }
     if (result < 0) mem_free(NULL, message);

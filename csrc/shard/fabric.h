@@ -15,6 +15,7 @@
 #include "shard/board/tracking.h"
 #include "shard/budget.h"
 #include "shard/clients/registry.h"
+#include "shard/journal/journal.h"
 #include "shard/limits.h"
 #include "shard/observation/latency_events.h"
 #include "shard/observation/slowlog.h"
@@ -76,6 +77,7 @@ struct fabric {
     struct tracking tracking;
     struct client_eviction eviction;
     struct slowlog slowlog;
+    struct journal journal;
     struct latency_events latency;
     uint64_t
         slow_ticks; /* somebody wants to know of commands that take so long; UINT64_MAX: nobody.

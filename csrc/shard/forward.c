@@ -141,8 +141,11 @@ bool message_push(struct shard *from, uint32_t target, struct message *message) 
 
 /* A batch that cannot be pushed stays open: its connections wait, which is the back-pressure. */
 void forward_flush(struct shard *shard) {
+    /* What the connections did here comes before what they do there, in the log too. */
+    held_note(shard, journal_seal(shard->fabric, shard->held));
     for (uint32_t t = 0; t < shard->fabric->settings.shard_count; t++) {
         struct batch *batch = shard->io.open[t];
+        if (batch && batch->count) batch->ticket = shard->io.ticket;
         if (batch && batch->count && message_push(shard, t, &batch->head)) shard->io.open[t] = NULL;
     }
 }
@@ -160,6 +163,8 @@ static void prefetch_batch(struct shard *shard, const struct batch *batch) {
 static void send_home(struct shard *shard, struct batch *batch) {
     uint32_t source = batch->source;
     batch->head.kind = MESSAGE_REPLIES;
+    /* The log has what was done before anybody is told. */
+    batch->ticket = journal_seal(shard->fabric, shard->held);
     /* A stream home has room: no more batches are on their way than its source had slots for. */
     KRT_ASSERT(message_push(shard, source, &batch->head));
 }
@@ -286,6 +291,8 @@ static void execute_batch(struct shard *shard, struct batch *batch) {
         return;
     }
     if (KRT_UNLIKELY(batch->kills != shard->fabric->kills)) drop_killed(batch);
+    held_note(shard, batch->ticket);
+    shard->data.outcomes.ticket = shard->io.ticket;
     prefetch_batch(shard, batch);
     shard->data.ended_ticks = 0;
     if (KRT_UNLIKELY(shard->fabric->domain.gates & GATE_PAUSE)) {
@@ -328,6 +335,7 @@ static void fill_slot(struct shard *shard, struct batch *batch, const struct for
     slots_fill(&connection->slots, forwarded->slot, &batch->reply, forwarded->reply_bytes,
                &connection->output);
     connection_want_ready(shard, connection);
+    if (forwarded->command->flags & CMD_WRITE) connection->client.has_logged = batch->ticket != 0;
     if (connection->suspended && !connection->paused && slots_pending(&connection->slots) == 0) {
         connection->suspended = false;
         connection_want_input(shard, connection);
@@ -336,6 +344,7 @@ static void fill_slot(struct shard *shard, struct batch *batch, const struct for
 
 static void take_home(struct shard *shard, struct batch *batch) {
     batch->reply.pool = &shard->io.pool; /* what is freed from here on stays here */
+    held_note(shard, batch->ticket);
     for (uint32_t i = 0; i < batch->count; i++) fill_slot(shard, batch, &batch->requests[i]);
     batch_retire(shard, batch);
 }

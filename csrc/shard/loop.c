@@ -24,10 +24,17 @@ enum {
         2000000, /* when the budget did not suffice: a quarter of the time, as in Redis */
     RELIEF_AGAIN_NS = 500000, /* over the budget of memory */
     BUSY_POLL_NS = 10000000,
+    FULL_AGAIN_NS = 5000000,
 };
 
+/* More waits for the log than may: nothing is read that would make it more. */
+static bool is_full(const struct shard *shard) {
+    return KRT_UNLIKELY(atomic_load_relaxed(&shard->fabric->journal.full));
+}
+
 static bool has_work(struct shard *shard) {
-    return shard->io.input_first || shard->io.accepted_count || shard->io.ready_first;
+    return (shard->io.input_first && !is_full(shard)) || shard->io.accepted_count ||
+           shard->io.ready_first;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b) {
@@ -46,7 +53,8 @@ static uint64_t next_deadline(struct shard *shard) {
     if (has_work(shard)) return 0;
     bool busy = atomic_load_relaxed(&shard->busy);
     if (busy) return shard->io.woke_ns + BUSY_POLL_NS;
-    return next_alarm(&shard->io);
+    uint64_t alarm = next_alarm(&shard->io);
+    return is_full(shard) ? earlier(alarm, shard->io.woke_ns + FULL_AGAIN_NS) : alarm;
 }
 
 static void phase_sleep(struct shard *shard) {
@@ -127,7 +135,7 @@ static bool run_gathered(struct shard *shard, uint32_t count) {
 /* Until all connections are through or the budget is spent. False: the place is lost. */
 static bool run_inputs(struct shard *shard) {
     struct shard_io *io = &shard->io;
-    while (io->input_first && io->slice_ns - io->woke_ns <= TURN_BUDGET_NS)
+    while (io->input_first && !is_full(shard) && io->slice_ns - io->woke_ns <= TURN_BUDGET_NS)
         if (!run_gathered(shard, run_gather(shard))) return false;
     return true;
 }
@@ -155,13 +163,18 @@ static void end_doomed(struct shard *shard) {
     }
 }
 
+/* May the server itself delete? What it did now would be lost, or would be done for a client that may not. */
+static bool may_write(const struct domain *domain) {
+    return !(domain->gates & GATE_DISK) && !pause_is_in_force(domain);
+}
+
 /* Periodic work, with the own baton. Sleeps for ever again when there is none left. */
 static void run_cron(struct shard *shard) {
     struct shard_data *data = &shard->data;
     uint64_t begun = latency_begin_event(shard->fabric);
     bool again =
         keyspace_has_deadlines(&data->keyspace) && !shard->fabric->expiry_is_lazy &&
-        !pause_is_in_force(&shard->fabric->domain) &&
+        !is_full(shard) && may_write(&shard->fabric->domain) &&
         expire_cycle(&shard->fabric->domain, &data->keyspace, &data->effects, EXPIRE_BUDGET_NS);
     latency_end_event(shard->fabric, LATENCY_EXPIRE_CYCLE, begun);
     if (KRT_UNLIKELY(data->outcomes.pending)) outcomes_finish(shard);
@@ -190,7 +203,7 @@ static void arm_cron(struct shard *shard) {
 /* While there is too much memory in use and something to evict, nobody needs to ask for it. */
 static void relieve_budget(struct shard *shard) {
     uint64_t again_ns = shard->io.woke_ns + RELIEF_AGAIN_NS;
-    if (pause_is_in_force(&shard->fabric->domain) || !budget_relieve(shard)) return;
+    if (!may_write(&shard->fabric->domain) || !budget_relieve(shard)) return;
     if (shard->io.next_cron_ns > again_ns) shard->io.next_cron_ns = again_ns;
 }
 
@@ -239,6 +252,7 @@ static bool run_turn(struct shard *shard, bool cron_due) {
     shard->io.limits = shard->fabric->settings.limits;
     if (cron_due) run_cron(shard);
     arm_cron(shard);
+    if (is_full(shard)) journal_look(shard->fabric);
     relieve_budget(shard);
     turn_end(shard);
     board_drain(shard); /* what was posted to ourselves leaves in this loop */
@@ -247,7 +261,8 @@ static bool run_turn(struct shard *shard, bool cron_due) {
 
 /* False: the server is stopping. */
 static bool phase_turn(struct shard *shard) {
-    bool due = shard->io.woke_ns >= next_alarm(&shard->io) || atomic_load_relaxed(&shard->busy);
+    bool due = shard->io.woke_ns >= next_alarm(&shard->io) || atomic_load_relaxed(&shard->busy) ||
+               is_full(shard);
     bool called = inbox_dirty(&shard->inbox) || shard->io.called;
     if (!due && !called && !has_work(shard)) return !baton_is_closed(shard->baton);
     board_drain(shard); /* it needs no place */
@@ -271,6 +286,7 @@ static void phase_tidy(struct shard *shard) {
 }
 
 static void phase_flush(struct shard *shard) {
+    if (KRT_UNLIKELY(shard->io.held_first != NULL)) held_tend(shard);
     struct connection *connection = shard->io.ready_first;
     shard->io.ready_first = NULL;
     for (struct connection *next; connection; connection = next) {
@@ -278,6 +294,7 @@ static void phase_flush(struct shard *shard) {
         connection->in_ready = false;
         connection_flush(shard, connection);
     }
+    held_publish(shard);
 }
 
 static void phase_bury(struct shard *shard) {
@@ -351,6 +368,19 @@ static void end_connections(struct shard *shard) {
     }
 }
 
+void loop_send(struct shard *shard, uint64_t deadline_ns) {
+    struct reactor_event event;
+    phase_flush(shard);
+    reactor_recycle(shard->io.reactor);
+    reactor_wait(shard->io.reactor, deadline_ns);
+    while (reactor_next(shard->io.reactor, &event)) {
+        struct connection *connection = (struct connection *)event.socket;
+        if (event.kind == EVENT_ACCEPT) accept_note(shard, event.result);
+        if (event.kind == EVENT_SENT) connection_sent(shard, connection, event.result);
+        if (event.kind == EVENT_CLOSED) bury_later(shard, connection);
+    }
+}
+
 /* Closing first would leave the port bound for milliseconds: cancel, reap, close, then free the ring. */
 static void loop_close(struct shard *shard) {
     for (uint32_t i = 0; shard->index == 0 && i < shard->fabric->listener_count; i++) {
@@ -359,6 +389,7 @@ static void loop_close(struct shard *shard) {
         socket_close(shard->fabric->listeners[i]);
     }
     phase_bury(shard);
+    held_finish(shard);
     end_connections(shard);
     for (uint32_t i = 0; i < shard->io.accepted_count; i++) socket_close(shard->io.accepted[i]);
     shard->io.accepted_count = 0;

@@ -56,6 +56,7 @@ struct batch {
     struct message head;
     uint32_t source; /* shard index */
     uint32_t kills;  /* fabric.kills when it was begun */
+    uint64_t ticket; /* position in the log of what its sender has seen */
     uint32_t count;
     struct arena arena;
     struct reply reply; /* all replies, one behind the other */

@@ -34,6 +34,7 @@ static void ready_all(struct call *call, uint32_t db) {
 
 struct effect_sink outcomes_sink(void) {
     return (struct effect_sink){
+        .log = journal_log,
         .touch = touch,
         .touch_all = touch_all,
         .flush = flush,
@@ -67,6 +68,7 @@ void outcomes_finish(struct shard *home) {
     tracking_tell(home);
     waiting_serve(home);
     tracking_finish(home);
+    journal_end_call(home);
     board_leave(home);
     home->data.outcomes.pending = false;
 }

@@ -28,6 +28,7 @@ struct outcomes {
     struct tracking_outcome tracking;    /* who is to be told what of */
     uint64_t posted;                     /* shards with letters that they were not woken for yet */
     uint64_t held;            /* batons of the call, as of their take; of the home alone */
+    uint64_t ticket;          /* position in the log of what its thread has seen before */
     struct call_reach *reach; /* of the call, if its set is open */
     struct waiter *first_answered, *last_answered; /* in process; told before the batons drop */
     struct wait_queue *first_ready, *last_ready;   /* in the order in which they became ready */

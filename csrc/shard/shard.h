@@ -17,11 +17,12 @@
  *     caller.c      the same for in-process callers
  *     outcomes.c    what a call brings about beside its reply
  *     departures.c  what clients leave behind in data rooms
- * transactions/ has MULTI, EXEC and WATCH; blocking/ who waits for keys and how they are served; board/ what is sent to
+ * journal/ joins the shards to the log, and holds back what is not safe yet; transactions/ has MULTI, EXEC and WATCH; blocking/ who waits for keys and how they are served; board/ what is sent to
  * those who did not ask; clients/ what a client is and the commands about clients; observation/ what is counted and timed.
  */
 #pragma once
 
+#include "aof/chunk.h"
 #include "base/map.h"
 #include "cmd/call.h"
 #include "io/reactor.h"
@@ -37,6 +38,7 @@
 #include "shard/clients/client.h"
 #include "shard/departures.h"
 #include "shard/fabric.h"
+#include "shard/journal/held.h"
 #include "shard/message.h"
 #include "shard/observation/statistics.h"
 #include "shard/outcomes.h"
@@ -59,6 +61,7 @@ struct connection {
     bool in_input, in_ready, in_keep, suspended, paused, ended_input, closing;
     bool sending;
     bool drowned; /* something was not told to it, or it has got too much: the next flush ends it */
+    struct held_output held;
     struct iovec iov[16];
 };
 
@@ -73,6 +76,7 @@ struct shard_data {
     struct effects effects;
     struct map watched;            /* its keys that are (transactions/watch.h) */
     struct outcomes outcomes;      /* of calls that this shard is the home of */
+    struct aof_tail aof;           /* what they leave for the log (journal/journal.h) */
     struct waiting waiting;        /* for its keys */
     struct tracking_table tracked; /* keys that clients cache */
     struct shard_counters counters;
@@ -124,6 +128,10 @@ struct shard_io {
     uint32_t soft_exceeded;      /* connections beyond a soft limit of output */
     atomic_u64 client_bytes;     /* held for its connections; writer shard thread, relaxed */
     uint64_t pause_end_ns;       /* to look after them; FUTEX_NO_DEADLINE: nothing waits */
+    uint64_t ticket;  /* the highest position of what the thread has seen (journal/held.h) */
+    uint64_t awaited; /* the lowest one that output waits for; UINT64_MAX: none */
+    bool has_log;     /* there is a position, or was */
+    struct connection *held_first;
     uint64_t next_cron_ns;       /* FUTEX_NO_DEADLINE: nothing periodic to do */
     uint64_t woke_ns;            /* when this loop began */
     uint64_t slice_ns;           /* when this slice began */
@@ -149,6 +157,8 @@ struct shard {
         has_doomed; /* some connection is to be ended; any thread sets, the thread clears, relaxed */
     atomic_u32
         busy; /* somebody else has the place for long; writer the thread, readers other shard threads, relaxed */
+    atomic_u64
+        awaited; /* what output waits for here; UINT64_MAX: nothing. Writer the thread, reader the log's; seq_cst */
     struct call_reach reach; /* of the thread */
     bool has_ticket;         /* its call's set is open; the thread only */
     int64_t now_ms;          /* the clock of this slice, 0: not read yet; the thread only */
@@ -217,8 +227,12 @@ static inline bool turn_is_wanted(const struct shard *shard) {
 }
 /* Ends the turn: seals, then drops everything. */
 void turn_end(struct shard *shard);
-/* What must precede a drop of shard data (B6): its log chunk, its messages. Also for borrowers and callers. */
-void turn_seal_data(struct fabric *fabric, struct shard *shard);
+/* What must precede every drop (B6), of borrowers and callers too: what the calls of `home` have left is done, the log has
+ * what they did, and the messages of the places in `mask` are on their way. `held` is all that is held, of which `mask` drops. Returns
+ * the position in the log of what was seen, which must be safe before anybody is told of it; 0: any time. */
+uint64_t turn_seal(struct shard *home, uint64_t held, uint64_t mask);
+/* The same of one place that is all that is held. */
+uint64_t turn_seal_one(struct shard *shard);
 
 /* ---- plan.c ------------------------------------------------------------------------------------- */
 struct plan {
@@ -380,3 +394,5 @@ struct shard *accept_target(struct fabric *fabric);
 
 /* ---- loop.c ------------------------------------------------------------------------------------- */
 void *loop_thread(void *shard);
+/* At the end: sends what wants to be sent, and looks what was. */
+void loop_send(struct shard *shard, uint64_t deadline_ns);

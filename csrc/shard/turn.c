@@ -29,11 +29,9 @@ static void wake_for_expiry(struct shard *shard) {
     inbox_wake(&shard->inbox);
 }
 
-void turn_seal_data(struct fabric *fabric, struct shard *shard) {
+static void seal_data(struct shard *shard) {
     struct shard_data *data = &shard->data;
-    (void)fabric;
     data->ended_ticks = 0;
-    if (KRT_UNLIKELY(data->outcomes.pending)) outcomes_finish(shard);
     if (KRT_UNLIKELY(data->outcomes.posted)) board_rouse(shard);
     if (KRT_UNLIKELY(data->outcomes.first_answered)) in_process_rouse(shard);
     wake_for_expiry(shard);
@@ -48,23 +46,41 @@ void turn_seal_data(struct fabric *fabric, struct shard *shard) {
     data->pushed = 0;
 }
 
-static void turn_seal(struct shard *shard, uint64_t mask) {
-    if (mask & shard->own) forward_flush(shard);
-    for (; mask; mask &= mask - 1)
-        turn_seal_data(shard->fabric, shard_of(shard->fabric, (uint32_t)__builtin_ctzll(mask)));
+/* What is left to be done of a call needs all that the call held, and may write. */
+uint64_t turn_seal(struct shard *home, uint64_t held, uint64_t mask) {
+    struct fabric *fabric = home->fabric;
+    if (KRT_UNLIKELY(home->data.outcomes.pending)) outcomes_finish(home);
+    uint64_t ticket = journal_seal(fabric, held);
+    for (; mask; mask &= mask - 1) seal_data(shard_of(fabric, (uint32_t)__builtin_ctzll(mask)));
+    return ticket;
+}
+
+uint64_t turn_seal_one(struct shard *shard) {
+    if (KRT_UNLIKELY(shard->data.outcomes.pending)) outcomes_finish(shard);
+    uint64_t ticket = journal_seal(shard->fabric, shard->own);
+    seal_data(shard);
+    return ticket;
+}
+
+/* Of the thread's holding. Batches leave behind the chunks of what came before them. */
+static void seal(struct shard *shard, uint64_t mask) {
+    held_note(shard, turn_seal(turn_home(shard), shard->held, mask & ~shard->own));
+    if (!(mask & shard->own)) return;
+    forward_flush(shard);
+    seal_data(shard);
 }
 
 /* For what calls leave to be done when they are complete (outcomes.h). */
 static void note_held(struct shard *shard) {
-    if (shard->held) turn_home(shard)->data.outcomes.held = shard->held;
+    if (!shard->held) return;
+    struct outcomes *outcomes = &turn_home(shard)->data.outcomes;
+    outcomes->held = shard->held;
+    outcomes->ticket = shard->io.ticket;
 }
 
 static void turn_drop(struct shard *shard, uint64_t mask) {
     if (mask == 0) return;
-    struct shard *home = turn_home(shard);
-    /* What is left to be done of a call needs all that the call held. */
-    if (KRT_UNLIKELY(home->data.outcomes.pending)) outcomes_finish(home);
-    turn_seal(shard, mask);
+    seal(shard, mask);
     baton_set_drop(&shard->fabric->set, mask);
     shard->held &= ~mask;
     note_held(shard);
@@ -102,6 +118,8 @@ bool turn_begin(struct shard *shard) {
     else if (!turn_take_own(shard)) return false;
     if (KRT_UNLIKELY(atomic_load_relaxed(&shard->busy))) atomic_store_relaxed(&shard->busy, 0);
     domain_keep_time(&shard->fabric->domain);
+    /* While the disk fails reads are answered, whatever position their data has. */
+    if (KRT_UNLIKELY(shard->fabric->domain.gates & GATE_DISK)) shard->io.ticket = 0;
     forward_drain(shard);
     return KRT_LIKELY(shard->held == shard->own) || turn_return(shard);
 }
@@ -173,7 +191,7 @@ bool turn_pause(struct shard *shard) {
     shard->io.slice_commands = 0;
     shard->io.slice_ns = clock_monotonic_ns();
     if (KRT_LIKELY(!baton_wanted(shard->baton))) return true;
-    turn_seal(shard, shard->own);
+    seal(shard, shard->own);
     shard->held = 0;
     return turn_took(shard, shard->own, baton_yield(shard->baton, patience_end(shard))) ||
            turn_take_own(shard);

@@ -34,6 +34,6 @@ void await_answer(struct waiter *waiter, void (*write)(struct reply *reply, void
     } else {
         waiter_put(waiter);
     }
-    turn_seal_data(fabric, home);
+    (void)turn_seal_one(home);
     baton_set_drop(&fabric->set, home->own);
 }

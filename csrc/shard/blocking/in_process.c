@@ -65,10 +65,15 @@ static void answer(struct waiter *waiter, enum in_process_answer how) {
 }
 
 /* One that is linked still needs the registrations' count; it may be the owner's already when it is told. */
-static void tell(struct waiter *waiter) {
+void in_process_tell(struct waiter *waiter) {
     bool linked = waiter->linked;
     if (linked) waiter_get(waiter);
     answer(waiter, IN_PROCESS_ANSWERED);
+    waiter_put(waiter);
+}
+
+void in_process_abandon(struct waiter *waiter) {
+    answer(waiter, IN_PROCESS_STOPPED);
     waiter_put(waiter);
 }
 
@@ -78,7 +83,10 @@ void in_process_rouse(struct shard *home) {
     outcomes->first_answered = outcomes->last_answered = NULL;
     for (struct waiter *next; waiter; waiter = next) {
         next = waiter->next_answered;
-        tell(waiter);
+        waiter->ticket = home->data.aof.ticket;
+        if (KRT_LIKELY(journal_is_safe(&home->fabric->journal, waiter->ticket)))
+            in_process_tell(waiter);
+        else journal_answer_later(home->fabric, waiter);
     }
 }
 

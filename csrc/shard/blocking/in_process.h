@@ -36,8 +36,13 @@ enum in_process_answer {
 /* The owner's count goes into *call->waiter. */
 bool in_process_begin(struct call *call, const struct call_wait *wait);
 void in_process_send(struct shard *home, struct waiter *waiter);
-/* The calls of `home` are complete: their answers are told. Before the batons drop. */
+/* The calls of `home` are complete: their answers are told, or are to be once the log is safe so far. Before the batons drop,
+ * behind the end of the turn's chunk. */
 void in_process_rouse(struct shard *home);
+/* It is: the owner is told. Any thread. With the registrations' count. */
+void in_process_tell(struct waiter *waiter);
+/* It never will be, as the server has stopped. The same. */
+void in_process_abandon(struct waiter *waiter);
 
 /* ---- The owner --------------------------------------------------------------------------------------- */
 /* Sleeps until it is answered, its command's time is over, the absolute monotonic deadline has passed, or for no reason. */

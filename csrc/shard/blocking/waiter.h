@@ -79,6 +79,9 @@ struct waiter {
     /* Claimed where not all its batons were held: the owner takes it out of its queues. */
     bool linked;
 
+    uint64_t ticket; /* position in the log of what it is answered with, in process; who answers */
+    struct waiter *next_sync; /* on a list of the journal's; who has the list */
+
     uint64_t spent_ticks; /* its command's, so far; the call that it begins in, then who tries */
     uint32_t registered;  /* registrations in use, under the batons of their keys */
     struct registration registrations[];

@@ -30,6 +30,7 @@ void board_post_later(struct shard *home, uint32_t target, struct post *post) {
     struct outcomes *outcomes = &home->data.outcomes;
     outcomes->pending = true;
     post->target = target;
+    post->ticket = 0;
     post->next = NULL;
     if (outcomes->last_post) outcomes->last_post->next = post;
     else outcomes->first_post = post;
@@ -143,6 +144,7 @@ void board_drain(struct shard *shard) {
     struct post *post = take_posts(box);
     for (struct post *next; post; post = next) {
         next = post->next;
+        held_note(shard, post->ticket);
         post->deliver(shard, post);
     }
 }

@@ -35,6 +35,7 @@ enum { BOARD_POSTS_MAX = 1 << 20 };
 struct post {
     struct post *next;
     uint32_t target; /* shard */
+    uint64_t ticket; /* position in the log of what it tells of */
     /* By the target's thread, in its I/O room; the batons that it holds are of no use. */
     void (*deliver)(struct shard *shard, struct post *post);
     /* The server stopped before. */

@@ -93,6 +93,7 @@ struct client {
     struct watcher *watcher;         /* NULL: it watches nothing */
     struct tracker *tracker;         /* counted (board/tracking.h); NULL: it has never tracked */
     uint64_t spent_ticks; /* in the command that is to be called again, with CALL_RESUMED */
+    uint64_t log_ticket;  /* position in the log of the last write, once it is known (WAITAOF) */
     uint32_t db;
     uint32_t call_flags; /* enum call_flags of its calls */
     uint8_t proto;       /* 2 or 3 */
@@ -101,6 +102,7 @@ struct client {
     bool close_after_reply; /* QUIT and protocol errors: answer what is there, then close */
     bool close_unanswered;  /* with close_after_reply: what is not sent yet is not sent either */
     bool session;           /* in process: there is no connection behind it */
+    bool has_logged;        /* it wrote something whose position is not known yet */
     bool uncounted;         /* killed: its subscriptions count no more; with the board */
 };
 

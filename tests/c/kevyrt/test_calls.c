@@ -94,7 +94,7 @@ static void *set_and_get(void *argument) {
         struct bytes key = bytes_of(&keys[i % 8], 1);
         memset(text, 'a' + (int)(i % 20), len);
         struct bytes value = bytes_of(text, len);
-        if (kevyrt_set(worker->server, 0, key, value, KEVYRT_WAIT) != KEVYRT_OK)
+        if (kevyrt_set(worker->server, 0, key, value, KEVYRT_WAIT, NULL) != KEVYRT_OK)
             trouble = "set failed";
         else trouble = read_value(worker->server, bytes_of(&keys[i * 5 % 8], 1));
     }
@@ -118,7 +118,7 @@ static void keep_a_value(struct kevyrt_server *server) {
     struct kevyrt_value value;
     struct bytes key = bytes_of("k", 1);
     memset(text, 'x', sizeof text);
-    assert_int_equal(kevyrt_set(server, 0, key, bytes_of(text, sizeof text), KEVYRT_WAIT),
+    assert_int_equal(kevyrt_set(server, 0, key, bytes_of(text, sizeof text), KEVYRT_WAIT, NULL),
                      KEVYRT_OK);
     assert_int_equal(kevyrt_get(server, 0, key, KEVYRT_WAIT, &value), KEVYRT_OK);
     assert_int_equal(value.found, KEVYRT_LARGE);

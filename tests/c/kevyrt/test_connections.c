@@ -145,7 +145,7 @@ static void cut_large_transfers(struct kevyrt_server *server) {
     assert_non_null(value);
     random_seed(&random, 5);
     assert_int_equal(
-        kevyrt_set(server, 0, bytes_of("large", 5), bytes_of(value, LARGE), KEVYRT_WAIT),
+        kevyrt_set(server, 0, bytes_of("large", 5), bytes_of(value, LARGE), KEVYRT_WAIT, NULL),
         KEVYRT_OK);
     for (int i = 0; i < 24; i++) {
         int fd = wire_open(server);

@@ -78,7 +78,7 @@ static void stop_under_connections(const struct variant *variant) {
     int fds[12];
     assert_non_null(value);
     assert_int_equal(
-        kevyrt_set(server, 0, bytes_of("large", 5), bytes_of(value, 1 << 20), KEVYRT_WAIT),
+        kevyrt_set(server, 0, bytes_of("large", 5), bytes_of(value, 1 << 20), KEVYRT_WAIT, NULL),
         KEVYRT_OK);
     for (int i = 0; i < 12; i++) fds[i] = wire_open(server);
     for (int i = 0; i < 12; i += 3) {

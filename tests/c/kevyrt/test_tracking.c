@@ -29,7 +29,7 @@ static void speak_resp3(int fd) {
 
 static void set(struct kevyrt_server *server, const char *key) {
     enum kevyrt_status status =
-        kevyrt_set(server, 0, bytes_of(key, strlen(key)), BYTES_LITERAL("v"), KEVYRT_WAIT);
+        kevyrt_set(server, 0, bytes_of(key, strlen(key)), BYTES_LITERAL("v"), KEVYRT_WAIT, NULL);
     assert_int_equal(status, KEVYRT_OK);
 }
 

@@ -1,0 +1,262 @@
+/* From calls to the log's queue, and back from the log to who waits.
+ *
+ *   effect ─▶ tail of the home ─▶ (end of the call: EXEC) ─▶ journal_push: a chunk of the queue, a ticket for all that is held
+ *                                                                         │
+ *        connections (held.c), callers, answers ◀── journal_note_safe ◀── the log's thread has written, or synced
+ *
+ * A chunk is queued when the calls of a holding are over and before the first of its batons drops; sooner where somebody is told
+ * of a call before that (a post, a reply that goes home), since what he is told needs a ticket. It is never queued in the middle
+ * of a call, whose effects stand together.
+ */
+#include "shard/journal/journal.h"
+
+#include "plat/futex.h"
+#include "shard/blocking/waitaof.h"
+#include "shard/shard.h"
+
+static struct aof *aof_of(const struct fabric *fabric) {
+    return atomic_load_relaxed(&fabric->journal.aof);
+}
+
+/* ---- Calls ----------------------------------------------------------------------------------------- */
+
+void journal_log(struct call *call, uint32_t db, const struct bytes *argv, uint32_t argc) {
+    struct shard *home = call_home(call);
+    if (KRT_UNLIKELY(call->flags & CALL_LOADING)) return;
+    aof_tail_append(&home->data.aof, db, argv, argc);
+    home->data.outcomes.pending = true;
+    if (call->client) call->client->has_logged = true;
+}
+
+static uint64_t push(struct shard *home, uint64_t held) {
+    struct fabric *fabric = home->fabric;
+    struct aof *aof = aof_of(fabric);
+    uint64_t ticket = fabric->journal.base + aof_push(aof, &home->data.aof);
+    for (uint64_t left = held | home->own; left; left &= left - 1)
+        fabric->shards[__builtin_ctzll(left)]->data.aof.ticket = ticket;
+    if (KRT_UNLIKELY(aof_is_full(aof))) atomic_store_relaxed(&fabric->journal.full, 1);
+    return ticket;
+}
+
+static uint64_t seen(const struct fabric *fabric, uint64_t held) {
+    uint64_t ticket = 0;
+    for (uint64_t left = held; left; left &= left - 1) {
+        uint64_t own = fabric->shards[__builtin_ctzll(left)]->data.aof.ticket;
+        if (own > ticket) ticket = own;
+    }
+    return ticket;
+}
+
+/* A read from nowhere else than what its thread has seen before may tell of that. */
+static void stamp_posts(struct outcomes *outcomes, uint64_t ticket) {
+    if (ticket < outcomes->ticket) ticket = outcomes->ticket;
+    for (struct post *post = outcomes->first_post; post; post = post->next) post->ticket = ticket;
+}
+
+void journal_end_call(struct shard *home) {
+    struct outcomes *outcomes = &home->data.outcomes;
+    struct aof_tail *tail = &home->data.aof;
+    bool tells = outcomes->first_post || outcomes->first_answered;
+    if (!aof_of(home->fabric)) return;
+    aof_tail_end_call(tail);
+    uint64_t held = outcomes->held | home->own;
+    if (!aof_tail_is_empty(tail) && (tells || aof_tail_is_long(tail))) (void)push(home, held);
+    if (outcomes->first_post) stamp_posts(outcomes, seen(home->fabric, held));
+}
+
+void journal_end_eviction(struct shard *home, struct shard *victim) {
+    struct aof_tail *tail = &home->data.aof;
+    if (KRT_LIKELY(!aof_of(home->fabric))) return;
+    aof_tail_end_call(tail);
+    if (victim && !aof_tail_is_empty(tail))
+        (void)push(home, home->data.outcomes.held | victim->own);
+}
+
+bool journal_is_inside(const struct shard *home) {
+    return home->data.aof.call_effects != 0;
+}
+
+uint64_t journal_seal_all(struct fabric *fabric, uint64_t held) {
+    struct shard *home = NULL;
+    for (uint64_t left = held; left; left &= left - 1) {
+        struct shard *shard = fabric->shards[__builtin_ctzll(left)];
+        if (aof_tail_is_empty(&shard->data.aof)) continue;
+        KRT_DCHECK(!home); /* J1 */
+        home = shard;
+        (void)push(home, held);
+    }
+    if (!home && KRT_UNLIKELY(fabric->domain.gates & GATE_DISK)) return 0;
+    return seen(fabric, held);
+}
+
+/* ---- Who waits ------------------------------------------------------------------------------------- */
+
+enum journal_result journal_wait(struct fabric *fabric, uint64_t ticket, uint64_t deadline_ns) {
+    struct journal *journal = &fabric->journal;
+    bool in_time = true;
+    for (;;) {
+        uint32_t bell = atomic_load_seq_cst(&journal->bell);
+        atomic_add_seq_cst(&journal->sleepers, 1);
+        bool ended = atomic_load_seq_cst(&journal->ended);
+        bool safe = ticket <= atomic_load_seq_cst(&journal->safe);
+        bool sleeps = !safe && !ended && in_time;
+        if (sleeps) in_time = futex_wait(&journal->bell, bell, deadline_ns);
+        atomic_sub_relaxed(&journal->sleepers, 1);
+        if (sleeps) continue;
+        return safe ? JOURNAL_SAFE : ended ? JOURNAL_LOST : JOURNAL_LATE;
+    }
+}
+
+static void ring(struct journal *journal) {
+    if (KRT_LIKELY(!atomic_load_seq_cst(&journal->sleepers))) return;
+    atomic_add_seq_cst(&journal->bell, 1);
+    futex_wake(&journal->bell, INT32_MAX);
+}
+
+/* ---- Lists of waiters -------------------------------------------------------------------------------- */
+
+/* Returns whether it has become due meanwhile. Somebody else may have told it by then, and it is gone. */
+static bool push_waiter(atomic_ptr *list, const atomic_u64 *position, struct waiter *waiter) {
+    uint64_t ticket = waiter->ticket;
+    void *head = atomic_load_relaxed(list);
+    do {
+        waiter->next_sync = head;
+    } while (!atomic_cas_seq_cst(list, &head, waiter));
+    return ticket <= atomic_load_seq_cst(position);
+}
+
+static bool is_due(const atomic_u64 *position, const struct waiter *waiter) {
+    return waiter->ticket <= atomic_load_seq_cst(position);
+}
+
+/* Who waits no more is told as well, which is how he leaves the list. */
+static bool has_ended(const struct waiter *waiter) {
+    uint32_t state = atomic_load_relaxed(&waiter->state);
+    return waiter->await && state != WAITER_WAITING;
+}
+
+/* The list is taken whole, so two that tell at once have different parts of it. */
+static void tell_due(atomic_ptr *list, const atomic_u64 *position,
+                     void (*tell)(struct waiter *waiter)) {
+    for (bool again = true; again;) {
+        struct waiter *next, *waiter = atomic_swap_seq_cst(list, NULL);
+        for (again = false; waiter; waiter = next) {
+            next = waiter->next_sync;
+            if (is_due(position, waiter) || has_ended(waiter)) tell(waiter);
+            else again |= push_waiter(list, position, waiter);
+        }
+    }
+}
+
+static void tell_all(atomic_ptr *list, void (*tell)(struct waiter *waiter)) {
+    struct waiter *next, *waiter = atomic_swap_seq_cst(list, NULL);
+    for (; waiter; waiter = next) {
+        next = waiter->next_sync;
+        tell(waiter);
+    }
+}
+
+static void tell_answers(struct journal *journal) {
+    if (atomic_load_seq_cst(&journal->answers))
+        tell_due(&journal->answers, &journal->safe, in_process_tell);
+}
+
+void journal_answer_later(struct fabric *fabric, struct waiter *waiter) {
+    struct journal *journal = &fabric->journal;
+    if (push_waiter(&journal->answers, &journal->safe, waiter)) tell_answers(journal);
+}
+
+/* On the keeper's thread. What becomes due behind the look asks anew. */
+static void tell_syncs(struct garbage *job) {
+    struct journal *journal =
+        (struct journal *)(void *)((char *)job - offsetof(struct journal, sync_job));
+    atomic_store_seq_cst(&journal->sync_asked, 0);
+    tell_due(&journal->syncs, &journal->synced, waitaof_answer);
+}
+
+static void ask_for_syncs(struct fabric *fabric) {
+    struct journal *journal = &fabric->journal;
+    uint32_t idle = 0;
+    if (!atomic_load_seq_cst(&journal->syncs)) return;
+    if (atomic_cas_seq_cst(&journal->sync_asked, &idle, 1))
+        garbage_give(fabric->domain.taker, &journal->sync_job);
+}
+
+void journal_await_sync(struct fabric *fabric, struct waiter *waiter) {
+    struct journal *journal = &fabric->journal;
+    bool forever = waiter->ticket == UINT64_MAX;
+    if (push_waiter(&journal->syncs, &journal->synced, waiter) || forever) ask_for_syncs(fabric);
+}
+
+void journal_init(struct journal *journal) {
+    journal->sync_job.free = tell_syncs;
+}
+
+/* ---- The log's thread -------------------------------------------------------------------------------- */
+
+static void wake_shards(struct fabric *fabric, uint64_t safe) {
+    for (uint32_t i = 0; i < fabric->settings.shard_count; i++) {
+        struct shard *shard = fabric->shards[i];
+        if (atomic_load_seq_cst(&shard->awaited) <= safe) inbox_wake(&shard->inbox);
+    }
+}
+
+void journal_note_safe(struct fabric *fabric, uint64_t safe, uint64_t synced) {
+    struct journal *journal = &fabric->journal;
+    if (safe > atomic_load_relaxed(&journal->safe)) atomic_store_seq_cst(&journal->safe, safe);
+    bool more = synced > atomic_load_relaxed(&journal->synced);
+    if (more) atomic_store_seq_cst(&journal->synced, synced);
+    wake_shards(fabric, safe);
+    ring(journal);
+    tell_answers(journal);
+    if (more) ask_for_syncs(fabric);
+}
+
+void journal_note_room(struct fabric *fabric) {
+    if (KRT_LIKELY(!atomic_load_relaxed(&fabric->journal.full))) return;
+    atomic_store_relaxed(&fabric->journal.full, 0);
+    for (uint32_t i = 0; i < fabric->settings.shard_count; i++)
+        inbox_wake(&fabric->shards[i]->inbox);
+}
+
+void journal_look(struct fabric *fabric) {
+    struct aof *aof = aof_of(fabric);
+    if (!aof || !aof_is_full(aof)) journal_note_room(fabric);
+}
+
+/* ---- Life ---------------------------------------------------------------------------------------------- */
+
+uint64_t journal_attach(struct fabric *fabric, struct aof *aof) {
+    struct journal *journal = &fabric->journal;
+    KRT_ASSERT(!aof_of(fabric));
+    journal->base = journal->last;
+    atomic_store_release(&journal->aof, aof);
+    fabric->sink.wanted |= EFFECT_LOG;
+    return journal->base;
+}
+
+uint64_t journal_detach(struct fabric *fabric) {
+    struct journal *journal = &fabric->journal;
+    struct aof *aof = aof_of(fabric);
+    (void)journal_seal_all(fabric, fabric_all(fabric));
+    fabric->sink.wanted &= ~(uint32_t)EFFECT_LOG;
+    journal->last = journal->base + aof_ticket(aof);
+    atomic_store_release(&journal->aof, NULL);
+    journal_note_room(fabric);
+    return journal->last;
+}
+
+void journal_start(struct fabric *fabric) {
+    atomic_store_seq_cst(&fabric->journal.ended, 0);
+}
+
+void journal_stop(struct fabric *fabric) {
+    struct journal *journal = &fabric->journal;
+    bool safe = !journal->close || journal->close(journal->close_context);
+    if (safe) journal_note_safe(fabric, journal->last, journal->last);
+    atomic_store_seq_cst(&journal->ended, 1);
+    futex_wake(&journal->ended, INT32_MAX);
+    ring(journal);
+    tell_all(&journal->answers, in_process_abandon);
+    tell_all(&journal->syncs, waitaof_answer);
+}
