@@ -49,6 +49,12 @@ enum call_flags {
     CALL_ALOUD = 16,     /* set by a command that ends the silence: its own answer is heard */
 };
 
+/* Why (GATE_DISK). */
+enum disk_trouble {
+    DISK_TROUBLE_LOG = 1,      /* the append-only log cannot be written */
+    DISK_TROUBLE_SNAPSHOT = 2, /* the last snapshot for a save point failed, and that stops writes */
+};
+
 struct domain_pause {
     uint64_t end_ns; /* monotonic; 0: there was none */
     bool all;        /* stops every command, not only those that write */
@@ -73,6 +79,8 @@ struct domain {
      * relaxed: who holds one of them sees those that wait there. */
     atomic_u32 reaching;
     struct domain_pause pause;          /* with GATE_PAUSE */
+    uint32_t disk_trouble;              /* enum disk_trouble, with GATE_DISK */
+    const char *disk_why;               /* of the log: what the system says; static */
     int64_t (*clock_ms)(void *context); /* real or virtual wall time */
     void *clock_context;
     const struct command_names *names; /* of commands; NULL: their own */

@@ -209,6 +209,7 @@ static bool apply(struct config_set *set) {
     struct fabric_settings settings = fabric->settings;
     config_fabric_settings(&set->server->config, &settings);
     fabric_apply_settings(fabric, &settings);
+    aof_owner_apply(set->server);
     return true;
 }
 

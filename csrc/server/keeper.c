@@ -60,13 +60,21 @@ void keeper_request_stop(struct keeper *keeper) {
     keeper_ring(keeper);
 }
 
+void keeper_request_work(struct keeper *keeper) {
+    pthread_mutex_lock(&keeper->lock);
+    keeper->work_requested = true;
+    pthread_mutex_unlock(&keeper->lock);
+    keeper_ring(keeper);
+}
+
 /* One look at what there is to do. False: the thread may end. */
 static bool keeper_work(struct keeper *keeper) {
     pthread_mutex_lock(&keeper->lock);
-    bool stop = keeper->stop_requested, ending = keeper->ending;
-    keeper->stop_requested = false;
+    bool stop = keeper->stop_requested, ending = keeper->ending, work = keeper->work_requested;
+    keeper->stop_requested = keeper->work_requested = false;
     pthread_mutex_unlock(&keeper->lock);
     free_waiting(keeper, ending ? CLOSED : NULL);
+    if (work && !ending && keeper->work) keeper->work(keeper->context);
     if (stop && !ending) keeper->stop(keeper->context);
     return !ending;
 }
@@ -94,7 +102,7 @@ void keeper_deinit(struct keeper *keeper) {
 int keeper_start(struct keeper *keeper, void (*stop)(void *), void *context) {
     keeper->stop = stop;
     keeper->context = context;
-    keeper->stop_requested = keeper->ending = false;
+    keeper->stop_requested = keeper->work_requested = keeper->ending = false;
     atomic_store_release(&keeper->garbage, NULL);
     int result = thread_start(&keeper->thread, "kevyrt-keeper", keeper_thread, keeper);
     if (result < 0) free_waiting(keeper, CLOSED);

@@ -155,6 +155,7 @@ static enum kevyrt_status make_fabric(struct kevyrt_server *server, struct kevyr
     struct domain *domain = &server->fabric.domain;
     domain->server_context = server;
     domain->taker = &server->keeper.taker;
+    aof_owner_init(server);
     if (config_names(&server->config, &server->names)) domain->names = &server->names;
     return KEVYRT_OK;
 }
@@ -195,6 +196,7 @@ void kevyrt_server_put(struct kevyrt_server *server) {
     pthread_mutex_destroy(&server->control);
     pthread_mutex_destroy(&server->life);
     keeper_deinit(&server->keeper);
+    aof_owner_deinit(server);
     mem_pages_free(NULL, server, sizeof *server);
 }
 
@@ -276,13 +278,37 @@ static void stop_locked(struct kevyrt_server *server) {
     pthread_mutex_unlock(&server->life);
 }
 
+static void work_on_keeper(void *context) {
+    aof_owner_work(context);
+}
+
 static void stop_on_keeper(void *context) {
     stop_locked(context);
 }
 
+/* Before the shards start: nothing is done that it does not have. */
+static enum kevyrt_status open_log(struct kevyrt_server *server, struct kevyrt_error *error) {
+    char why[AOF_WHY_MAX] = "";
+    struct aof_files files;
+    struct aof_place place;
+    bool wanted = config_number(&server->config, SETTING_APPENDONLY);
+    atomic_store_relaxed(&server->log.wanted, wanted);
+    if (!wanted) return KEVYRT_OK;
+    aof_owner_place(server, &place);
+    int result = aof_files_open(&files, &place, why);
+    if (result < 0)
+        return server_fail(error, KEVYRT_SYSTEM, result, "cannot open the append-only log: %s",
+                           *why ? why : system_error_text(result));
+    enum kevyrt_status status = aof_owner_open(server, &files, AOF_CONTINUE, error);
+    if (status == KEVYRT_OK) aof_owner_attach(server);
+    return status;
+}
+
 static enum kevyrt_status start_locked(struct kevyrt_server *server, struct kevyrt_error *error) {
     pthread_mutex_lock(&server->life);
-    enum kevyrt_status status = start_fabric(server, error);
+    enum kevyrt_status status = open_log(server, error);
+    if (status == KEVYRT_OK) status = start_fabric(server, error);
+    if (status != KEVYRT_OK) aof_owner_close(server);
     if (status == KEVYRT_OK) {
         log_queue_server_started();
         atomic_store_seq_cst(&server->state, SERVER_RUNNING);
@@ -298,6 +324,7 @@ static enum kevyrt_status start_controlled(struct kevyrt_server *server,
     if (atomic_load_acquire(&server->state) == SERVER_RUNNING) return KEVYRT_OK;
     if (server->keeper_running) keeper_stop(&server->keeper);
     server->keeper_running = false;
+    server->keeper.work = work_on_keeper;
     int result = keeper_start(&server->keeper, stop_on_keeper, server);
     if (result < 0)
         return server_fail(error, KEVYRT_SYSTEM, result, "cannot start a thread: %s",

@@ -110,12 +110,47 @@ static bool has_room(struct shard *home, const struct origin *origin, const stru
     return false;
 }
 
+/* What is written could not be made durable, so it is refused before it is done. PING tells, as in Redis. */
+static bool is_denied(struct shard *home, const struct origin *origin, const struct plan *plan) {
+    static const char snapshot[] =
+        "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist "
+        "to disk. Commands that may modify the data set are disabled, because this instance is "
+        "configured to report errors during writes if RDB snapshotting fails "
+        "(stop-writes-on-bgsave-error option). Please check the Redis logs for details about the "
+        "RDB error.";
+    const struct domain *domain = &home->fabric->domain;
+    char text[160];
+    bool writes = transaction_flags(origin->client, plan->command) & CMD_WRITE;
+    if (!writes && plan->command != home->fabric->ping_command) return false;
+    (void)snprintf(text, sizeof text, "MISCONF Errors writing to the AOF file: %s",
+                   domain->disk_why);
+    bool of_snapshot = domain->disk_trouble & DISK_TROUBLE_SNAPSHOT;
+    execute_reject(origin->client, origin->reply, plan, of_snapshot ? snapshot : text);
+    statistics_error(&home->data.statistics, plan->command, false, origin->reply->error_code);
+    return true;
+}
+
+/* Nothing may be deleted either, so there is no room to be made. */
+static enum passage pass_failing_disk(struct shard *home, const struct origin *origin,
+                                      const struct plan *plan, struct call *call) {
+    const struct domain *domain = &home->fabric->domain;
+    bool keeps = home->fabric->settings.budget.policy == EVICT_NOTHING;
+    if (keeps && !has_room(home, origin, plan)) return REFUSED;
+    if (is_denied(home, origin, plan)) return REFUSED;
+    call->flags |= CALL_PAUSED;
+    bool stops = pause_is_in_force(domain) &&
+                 pause_stops(domain, transaction_flags(origin->client, plan->command));
+    return stops ? POSTPONED : PASSED;
+}
+
 /* What the domain's gates ask for. During a pause nothing is evicted, and what may run leaves the data as it
  * is. */
 static enum passage pass_gates(struct shard *home, const struct origin *origin,
                                const struct plan *plan, struct call *call) {
     const struct domain *domain = &home->fabric->domain;
     home->data.ended_ticks = 0;
+    if (KRT_UNLIKELY(domain->gates & GATE_DISK))
+        return pass_failing_disk(home, origin, plan, call);
     if (!pause_is_in_force(domain)) return has_room(home, origin, plan) ? PASSED : REFUSED;
     if (pause_stops(domain, transaction_flags(origin->client, plan->command))) return POSTPONED;
     call->flags |= CALL_PAUSED;

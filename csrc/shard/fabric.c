@@ -155,7 +155,6 @@ int fabric_init(struct fabric *fabric, const struct fabric_settings *settings) {
     registry_init(&fabric->registry);
     limits_init(&fabric->eviction);
     slowlog_init(&fabric->slowlog);
-    journal_init(&fabric->journal);
     latency_events_init(&fabric->latency);
     /* The seed outlives a stop: a caller may have hashed its key just before. */
     int result = random_from_kernel(&fabric->domain.hash_seed, sizeof fabric->domain.hash_seed);
@@ -170,6 +169,7 @@ int fabric_init(struct fabric *fabric, const struct fabric_settings *settings) {
     fabric->domain.clock_ms = wall_clock;
     fabric->get_command = command_find_name(BYTES_LITERAL("get"));
     fabric->set_command = command_find_name(BYTES_LITERAL("set"));
+    fabric->ping_command = command_find_name(BYTES_LITERAL("ping"));
     if (result < 0) fabric_deinit(fabric);
     return result;
 }

@@ -85,6 +85,7 @@ struct fabric {
     bool times_all; /* the same of commands that take less than SLOW_US_OF_FAST_CALLS */
     struct effect_sink sink; /* what effects go to; `wanted` changes under all batons */
     const struct command *get_command, *set_command; /* rows of the in-process fast path */
+    const struct command *ping_command;              /* of a failing disk it tells */
     atomic_u64 startup_bytes; /* used before there were any keys; the start writes, relaxed */
     atomic_u32
         passed_over; /* somebody was not served for a pause; any holder, relaxed; cleared with all batons */

@@ -166,30 +166,20 @@ void journal_answer_later(struct fabric *fabric, struct waiter *waiter) {
     if (push_waiter(&journal->answers, &journal->safe, waiter)) tell_answers(journal);
 }
 
-/* On the keeper's thread. What becomes due behind the look asks anew. */
-static void tell_syncs(struct garbage *job) {
-    struct journal *journal =
-        (struct journal *)(void *)((char *)job - offsetof(struct journal, sync_job));
-    atomic_store_seq_cst(&journal->sync_asked, 0);
-    tell_due(&journal->syncs, &journal->synced, waitaof_answer);
+void journal_work(struct fabric *fabric) {
+    struct journal *journal = &fabric->journal;
+    if (atomic_load_seq_cst(&journal->syncs))
+        tell_due(&journal->syncs, &journal->synced, waitaof_answer);
 }
 
-static void ask_for_syncs(struct fabric *fabric) {
-    struct journal *journal = &fabric->journal;
-    uint32_t idle = 0;
-    if (!atomic_load_seq_cst(&journal->syncs)) return;
-    if (atomic_cas_seq_cst(&journal->sync_asked, &idle, 1))
-        garbage_give(fabric->domain.taker, &journal->sync_job);
+static void ask_for_syncs(struct journal *journal) {
+    if (journal->ask && atomic_load_seq_cst(&journal->syncs)) journal->ask(journal->context);
 }
 
 void journal_await_sync(struct fabric *fabric, struct waiter *waiter) {
     struct journal *journal = &fabric->journal;
-    bool forever = waiter->ticket == UINT64_MAX;
-    if (push_waiter(&journal->syncs, &journal->synced, waiter) || forever) ask_for_syncs(fabric);
-}
-
-void journal_init(struct journal *journal) {
-    journal->sync_job.free = tell_syncs;
+    bool forever = waiter->ticket == UINT64_MAX; /* others of its kind may have ended */
+    if (push_waiter(&journal->syncs, &journal->synced, waiter) || forever) ask_for_syncs(journal);
 }
 
 /* ---- The log's thread -------------------------------------------------------------------------------- */
@@ -209,7 +199,7 @@ void journal_note_safe(struct fabric *fabric, uint64_t safe, uint64_t synced) {
     wake_shards(fabric, safe);
     ring(journal);
     tell_answers(journal);
-    if (more) ask_for_syncs(fabric);
+    if (more) ask_for_syncs(journal);
 }
 
 void journal_note_room(struct fabric *fabric) {
@@ -252,7 +242,7 @@ void journal_start(struct fabric *fabric) {
 
 void journal_stop(struct fabric *fabric) {
     struct journal *journal = &fabric->journal;
-    bool safe = !journal->close || journal->close(journal->close_context);
+    bool safe = !journal->close || journal->close(journal->context);
     if (safe) journal_note_safe(fabric, journal->last, journal->last);
     atomic_store_seq_cst(&journal->ended, 1);
     futex_wake(&journal->ended, INT32_MAX);

@@ -17,7 +17,6 @@
 
 #include "aof/aof.h"
 #include "base/bytes.h"
-#include "base/garbage.h"
 
 struct call;
 struct fabric;
@@ -37,14 +36,13 @@ struct journal {
     /* Struct waiter, newest first: answered in process, not yet told. Holders push, who tells takes all; seq_cst. */
     atomic_ptr answers;
     atomic_ptr syncs; /* who waits for a sync (WAITAOF); the same, but that the keeper tells */
-    struct garbage sync_job;
-    atomic_u32 sync_asked; /* it is on its way; acquire-release */
+    void (*ask)(void *context); /* asks the keeper for journal_work; NULL: there is none */
     /* 1: the server has stopped, and no position becomes safe any more. Futex; writer: who stops; seq_cst. */
     atomic_u32 ended;
     /* At the stop, when the batons are closed: writes and syncs what is queued and closes the log, which the journal has let go of.
      * NULL: there is none. */
     bool (*close)(void *context);
-    void *close_context;
+    void *context; /* of `ask` and `close` */
 };
 
 /* ---- A call, with its batons ------------------------------------------------------------------------ */
@@ -88,9 +86,10 @@ uint64_t journal_attach(struct fabric *fabric, struct aof *aof);
 uint64_t journal_detach(struct fabric *fabric);
 /* By the log's thread, or who has closed it: what is safe and synced now. */
 void journal_note_safe(struct fabric *fabric, uint64_t safe, uint64_t synced);
+/* The keeper: tells those who wait for a sync. With no baton held. */
+void journal_work(struct fabric *fabric);
 /* Too little waits to be called full. Any thread that knows. */
 void journal_note_room(struct fabric *fabric);
-void journal_init(struct journal *journal);
 /* Before the threads of the shards start. */
 void journal_start(struct fabric *fabric);
 /* The batons are closed, the threads of the shards have not ended. */
