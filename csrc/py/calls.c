@@ -2,7 +2,8 @@
  *
  * A call is tried with the GIL held, which costs nothing while the baton is free; when it is not,
  * the GIL is released before the thread waits. Objects are converted before the try and made after
- * the drop (B5).
+ * the drop (B5). With a log the result of a call is kept until it may be told (KEVYRT_UNSAFE), and the thread waits for
+ * that without the GIL.
  */
 #include "py/module.h"
 
@@ -15,6 +16,24 @@ static PyObject *raise_failure(struct server_object *self, enum kevyrt_status st
 
 static bool is_initialised(struct server_object *self) {
     return self->server || server_check_usable(self) == 0;
+}
+
+/* ---- The log ----------------------------------------------------------------------------------- */
+
+/* Signals run their handlers between two sleeps. 0: the result may be told; -1 with what a handler raised, or because the
+ * server stopped and could not keep what was done. */
+static int settle(struct server_object *self, uint64_t ticket) {
+    for (;;) {
+        enum kevyrt_status status;
+        Py_BEGIN_ALLOW_THREADS status =
+            kevyrt_settle(self->server, ticket, kevyrt_now_ns() + SIGNAL_SLICE_NS);
+        Py_END_ALLOW_THREADS if (status == KEVYRT_OK) return 0;
+        if (status != KEVYRT_TIMEOUT) {
+            raise_failure(self, status);
+            return -1;
+        }
+        if (PyErr_CheckSignals() < 0) return -1;
+    }
 }
 
 /* ---- Waiting for data ------------------------------------------------------------------------ */
@@ -32,9 +51,15 @@ static void hang_on_exception(struct server_object *self, const struct kevyrt_re
     PyErr_Restore(type, value, traceback);
 }
 
+/* What was popped already may still have to wait for the log. */
 static int end_interrupted(struct server_object *self, struct kevyrt_waiting *waiting,
                            struct kevyrt_reply *reply) {
-    if (kevyrt_waiting_cancel(waiting, reply) != KEVYRT_OK) return -1;
+    PyObject *type, *value, *traceback;
+    enum kevyrt_status status;
+    PyErr_Fetch(&type, &value, &traceback);
+    Py_BEGIN_ALLOW_THREADS status = kevyrt_waiting_cancel(waiting, reply);
+    Py_END_ALLOW_THREADS PyErr_Restore(type, value, traceback);
+    if (status != KEVYRT_OK) return -1;
     hang_on_exception(self, reply);
     kevyrt_reply_free(reply);
     return -1;
@@ -63,17 +88,27 @@ static int await_reply(struct server_object *self, struct kevyrt_reply *reply) {
     Py_END_ALLOW_THREADS return result;
 }
 
+/* What was done is not lost with what a handler raised. */
+static int settle_reply(struct server_object *self, struct kevyrt_reply *reply) {
+    if (settle(self, reply->ticket) == 0) return 0;
+    if (kevyrt_server_running(self->server)) hang_on_exception(self, reply);
+    kevyrt_reply_free(reply);
+    return -1;
+}
+
 int server_call(struct server_object *self, struct kevyrt_session *session, uint32_t db,
                 const struct arguments *arguments, struct kevyrt_reply *reply) {
     if (!is_initialised(self)) return -1;
     enum kevyrt_status status = kevyrt_call(self->server, session, db, arguments->argv,
                                             arguments->count, KEVYRT_TRY, reply);
     if (status == KEVYRT_WOULD_WAIT) {
-        Py_BEGIN_ALLOW_THREADS status = kevyrt_call(self->server, session, db, arguments->argv,
-                                                    arguments->count, KEVYRT_WAIT, reply);
+        Py_BEGIN_ALLOW_THREADS status =
+            kevyrt_call(self->server, session, db, arguments->argv, arguments->count,
+                        KEVYRT_WAIT_BATONS, reply);
         Py_END_ALLOW_THREADS
     }
     if (status == KEVYRT_OK) return 0;
+    if (status == KEVYRT_UNSAFE) return settle_reply(self, reply);
     if (status == KEVYRT_BLOCKED) return await_reply(self, reply);
     raise_failure(self, status);
     return -1;
@@ -209,14 +244,22 @@ static PyObject *value_object(struct server_object *self, struct kevyrt_value *v
     return NULL;
 }
 
+static PyObject *settle_value(struct server_object *self, struct kevyrt_value *value) {
+    if (settle(self, value->ticket) == 0) return value_object(self, value);
+    kevyrt_value_put(value);
+    return NULL;
+}
+
 static PyObject *get_bytes(struct server_object *self, PyObject *name, struct bytes key,
                            uint32_t db) {
     struct kevyrt_value value;
     enum kevyrt_status status = kevyrt_get(self->server, db, key, KEVYRT_TRY, &value);
     if (status == KEVYRT_WOULD_WAIT) {
-        Py_BEGIN_ALLOW_THREADS status = kevyrt_get(self->server, db, key, KEVYRT_WAIT, &value);
+        Py_BEGIN_ALLOW_THREADS status =
+            kevyrt_get(self->server, db, key, KEVYRT_WAIT_BATONS, &value);
         Py_END_ALLOW_THREADS
     }
+    if (status == KEVYRT_UNSAFE) return settle_value(self, &value);
     if (status == KEVYRT_GATED) return run_command(self, "GET", &name, 1, db);
     return status == KEVYRT_OK ? value_object(self, &value) : raise_failure(self, status);
 }
@@ -257,12 +300,16 @@ static PyObject *set_plain(struct server_object *self, PyObject *const *values, 
     PyObject *owned_key = NULL, *owned_value = NULL, *result = NULL;
     if (!is_initialised(self) || argument_bytes(values[0], &key, &owned_key) < 0) return NULL;
     if (argument_bytes(values[1], &value, &owned_value) == 0) {
-        enum kevyrt_status status = kevyrt_set(self->server, db, key, value, KEVYRT_TRY);
+        uint64_t ticket;
+        enum kevyrt_status status = kevyrt_set(self->server, db, key, value, KEVYRT_TRY, &ticket);
         if (status == KEVYRT_WOULD_WAIT) {
-            Py_BEGIN_ALLOW_THREADS status = kevyrt_set(self->server, db, key, value, KEVYRT_WAIT);
+            Py_BEGIN_ALLOW_THREADS status =
+                kevyrt_set(self->server, db, key, value, KEVYRT_WAIT_BATONS, &ticket);
             Py_END_ALLOW_THREADS
         }
-        if (status == KEVYRT_GATED) /* by the general way, which knows what writes have to pass */
+        if (status == KEVYRT_UNSAFE)
+            result = settle(self, ticket) == 0 ? Py_NewRef(Py_True) : NULL;
+        else if (status == KEVYRT_GATED) /* by the general way, which knows what writes have to pass */
             result = set_result(run_command(self, "SET", values, 2, db), 0);
         else result = status == KEVYRT_OK ? Py_NewRef(Py_True) : raise_failure(self, status);
     }
