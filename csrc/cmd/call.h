@@ -51,8 +51,9 @@ enum call_flags {
 
 /* Why (GATE_DISK). */
 enum disk_trouble {
-    DISK_TROUBLE_LOG = 1,      /* the append-only log cannot be written */
-    DISK_TROUBLE_SNAPSHOT = 2, /* the last snapshot for a save point failed, and that stops writes */
+    DISK_TROUBLE_LOG = 1, /* the append-only log cannot be written */
+    DISK_TROUBLE_SNAPSHOT =
+        2, /* the last snapshot for a save point failed, and that stops writes */
 };
 
 struct domain_pause {

@@ -102,9 +102,8 @@ int server_call(struct server_object *self, struct kevyrt_session *session, uint
     enum kevyrt_status status = kevyrt_call(self->server, session, db, arguments->argv,
                                             arguments->count, KEVYRT_TRY, reply);
     if (status == KEVYRT_WOULD_WAIT) {
-        Py_BEGIN_ALLOW_THREADS status =
-            kevyrt_call(self->server, session, db, arguments->argv, arguments->count,
-                        KEVYRT_WAIT_BATONS, reply);
+        Py_BEGIN_ALLOW_THREADS status = kevyrt_call(self->server, session, db, arguments->argv,
+                                                    arguments->count, KEVYRT_WAIT_BATONS, reply);
         Py_END_ALLOW_THREADS
     }
     if (status == KEVYRT_OK) return 0;
@@ -307,9 +306,9 @@ static PyObject *set_plain(struct server_object *self, PyObject *const *values, 
                 kevyrt_set(self->server, db, key, value, KEVYRT_WAIT_BATONS, &ticket);
             Py_END_ALLOW_THREADS
         }
-        if (status == KEVYRT_UNSAFE)
-            result = settle(self, ticket) == 0 ? Py_NewRef(Py_True) : NULL;
-        else if (status == KEVYRT_GATED) /* by the general way, which knows what writes have to pass */
+        if (status == KEVYRT_UNSAFE) result = settle(self, ticket) == 0 ? Py_NewRef(Py_True) : NULL;
+        else if (status ==
+                 KEVYRT_GATED) /* by the general way, which knows what writes have to pass */
             result = set_result(run_command(self, "SET", values, 2, db), 0);
         else result = status == KEVYRT_OK ? Py_NewRef(Py_True) : raise_failure(self, status);
     }

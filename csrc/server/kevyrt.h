@@ -159,8 +159,8 @@ enum kevyrt_found { KEVYRT_MISSING, KEVYRT_SMALL, KEVYRT_LARGE, KEVYRT_WRONG_TYP
 struct kevyrt_value {
     enum kevyrt_found found;
     uint32_t len;
-    const char *at; /* the bytes: `small`, or inside a counted value */
-    void *counted;  /* KEVYRT_LARGE: put with kevyrt_value_put when done */
+    const char *at;  /* the bytes: `small`, or inside a counted value */
+    void *counted;   /* KEVYRT_LARGE: put with kevyrt_value_put when done */
     uint64_t ticket; /* of KEVYRT_UNSAFE */
     char small[1024];
 };

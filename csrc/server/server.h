@@ -32,11 +32,11 @@ struct kevyrt_server {
     struct config config;       /* written before start; later under all batons */
     struct keeper keeper;
     struct aof_owner_log log; /* persistence/aof_owner.h */
-    pthread_mutex_t control; /* start and stop from outside, one at a time */
-    pthread_mutex_t life;    /* start and stop of the fabric; never held by a shard thread */
-    char io_reason[160];     /* life */
-    char run_id[41];         /* constant */
-    char replication_id[41]; /* written at start and under all batons */
+    pthread_mutex_t control;  /* start and stop from outside, one at a time */
+    pthread_mutex_t life;     /* start and stop of the fabric; never held by a shard thread */
+    char io_reason[160];      /* life */
+    char run_id[41];          /* constant */
+    char replication_id[41];  /* written at start and under all batons */
     int64_t started_ms;
     struct kevyrt_server *next; /* list lock */
 };

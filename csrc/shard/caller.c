@@ -46,7 +46,7 @@ bool caller_take_all(struct fabric *fabric) {
 }
 
 void caller_drop_all(struct fabric *fabric) {
-    drop(fabric, fabric_all(fabric));
+    (void)drop(fabric->shards[0], fabric_all(fabric));
 }
 
 /* What is missing of what those need whom the request may serve (blocking/reach.c). After some rounds that is everything. */
@@ -142,8 +142,8 @@ static enum caller_result run_once(struct fabric *fabric, const struct origin *o
 
 /* Until no pause is in its way. */
 static enum caller_result run(struct fabric *fabric, const struct origin *origin,
-                              const struct request *request, const struct plan *plan,
-                              bool may_wait, uint64_t *ticket) {
+                              const struct request *request, const struct plan *plan, bool may_wait,
+                              uint64_t *ticket) {
     for (;;) {
         uint32_t bell = atomic_load_seq_cst(&fabric->pause_bell);
         enum caller_result result = run_once(fabric, origin, request, plan, may_wait, ticket);

@@ -149,8 +149,7 @@ static enum passage pass_gates(struct shard *home, const struct origin *origin,
                                const struct plan *plan, struct call *call) {
     const struct domain *domain = &home->fabric->domain;
     home->data.ended_ticks = 0;
-    if (KRT_UNLIKELY(domain->gates & GATE_DISK))
-        return pass_failing_disk(home, origin, plan, call);
+    if (KRT_UNLIKELY(domain->gates & GATE_DISK)) return pass_failing_disk(home, origin, plan, call);
     if (!pause_is_in_force(domain)) return has_room(home, origin, plan) ? PASSED : REFUSED;
     if (pause_stops(domain, transaction_flags(origin->client, plan->command))) return POSTPONED;
     call->flags |= CALL_PAUSED;

@@ -132,10 +132,10 @@ struct shard_io {
     uint64_t awaited; /* the lowest one that output waits for; UINT64_MAX: none */
     bool has_log;     /* there is a position, or was */
     struct connection *held_first;
-    uint64_t next_cron_ns;       /* FUTEX_NO_DEADLINE: nothing periodic to do */
-    uint64_t woke_ns;            /* when this loop began */
-    uint64_t slice_ns;           /* when this slice began */
-    uint32_t slice_commands;     /* executed in it */
+    uint64_t next_cron_ns;   /* FUTEX_NO_DEADLINE: nothing periodic to do */
+    uint64_t woke_ns;        /* when this loop began */
+    uint64_t slice_ns;       /* when this slice began */
+    uint32_t slice_commands; /* executed in it */
     atomic_u64
         used_bytes; /* of its data, at the last sample; writer shard thread, relaxed; statistics */
     atomic_u64 input_bytes, output_bytes; /* of sockets; writer shard thread, relaxed; statistics */

@@ -1,9 +1,8 @@
 #include "server/persistence/aof_owner.h"
 
 #include "plat/errors.h"
-#include "plat/futex.h"
 #include "server/server.h"
-#include "shard/shard.h"
+#include "shard/caller.h"
 
 /* Who makes snapshots has them; without him the log cannot be turned on at run time. */
 __attribute__((weak)) int persistence_rewrite_begin(struct kevyrt_server *server);
@@ -61,7 +60,7 @@ static struct aof_settings settings_of(const struct kevyrt_server *server) {
 void aof_owner_place(const struct kevyrt_server *server, struct aof_place *place) {
     const char *dir = config_text(&server->config, SETTING_DIR);
     *place = (struct aof_place){
-        .disk = &disk_kernel,
+        .disk = disk_default,
         .dir = *dir ? dir : ".",
         .folder = config_text(&server->config, SETTING_APPENDDIRNAME),
         .name = config_text(&server->config, SETTING_APPENDFILENAME),
@@ -124,22 +123,11 @@ void aof_owner_close(struct kevyrt_server *server) {
 
 /* ---- Appendonly at run time ------------------------------------------------------------------------------ */
 
-static bool take_all(struct kevyrt_server *server) {
-    struct fabric *fabric = &server->fabric;
-    return baton_set_take(&fabric->set, fabric_all(fabric), FUTEX_NO_DEADLINE) == BATON_TAKEN;
-}
-
-static void drop_all(struct kevyrt_server *server) {
-    struct fabric *fabric = &server->fabric;
-    (void)turn_seal(fabric->shards[0], fabric_all(fabric), fabric_all(fabric));
-    baton_set_drop(&fabric->set, fabric_all(fabric));
-}
-
 static void turn_off(struct kevyrt_server *server) {
-    if (!take_all(server)) return;
+    if (!caller_take_all(&server->fabric)) return;
     bool still = !is_wanted(server) && aof_owner_log(server);
     uint64_t last = still ? journal_detach(&server->fabric) : 0;
-    drop_all(server);
+    caller_drop_all(&server->fabric);
     if (!still) return;
     if (persistence_rewrite_stop) persistence_rewrite_stop(server);
     (void)close_log(server);
@@ -150,17 +138,17 @@ static void turn_off(struct kevyrt_server *server) {
 
 static void give_up(struct kevyrt_server *server, const char *why) {
     log_line(LOG_WARNING, "The append-only log cannot be turned on: %s", why);
-    if (!take_all(server)) return;
+    if (!caller_take_all(&server->fabric)) return;
     server->config.numbers[SETTING_APPENDONLY] = 0; /* as its text: the default, which is "no" */
     mem_free(NULL, server->config.texts[SETTING_APPENDONLY]);
     server->config.texts[SETTING_APPENDONLY] = NULL;
     atomic_store_relaxed(&server->log.wanted, 0);
-    drop_all(server);
+    caller_drop_all(&server->fabric);
 }
 
 /* The cut of the rewrite is where the log begins. */
 static void begin_log(struct kevyrt_server *server) {
-    if (!take_all(server)) {
+    if (!caller_take_all(&server->fabric)) {
         (void)close_log(server);
         return;
     }
@@ -170,7 +158,7 @@ static void begin_log(struct kevyrt_server *server) {
     if (still) result = persistence_rewrite_begin ? persistence_rewrite_begin(server) : -95;
     bool failed = result < 0;
     if (failed) (void)journal_detach(&server->fabric);
-    drop_all(server);
+    caller_drop_all(&server->fabric);
     if (failed || !still) (void)close_log(server);
     if (failed) {
         journal_note_safe(&server->fabric, server->fabric.journal.last,
@@ -217,9 +205,9 @@ static void apply_gate(struct kevyrt_server *server) {
 }
 
 static void look_at_gate(struct kevyrt_server *server) {
-    if (!take_all(server)) return;
+    if (!caller_take_all(&server->fabric)) return;
     apply_gate(server);
-    drop_all(server);
+    caller_drop_all(&server->fabric);
 }
 
 void persistence_note_save(struct kevyrt_server *server, bool ok) {

@@ -27,7 +27,8 @@ struct held_output {
     uint32_t count;
     bool listed;
     bool finishes; /* it had one when the server stopped */
-    uint64_t released; /* bytes at the head of the output that may leave; known once there is a log */
+    uint64_t
+        released; /* bytes at the head of the output that may leave; known once there is a log */
     struct connection *next, *previous; /* of those that have a mark */
 };
 

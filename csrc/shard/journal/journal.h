@@ -63,9 +63,8 @@ void journal_look(struct fabric *fabric);
 uint64_t journal_seal_all(struct fabric *fabric, uint64_t held);
 /* Queues what the calls of the holding have left. Returns the position of everything that was seen in it; 0: of no log. `held`: all
  * that is held, whether it is dropped now or not. */
-#define journal_seal(fabric, held)                                                               \
-    (KRT_LIKELY(!atomic_load_relaxed(&(fabric)->journal.aof)) ? 0                                \
-                                                              : journal_seal_all(fabric, held))
+#define journal_seal(fabric, held) \
+    (KRT_LIKELY(!atomic_load_relaxed(&(fabric)->journal.aof)) ? 0 : journal_seal_all(fabric, held))
 
 /* ---- Any thread, nothing held ----------------------------------------------------------------------- */
 static inline bool journal_is_safe(const struct journal *journal, uint64_t ticket) {

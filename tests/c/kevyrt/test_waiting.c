@@ -167,7 +167,7 @@ static void push_unprepared(struct kevyrt_server *server, const char *key) {
     assert_int_equal(baton_take(shard->baton, FUTEX_NO_DEADLINE), BATON_TAKEN);
     shard->data.outcomes.held = shard->own;
     assert_int_equal(execute_command(shard, &origin, &request, &plan), EXECUTE_DONE);
-    turn_seal_data(fabric, shard);
+    (void)turn_seal_one(shard);
     baton_drop(shard->baton);
     reply_clear(&reply);
 }
