@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCES = sorted(
     path for path in (REPOSITORY / "tests" / "c").glob("*/test_*.c") if path.parent.name != "fuzz"
 )
-THREADED_FOLDERS = {"ring", "shard", "kevyrt"}
+THREADED_FOLDERS = {"aof", "ring", "shard", "kevyrt"}
 THREADED_UNITS = {"cmd/test_freeze.c"}
 # What is tested through kevyrt.h alone mirrors that header, not a folder.
 INTERFACES = {"kevyrt": "server/kevyrt.h"}

@@ -92,15 +92,17 @@ static void note_change(struct file *file, const void *at, size_t len, uint64_t 
     file->changes = change;
 }
 
-/* What was synced stays, but for what an earlier sync that failed had lost. */
+/* What was synced stays, but for what an earlier sync that failed had lost, unless that was cut off since. */
 static void settle(struct file *file) {
     struct change **at = &file->changes;
+    uint64_t cut = UINT64_MAX;
     while (*at) {
         struct change *change = *at;
-        if (change->lost) {
+        if (change->lost && change->offset < cut) {
             at = &change->next;
             continue;
         }
+        if (change->cut && change->offset < cut) cut = change->offset;
         *at = change->next;
         change_free(change);
     }
