@@ -74,7 +74,8 @@ def _usable_cores() -> int:
 def _parse(words: list[str]) -> list[tuple[str, str]]:
     asked = "-" in (words[0], words[-1]) if words else False
     standard_input = sys.stdin.read() if asked else None
-    return [("threads", str(_usable_cores())), *_core.parse_options(words, standard_input)]
+    ours = [("threads", str(_usable_cores())), ("load-dump", "yes")]
+    return [*ours, *_core.parse_options(words, standard_input)]
 
 
 def _configure(settings: list[tuple[str, str]]) -> _ConfiguredServer:
@@ -82,6 +83,8 @@ def _configure(settings: list[tuple[str, str]]) -> _ConfiguredServer:
     server = _ConfiguredServer(settings)
     if folder := server.setting("dir"):
         os.chdir(folder)
+        settings = [*settings, ("dir", os.getcwd())]
+        server = _ConfiguredServer(settings)
     _set_up_log(server)
     wanted = int(server.setting("maxclients"))
     allowed = _allowed_clients(wanted, int(server.setting("threads")))

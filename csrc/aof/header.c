@@ -1,17 +1,21 @@
 #include "aof/header.h"
 
-#include "base/crc32c.h"
+#include "plat/crc32c.h"
 
 enum { LENGTH_DIGITS = 10, CRC_DIGITS = 8, OFFSET_DIGITS = 12 };
 
-uint32_t aof_header_crc(uint64_t offset, uint64_t synced, const char *commands, uint64_t len) {
+uint32_t aof_header_sum_numbers(uint64_t offset, uint64_t synced, uint64_t len) {
     char numbers[24];
     for (int i = 0; i < 8; i++) {
         numbers[i] = (char)(offset >> 8 * i);
         numbers[8 + i] = (char)(len >> 8 * i);
         numbers[16 + i] = (char)(synced >> 8 * i);
     }
-    return crc32c(crc32c(0, numbers, sizeof numbers), commands, len);
+    return crc32c(0, numbers, sizeof numbers);
+}
+
+uint32_t aof_header_sum(uint64_t offset, uint64_t synced, const char *commands, uint64_t len) {
+    return crc32c(aof_header_sum_numbers(offset, synced, len), commands, len);
 }
 
 uint32_t aof_header_len(uint64_t offset, uint64_t len) {

@@ -28,8 +28,10 @@ struct aof_header {
     uint32_t header_len; /* of the line */
 };
 
-/* The checksum of a chunk that begins (with its header) at `offset` of the file. */
-uint32_t aof_header_crc(uint64_t offset, uint64_t synced, const char *commands, uint64_t len);
+/* The checksum of a chunk that begins (with its header) at `offset` of the file: of the numbers, then of the commands
+ * (crc32c goes on with it), and of both. */
+uint32_t aof_header_sum_numbers(uint64_t offset, uint64_t synced, uint64_t len);
+uint32_t aof_header_sum(uint64_t offset, uint64_t synced, const char *commands, uint64_t len);
 /* How long the header of a chunk of `len` bytes at `offset` has to be, and the line itself. */
 uint32_t aof_header_len(uint64_t offset, uint64_t len);
 void aof_header_format(char *out, const struct aof_header *header);

@@ -84,7 +84,7 @@ static void put_header(struct aof_log *log, struct aof_chunk *chunk) {
     const char *commands = chunk->at + chunk->start;
     struct aof_header header = {.len = chunk->len - chunk->start, .synced = log->synced};
     header.header_len = aof_header_len(log->end, header.len);
-    header.crc = aof_header_crc(log->end, header.synced, commands, header.len);
+    header.crc = aof_header_sum(log->end, header.synced, commands, header.len);
     chunk->start -= header.header_len;
     aof_header_format(chunk->at + chunk->start, &header);
 }
@@ -148,7 +148,7 @@ static size_t put_select(const struct aof_log *log, char *out) {
     if (log->cut_db == AOF_DB_NONE) return 0;
     header.len = aof_select_encode(text, log->cut_db);
     header.header_len = aof_header_len(0, header.len);
-    header.crc = aof_header_crc(0, 0, text, header.len);
+    header.crc = aof_header_sum(0, 0, text, header.len);
     aof_header_format(out, &header);
     memcpy(out + header.header_len, text, header.len);
     return header.header_len + header.len;
@@ -161,7 +161,7 @@ static uint64_t move_segment(struct aof_chunk *segment, uint64_t offset) {
         bool found = aof_header_parse(bytes_of(segment->at + at, segment->len - at), &header);
         KRT_ASSERT(found && header.header_len == aof_header_len(offset, header.len));
         header.synced = 0;
-        header.crc = aof_header_crc(offset, 0, segment->at + at + header.header_len, header.len);
+        header.crc = aof_header_sum(offset, 0, segment->at + at + header.header_len, header.len);
         aof_header_format(segment->at + at, &header);
         at += header.header_len + header.len;
         offset += header.header_len + header.len;

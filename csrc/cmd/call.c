@@ -96,7 +96,7 @@ bool call_wait(struct call *call, const struct call_wait *wait) {
 /* An entry whose deadline has passed is gone for every reader; its deletion is an effect like any other. */
 static struct entry *call_expire(struct call *call, const struct key_place *place,
                                  struct entry *entry) {
-    if (!entry_is_expired(entry, call_now(call))) return entry;
+    if (!entry_is_expired(entry, call_due(call))) return entry;
     if (KRT_UNLIKELY(call->flags & CALL_PAUSED)) return NULL;
     place->keyspace->stats.expired++;
     call->flags |= CALL_EXPIRES;

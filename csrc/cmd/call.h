@@ -161,6 +161,11 @@ static inline int64_t call_now(struct call *call) {
     return call->now_ms;
 }
 
+/* Up to when deadlines have passed. What repeats a log finds what it left: whether that is due, it may not decide. */
+static inline int64_t call_due(struct call *call) {
+    return KRT_UNLIKELY(call->flags & CALL_LOADING) ? INT64_MIN : call_now(call);
+}
+
 /* May the handler leave the rest of its work for later? If not, it goes through with it. */
 static inline bool call_may_pause(const struct call *call) {
     return call->flags & CALL_MAY_PAUSE;

@@ -88,7 +88,7 @@ static struct entry *random_entry(struct call *call) {
 
 static void randomkey_command(struct call *call) {
     for (struct entry *entry; (entry = random_entry(call)) != NULL;) {
-        if (!entry_is_expired(entry, call_now(call))) {
+        if (!entry_is_expired(entry, call_due(call))) {
             reply_bulk(call->reply, entry_key(entry));
             return;
         }

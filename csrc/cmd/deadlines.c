@@ -46,6 +46,8 @@ static bool expire_deadline(struct call *call, int64_t unit_ms, int64_t base_ms,
     if (overflow)
         call_error_format(call, "ERR invalid expire time in '%s' command",
                           call->command->full_name);
+    /* Of a log it is kept, however long it has passed; 0 would be none. */
+    if (KRT_UNLIKELY(call->flags & CALL_LOADING) && !overflow && *deadline < 1) *deadline = 1;
     return !overflow;
 }
 
@@ -82,7 +84,7 @@ static void expire_generic(struct call *call, int64_t unit_ms, int64_t base_ms) 
         reply_integer(call->reply, 0);
         return;
     }
-    if (deadline <= call_now(call)) call_delete(call, &place, entry, NOTIFY_GENERIC, "del");
+    if (deadline <= call_due(call)) call_delete(call, &place, entry, NOTIFY_GENERIC, "del");
     else if (!expire_set(call, &place, entry, deadline)) return;
     reply_integer(call->reply, 1);
 }

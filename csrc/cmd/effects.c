@@ -17,33 +17,41 @@ static uint32_t wanted_anywhere(const struct call *call) {
     return wanted;
 }
 
+/* What repeats a log is no news: whoever has to learn that the data is another one is told so as a whole. */
+static inline bool is_told_to_nobody(const struct call *call) {
+    return call->flags & CALL_LOADING;
+}
+
 void effect_change(struct call *call, const struct key_place *place, enum notify_class class,
                    const char *event) {
     call->effects->dirty++;
     if (KRT_LIKELY(wanted_at(call, place) == 0)) return;
+    if (KRT_UNLIKELY(is_told_to_nobody(call))) return;
     effect_touch(call, place);
     effect_notify(call, place, class, event);
 }
 
 void effect_touch(struct call *call, const struct key_place *place) {
-    if (KRT_UNLIKELY(wanted_at(call, place) & EFFECT_TOUCH))
+    if (KRT_UNLIKELY(wanted_at(call, place) & EFFECT_TOUCH) && !is_told_to_nobody(call))
         call->effects->sink->touch(call, place);
 }
 
 void effect_notify(struct call *call, const struct key_place *place, enum notify_class class,
                    const char *event) {
     const struct effect_sink *sink = call->effects->sink;
-    if (KRT_UNLIKELY(sink->wanted & EFFECT_NOTIFY)) sink->notify(call, class, event, place);
+    if (KRT_UNLIKELY(sink->wanted & EFFECT_NOTIFY) && !is_told_to_nobody(call))
+        sink->notify(call, class, event, place);
 }
 
 void effect_ready(struct call *call, const struct key_place *place, enum value_type type) {
-    if (KRT_UNLIKELY(wanted_at(call, place) & EFFECT_READY))
+    if (KRT_UNLIKELY(wanted_at(call, place) & EFFECT_READY) && !is_told_to_nobody(call))
         call->effects->sink->ready(call, place, type);
 }
 
 void effect_flush(struct call *call, uint32_t db, uint64_t count) {
     call->effects->dirty += count;
     const struct effect_sink *sink = call->effects->sink;
+    if (KRT_UNLIKELY(is_told_to_nobody(call))) return;
     if (KRT_UNLIKELY(wanted_anywhere(call) & EFFECT_TOUCH)) sink->touch_all(call, db, UINT32_MAX);
     if (sink->flush) sink->flush(call, db);
 }
@@ -52,6 +60,7 @@ void effect_flush(struct call *call, uint32_t db, uint64_t count) {
 void effect_swap_begin(struct call *call, uint32_t first, uint32_t second) {
     const struct effect_sink *sink = call->effects->sink;
     if (KRT_LIKELY(!(wanted_anywhere(call) & EFFECT_TOUCH)) || first == second) return;
+    if (KRT_UNLIKELY(is_told_to_nobody(call))) return;
     sink->touch_all(call, first, second);
     sink->touch_all(call, second, first);
 }
@@ -60,6 +69,7 @@ void effect_swap(struct call *call, uint32_t first, uint32_t second) {
     const struct effect_sink *sink = call->effects->sink;
     call->effects->dirty++;
     if (KRT_LIKELY(!(wanted_anywhere(call) & EFFECT_READY)) || first == second) return;
+    if (KRT_UNLIKELY(is_told_to_nobody(call))) return;
     sink->ready_all(call, first);
     sink->ready_all(call, second);
 }
@@ -85,5 +95,6 @@ void effect_log_verbatim(struct call *call) {
 
 void effect_log(struct call *call, uint32_t db, const struct bytes *argv, uint32_t argc) {
     const struct effect_sink *sink = call->effects->sink;
-    if (KRT_UNLIKELY(sink->wanted & EFFECT_LOG)) sink->log(call, db, argv, argc);
+    if (KRT_UNLIKELY(sink->wanted & EFFECT_LOG) && !is_told_to_nobody(call))
+        sink->log(call, db, argv, argc);
 }

@@ -140,6 +140,8 @@ static bool hexpire_deadline(struct call *call, int64_t unit_ms, int64_t base_ms
     }
     if (value <= DEADLINE_MAX_MS / unit_ms && value * unit_ms <= DEADLINE_MAX_MS - base_ms) {
         *deadline_ms = value * unit_ms + base_ms;
+        /* Of a log it is kept, however long it has passed; 0 would be none. */
+        if (KRT_UNLIKELY(call->flags & CALL_LOADING) && *deadline_ms < 1) *deadline_ms = 1;
         return true;
     }
     call_error_format(call, "ERR invalid expire time in '%s' command", call->command->full_name);
@@ -173,7 +175,7 @@ static enum field_answer hexpire_decide(const struct change *change,
                                         const struct hash_field *field) {
     if (!hexpire_allowed(change->conditions, field->deadline_ms, change->deadline_ms))
         return FIELD_REFUSED;
-    return change->deadline_ms <= call_now(change->call) ? FIELD_DELETED : FIELD_CHANGED;
+    return change->deadline_ms <= call_due(change->call) ? FIELD_DELETED : FIELD_CHANGED;
 }
 
 /* Deadlines that have passed: the fields go at once. */
@@ -244,7 +246,7 @@ static void hexpire_generic(struct call *call, int64_t unit_ms, int64_t base_ms)
         reply_same(call, change.fields.count, FIELD_NONE);
         return;
     }
-    bool past = change.deadline_ms <= call_now(call);
+    bool past = change.deadline_ms <= call_due(call);
     if (change_begin(&change, !past) && hexpire_fields(&change, entry, past)) change_reply(&change);
     change_end(&change);
 }
@@ -270,7 +272,7 @@ static void hpexpireat_command(struct call *call) {
 static enum field_answer hpersist_decide(const struct change *change,
                                          const struct hash_field *field) {
     if (!field->deadline_ms) return FIELD_WITHOUT;
-    return field_is_due(field, call_now(change->call)) ? FIELD_NONE : FIELD_CHANGED;
+    return field_is_due(field, call_due(change->call)) ? FIELD_NONE : FIELD_CHANGED;
 }
 
 static bool hpersist_fields(struct change *change, struct entry *entry) {

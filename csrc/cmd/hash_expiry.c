@@ -46,7 +46,7 @@ uint32_t hash_expire_some(struct call *call, const struct key_place *place, stru
     struct walk walk;
     uint32_t expired = 0;
     if (!open_for_expiry(call, place, entry, limit, &edit)) return 0;
-    for (; expired < limit && fields_first_due(&edit.view, call_now(call), &walk); expired++) {
+    for (; expired < limit && fields_first_due(&edit.view, call_due(call), &walk); expired++) {
         struct bytes log[] = {BYTES_LITERAL("HDEL"), place->key, hash_field_read(walk.record).name};
         effect_log(call, place->db, log, 3);
         fields_erase_at(&edit, &walk);

@@ -36,7 +36,7 @@ enum { TRIES_MAX = 100 };
 
 static bool is_live(struct call *call, const struct walk *walk) {
     struct hash_field field = hash_field_read(walk->record);
-    return !field_is_due(&field, call_now(call));
+    return !field_is_due(&field, call_due(call));
 }
 
 /* One of those that are not due, of which there are some: any that is hit, or the next one behind a place. */
@@ -86,7 +86,7 @@ static void reply_live(struct call *call, struct random_state *random,
 
 static void draw(struct call *call, struct random_state *random, const struct collection_view *view,
                  int64_t count, bool values) {
-    uint64_t due = fields_have_deadlines(view) ? fields_count_due(view, call_now(call)) : 0;
+    uint64_t due = fields_have_deadlines(view) ? fields_count_due(view, call_due(call)) : 0;
     uint64_t live = view_count(view) - due;
     if (due > 0 && call->argc > 2) reply_live(call, random, view, live, count, values);
     else if (due > 0 && live > 0) reply_any(call, random, view, 1, false);

@@ -16,7 +16,7 @@ bool hash_find(struct call *call, const struct collection_view *view, struct byt
         return false;
     }
     *field = hash_field_read(walk.record);
-    return KRT_LIKELY(!field->deadline_ms) || field->deadline_ms > call_now(call);
+    return KRT_LIKELY(!field->deadline_ms) || field->deadline_ms > call_due(call);
 }
 
 bool hash_keep(struct edit *edit, const struct hash_field *field) {
@@ -230,12 +230,12 @@ static void reply_all(struct call *call, bool names, bool values) {
     struct collection_view view;
     struct key_place place = keyspace_for(call, 1);
     if (!elements_read(call, &place, VALUE_HASH, &view)) return;
-    uint64_t due = fields_have_deadlines(&view) ? fields_count_due(&view, call_now(call)) : 0;
+    uint64_t due = fields_have_deadlines(&view) ? fields_count_due(&view, call_due(call)) : 0;
     if (names && values) reply_map(call->reply, view_count(&view) - due);
     else reply_array(call->reply, view_count(&view) - due);
     for (bool found = walk_seek(&walk, &view, 0); found; found = walk_next(&walk)) {
         struct hash_field field = hash_field_read(walk.record);
-        if (KRT_UNLIKELY(due > 0) && field_is_due(&field, call_now(call))) continue;
+        if (KRT_UNLIKELY(due > 0) && field_is_due(&field, call_due(call))) continue;
         if (names) reply_bulk(call->reply, field.name);
         if (values) reply_bulk(call->reply, field.value);
     }
@@ -255,7 +255,7 @@ static void hgetall_command(struct call *call) {
 
 static uint32_t show_field(struct call *call, const struct walk *walk, bool values) {
     struct hash_field field = hash_field_read(walk->record);
-    if (KRT_UNLIKELY(field.deadline_ms) && field_is_due(&field, call_now(call))) return 0;
+    if (KRT_UNLIKELY(field.deadline_ms) && field_is_due(&field, call_due(call))) return 0;
     reply_bulk(call->reply, field.name);
     if (values) reply_bulk(call->reply, field.value);
     return values ? 2 : 1;

@@ -58,7 +58,7 @@ struct walk {
 static void walk_visit(void *context, struct entry *entry) {
     struct walk *walk = context;
     if (!takes(walk->filter, entry)) return;
-    if (entry_deadline(entry) != 0 && entry_is_expired(entry, call_now(walk->call))) {
+    if (entry_deadline(entry) != 0 && entry_is_expired(entry, call_due(walk->call))) {
         if (walk->expired_count < EXPIRED_MAX) walk->expired[walk->expired_count++] = entry;
         return;
     }

@@ -263,7 +263,7 @@ static void getex_apply(struct call *call, const struct key_place *place, struct
     bool persists = options->flags & SET_PERSIST && entry_deadline(entry);
     if (!expires && !persists) {
         reply_value(call, entry);
-    } else if (expires && options->deadline_ms <= call_now(call)) {
+    } else if (expires && options->deadline_ms <= call_due(call)) {
         reply_value(call, entry);
         call_delete(call, place, entry, NOTIFY_GENERIC, "del");
     } else {

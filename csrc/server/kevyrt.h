@@ -58,9 +58,15 @@ struct kevyrt_session;
  * lets the kernel choose. Deliberately ignored settings are reported through the log. */
 enum kevyrt_status kevyrt_server_new(const struct kevyrt_setting *settings, size_t count,
                                      struct kevyrt_server **out, struct kevyrt_error *error);
-/* Starts the shard threads and listens. After a stop it may be started again, empty. */
+/* Starts the shard threads, listens, and returns when everything is loaded that the settings say (KEVYRT_DAMAGED: the file cannot be
+ * loaded; nothing runs, and nothing was changed). After a stop it may be started again. */
 enum kevyrt_status kevyrt_server_start(struct kevyrt_server *server, struct kevyrt_error *error);
-/* Idempotent; returns when every thread is joined and an immediate start on the port succeeds. */
+/* The same for who cannot be away for as long as it takes to load: `keep_on` is called on this thread every 50 ms meanwhile, and false
+ * ends the start (KEVYRT_STOPPED). */
+enum kevyrt_status kevyrt_server_start_watched(struct kevyrt_server *server,
+                                               bool (*keep_on)(void *context), void *context,
+                                               struct kevyrt_error *error);
+/* Idempotent; ends a start that loads; returns when every thread is joined and an immediate start on the port succeeds. */
 void kevyrt_server_stop(struct kevyrt_server *server);
 void kevyrt_server_get(struct kevyrt_server *server);
 /* Drops a reference; the last one stops and frees. */

@@ -168,6 +168,7 @@ enum kevyrt_status kevyrt_server_new(const struct kevyrt_setting *settings, size
     atomic_store_relaxed(&server->references, 1);
     pthread_mutex_init(&server->control, NULL);
     pthread_mutex_init(&server->life, NULL);
+    server->disk = disk_default;
     keeper_init(&server->keeper);
     config_init(&server->config);
     enum kevyrt_status status = configure(server, settings, count, error);
@@ -225,6 +226,7 @@ static enum kevyrt_status start_fabric(struct kevyrt_server *server, struct kevy
     enum kevyrt_status status = choose_reactor(server, error);
     if (status == KEVYRT_OK) status = listeners_open(server, listeners, &count, error);
     if (status != KEVYRT_OK) return status;
+    server->fabric.domain.gates |= GATE_LOADING; /* nothing is shown before it is loaded */
     int result = fabric_start(&server->fabric, listeners, count);
     if (result == 0) return KEVYRT_OK;
     listeners_close(server, listeners, count);
@@ -272,6 +274,7 @@ static void stop_running(struct kevyrt_server *server) {
     log_queue_server_stopped();
 }
 
+/* A start that loads gives up when it sees that. */
 static void stop_locked(struct kevyrt_server *server) {
     pthread_mutex_lock(&server->life);
     if (atomic_load_acquire(&server->state) == SERVER_RUNNING) stop_running(server);
@@ -283,32 +286,48 @@ static void work_on_keeper(void *context) {
 }
 
 static void stop_on_keeper(void *context) {
-    stop_locked(context);
+    struct kevyrt_server *server = context;
+    atomic_add_seq_cst(&server->stops_wanted, 1);
+    stop_locked(server);
+    atomic_sub_acq_rel(&server->stops_wanted, 1);
 }
 
-/* Before the shards start: nothing is done that it does not have. */
-static enum kevyrt_status open_log(struct kevyrt_server *server, struct kevyrt_error *error) {
-    char why[AOF_WHY_MAX] = "";
+bool server_is_wanted(struct kevyrt_server *server) {
+    if (atomic_load_seq_cst(&server->stops_wanted)) return false;
+    return !server->keep_on || server->keep_on(server->keep_on_context);
+}
+
+bool server_reads_dump(const struct kevyrt_server *server) {
+    return config_number(&server->config, SETTING_LOAD_DUMP) ||
+           *config_text(&server->config, SETTING_SAVE);
+}
+
+/* The shards run and say that they load. What is logged from then on follows what was loaded. */
+static enum kevyrt_status load_data(struct kevyrt_server *server, struct kevyrt_error *error) {
     struct aof_files files;
-    struct aof_place place;
-    bool wanted = config_number(&server->config, SETTING_APPENDONLY);
-    atomic_store_relaxed(&server->log.wanted, wanted);
-    if (!wanted) return KEVYRT_OK;
-    aof_owner_place(server, &place);
-    int result = aof_files_open(&files, &place, why);
-    if (result < 0)
-        return server_fail(error, KEVYRT_SYSTEM, result, "cannot open the append-only log: %s",
-                           *why ? why : system_error_text(result));
-    enum kevyrt_status status = aof_owner_open(server, &files, AOF_CONTINUE, error);
-    if (status == KEVYRT_OK) aof_owner_attach(server);
+    bool logs = config_number(&server->config, SETTING_APPENDONLY);
+    atomic_store_relaxed(&server->log.wanted, logs);
+    enum kevyrt_status status = loading_run(server, &files, error);
+    if (status != KEVYRT_OK || !logs) return status;
+    return aof_owner_open(server, &files, AOF_CONTINUE, error);
+}
+
+/* Whatever is wrong with what is there, nothing runs behind it. */
+static enum kevyrt_status load(struct kevyrt_server *server, struct kevyrt_error *error) {
+    enum kevyrt_status status = load_data(server, error);
+    loading_end(server, status == KEVYRT_OK);
+    if (status == KEVYRT_OK) return status;
+    fabric_stop(&server->fabric);
+    aof_owner_close(server);
+    listeners_remove_files(server);
+    log_line(LOG_WARNING, "The data could not be loaded: %s", error ? error->text : "");
     return status;
 }
 
 static enum kevyrt_status start_locked(struct kevyrt_server *server, struct kevyrt_error *error) {
     pthread_mutex_lock(&server->life);
-    enum kevyrt_status status = open_log(server, error);
-    if (status == KEVYRT_OK) status = start_fabric(server, error);
-    if (status != KEVYRT_OK) aof_owner_close(server);
+    enum kevyrt_status status = start_fabric(server, error);
+    if (status == KEVYRT_OK) status = load(server, error);
     if (status == KEVYRT_OK) {
         log_queue_server_started();
         atomic_store_seq_cst(&server->state, SERVER_RUNNING);
@@ -340,15 +359,27 @@ static enum kevyrt_status start_controlled(struct kevyrt_server *server,
 }
 
 enum kevyrt_status kevyrt_server_start(struct kevyrt_server *server, struct kevyrt_error *error) {
+    return kevyrt_server_start_watched(server, NULL, NULL, error);
+}
+
+enum kevyrt_status kevyrt_server_start_watched(struct kevyrt_server *server,
+                                               bool (*keep_on)(void *context), void *context,
+                                               struct kevyrt_error *error) {
+    struct kevyrt_error unheard;
     pthread_mutex_lock(&server->control);
-    enum kevyrt_status status = start_controlled(server, error);
+    server->keep_on = keep_on;
+    server->keep_on_context = context;
+    enum kevyrt_status status = start_controlled(server, error ? error : &unheard);
+    server->keep_on = NULL;
     pthread_mutex_unlock(&server->control);
     return status;
 }
 
 void kevyrt_server_stop(struct kevyrt_server *server) {
     if (server->forked) return;
+    atomic_add_seq_cst(&server->stops_wanted, 1);
     pthread_mutex_lock(&server->control);
+    atomic_sub_acq_rel(&server->stops_wanted, 1);
     stop_locked(server);
     if (server->keeper_running) keeper_stop(&server->keeper);
     server->keeper_running = false;

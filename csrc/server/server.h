@@ -10,6 +10,7 @@
 #include "server/keeper.h"
 #include "server/kevyrt.h"
 #include "server/persistence/aof_owner.h"
+#include "server/persistence/loading.h"
 #include "shard/fabric.h"
 #include "shard/message.h"
 
@@ -38,12 +39,26 @@ struct kevyrt_server {
     char run_id[41];          /* constant */
     char replication_id[41];  /* written at start and under all batons */
     int64_t started_ms;
+    const struct disk *disk; /* constant */
+    struct loading_progress loading;
+    atomic_u32 stops_wanted; /* who wants it to stop while it may be starting; any, seq_cst */
+    bool (*keep_on)(void *context); /* control: asked while it loads; NULL: it goes on */
+    void *keep_on_context;
     struct kevyrt_server *next; /* list lock */
 };
 
 static inline uint16_t server_port(const struct kevyrt_server *server) {
     return (uint16_t)atomic_load_relaxed(&server->port);
 }
+
+static inline const struct disk *server_disk(const struct kevyrt_server *server) {
+    return server->disk;
+}
+
+/* By who starts it, or loads: is it still to run? */
+bool server_is_wanted(struct kevyrt_server *server);
+/* Is a dump that is there read at the start? */
+bool server_reads_dump(const struct kevyrt_server *server);
 
 /* Fills `error` (which may be NULL) and returns `status`. */
 enum kevyrt_status server_fail(struct kevyrt_error *error, enum kevyrt_status status, int number,

@@ -154,7 +154,7 @@ bool budget_make_room(struct shard *home, uint64_t held) {
 }
 
 bool budget_relieve(struct shard *shard) {
-    if (!(shard->fabric->domain.gates & GATE_MEMORY)) return false;
+    if ((shard->fabric->domain.gates & (GATE_MEMORY | GATE_LOADING)) != GATE_MEMORY) return false;
     uint64_t end_ns = shard->io.woke_ns + RELIEF_NS;
     note(shard, 0);
     while (is_over(shard->fabric)) {

@@ -101,7 +101,7 @@ static bool may_take_memory(const struct client *client, const struct plan *plan
 
 static bool has_room(struct shard *home, const struct origin *origin, const struct plan *plan) {
     const struct client *client = origin->client;
-    if (!(home->fabric->domain.gates & GATE_MEMORY)) return true;
+    if ((home->fabric->domain.gates & (GATE_MEMORY | GATE_LOADING)) != GATE_MEMORY) return true;
     uint64_t held = client ? transaction_needs(client, plan) : plan->mask;
     if (budget_make_room(home, held) || !may_take_memory(client, plan)) return true;
     execute_reject(origin->client, origin->reply, plan,
@@ -130,6 +130,16 @@ static bool is_denied(struct shard *home, const struct origin *origin, const str
     return true;
 }
 
+/* What is not whole yet is shown to nobody. */
+static bool is_loading(struct shard *home, const struct origin *origin, const struct plan *plan) {
+    if (KRT_LIKELY(!(home->fabric->domain.gates & GATE_LOADING))) return false;
+    if (!transaction_lacks(origin->client, plan->command, CMD_LOADING)) return false;
+    execute_reject(origin->client, origin->reply, plan,
+                   "LOADING Redis is loading the dataset in memory");
+    statistics_error(&home->data.statistics, plan->command, false, origin->reply->error_code);
+    return true;
+}
+
 /* Nothing may be deleted either, so there is no room to be made. */
 static enum passage pass_failing_disk(struct shard *home, const struct origin *origin,
                                       const struct plan *plan, struct call *call) {
@@ -150,6 +160,7 @@ static enum passage pass_gates(struct shard *home, const struct origin *origin,
     const struct domain *domain = &home->fabric->domain;
     home->data.ended_ticks = 0;
     if (KRT_UNLIKELY(domain->gates & GATE_DISK)) return pass_failing_disk(home, origin, plan, call);
+    if (is_loading(home, origin, plan)) return REFUSED;
     if (!pause_is_in_force(domain)) return has_room(home, origin, plan) ? PASSED : REFUSED;
     if (pause_stops(domain, transaction_flags(origin->client, plan->command))) return POSTPONED;
     call->flags |= CALL_PAUSED;
@@ -290,6 +301,28 @@ enum execute_result execute_command(struct shard *home, const struct origin *ori
     if (KRT_UNLIKELY(origin->reply->errors != errors))
         statistics_error(statistics, plan->command, true, origin->reply->error_code);
     return EXECUTE_DONE;
+}
+
+/* ---- Of a log ------------------------------------------------------------------------------------- */
+
+bool execute_logged(struct shard *home, const struct request *request, const struct plan *plan,
+                    uint32_t db, struct reply *reply, int64_t *now_ms) {
+    struct call call = {
+        .command = plan->command,
+        .argv = request->argv,
+        .argc = request->argc,
+        .db = db,
+        .reply = reply,
+        .domain = &home->fabric->domain,
+        .effects = &home->data.effects,
+        .first_hash = plan->hash,
+        .first_hash_index = plan->hash_index,
+        .now_ms = *now_ms,
+        .flags = CALL_LOADING,
+    };
+    plan->command->handler(&call);
+    *now_ms = call.now_ms;
+    return !call.failed;
 }
 
 /* ---- Of those who wait ----------------------------------------------------------------------------- */

@@ -206,7 +206,7 @@ static void close_batons(struct fabric *fabric) {
     if (atomic_load_relaxed(&fabric->journal.aof)) (void)journal_detach(fabric);
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++) baton_close(&fabric->batons[i]);
     if (board_enter(fabric->board)) baton_close(&fabric->board->baton);
-    fabric->domain.gates &= ~(uint32_t)(GATE_PAUSE | GATE_MONITOR | GATE_DISK);
+    fabric->domain.gates &= ~(uint32_t)(GATE_PAUSE | GATE_MONITOR | GATE_LOADING | GATE_DISK);
     atomic_store_relaxed(&fabric->pause_end_ns, 0);
     pause_ring(fabric);
 }

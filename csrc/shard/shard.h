@@ -288,6 +288,10 @@ void execute_count_done(struct shard *home, const struct waiter *waiter, const s
 /* The same for a thread that has lost its place: -BUSY to all but what needs no data and is allowed then. */
 void execute_busy(struct client *client, struct reply *reply, const struct request *request,
                   const struct plan *plan, struct fabric *fabric);
+/* Repeats a command of a log, with the shards of its plan, or all of them if its set is open. Its handler alone runs: nothing
+ * gates, counts or times it, and nobody is told. False: an error was replied. */
+bool execute_logged(struct shard *home, const struct request *request, const struct plan *plan,
+                    uint32_t db, struct reply *reply, int64_t *now_ms);
 /* Counts what execute_refused has replied; with the baton of `home`. */
 void execute_count_refused(struct shard *home, const struct reply *reply, const struct plan *plan);
 /* Replies an error to a request that is not executed, and spoils the transaction that it was to be part of. */

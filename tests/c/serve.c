@@ -48,7 +48,10 @@ int main(int argc, char **argv) {
     if (kevyrt_options_parse(argc - (int)(options - argv), (const char *const *)options, NULL,
                              &settings, &count, &error) != KEVYRT_OK)
         return fail("options", &error);
-    enum kevyrt_status status = kevyrt_server_new(settings, count, &server, &error);
+    struct kevyrt_setting all[256] = {{"load-dump", "yes"}};
+    if (count >= 256) return EXIT_FAILURE;
+    for (size_t i = 0; i < count; i++) all[1 + i] = settings[i];
+    enum kevyrt_status status = kevyrt_server_new(all, count + 1, &server, &error);
     kevyrt_options_free(settings, count);
     if (status != KEVYRT_OK) return fail("settings", &error);
     if (kevyrt_server_start(server, &error) != KEVYRT_OK) {

@@ -83,6 +83,12 @@ uint64_t transaction_flags(const struct client *client, const struct command *co
     return command->flags | client->transaction->flags;
 }
 
+bool transaction_lacks(const struct client *client, const struct command *command, uint64_t flag) {
+    if (!(command->flags & flag)) return true;
+    if (!client || !client_queues(client) || !transaction_is_exec(command)) return false;
+    return client->transaction->lacking & flag;
+}
+
 /* ---- The queue ---------------------------------------------------------------------------------- */
 
 /* For CLIENT LIST and the limits of what clients hold. */
@@ -135,6 +141,7 @@ static bool append(struct transaction *transaction, const struct request *reques
     transaction->count++;
     transaction->mask |= plan->mask;
     transaction->flags |= plan->command->flags;
+    transaction->lacking |= ~plan->command->flags;
     transaction->open |= plan->command->open;
     return true;
 }

@@ -29,11 +29,12 @@ struct transaction {
     struct arena arena;
     struct queued *first, *last;
     uint32_t count;
-    bool spoiled;   /* a command could not be queued: EXEC will not run */
-    bool has_blobs; /* among the arguments */
-    bool open;      /* a command's set is */
-    uint64_t mask;  /* shards of all keys */
-    uint64_t flags; /* enum command_flags, of all commands */
+    bool spoiled;     /* a command could not be queued: EXEC will not run */
+    bool has_blobs;   /* among the arguments */
+    bool open;        /* a command's set is */
+    uint64_t mask;    /* shards of all keys */
+    uint64_t flags;   /* enum command_flags, of all commands */
+    uint64_t lacking; /* those that some command lacks */
     uint64_t argument_bytes;
 };
 
@@ -51,6 +52,8 @@ bool transaction_is_open(const struct fabric *fabric, const struct client *clien
                          const struct plan *plan);
 /* The flags that count for gates: of EXEC, those of what is queued as well. */
 uint64_t transaction_flags(const struct client *client, const struct command *command);
+/* Does it lack a flag that allows what others may not do just now; of EXEC, does something that is queued? */
+bool transaction_lacks(const struct client *client, const struct command *command, uint64_t flag);
 bool transaction_is_exec(const struct command *command);
 /* Is it about transactions, or open, so that it stands alone and waits for replies that are outstanding? */
 static inline bool transaction_concerns(const struct client *client,

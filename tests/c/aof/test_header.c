@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "aof/header.h"
-#include "base/crc32c.h"
+#include "plat/crc32c.h"
 
 static void test_crc32c(void **state) {
     (void)state;

@@ -1,5 +1,5 @@
 /* The processor's instruction where it has one, else a table: the log's writer and reader sum up every byte. */
-#include "base/crc32c.h"
+#include "plat/crc32c.h"
 
 #include "base/bytes.h"
 

@@ -1,0 +1,13 @@
+/* A dump in a file becomes data: a file of its own, or what a log begins with.
+ *
+ * Threads: as loading.h. A shard is entered for a piece of work at a time.
+ */
+#pragma once
+
+#include "plat/disk.h"
+#include "server/kevyrt.h"
+
+/* `before`: bytes of other files, for the progress. *len: where the dump ends. */
+enum kevyrt_status dump_load(struct kevyrt_server *server, const struct disk *disk,
+                             const char *path, uint64_t before, uint64_t *len,
+                             struct kevyrt_error *error);

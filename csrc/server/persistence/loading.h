@@ -1,0 +1,34 @@
+/* Loading: what files have becomes the data, at the start and when DEBUG asks for it.
+ *
+ * Role: finds the files that the settings name, reads them in order, and says what is wrong with them. With `appendonly` that is
+ * the log and nothing else, as in Redis; without it a dump.
+ * Threads: one that may block, without a baton, while the shard threads serve behind GATE_LOADING; `progress` any.
+ * Errors: enum kevyrt_status with the file, the offset and the reason. Nothing was changed on the disk then, and what is in
+ * the shards is worth nothing. The end of a log that was torn by a crash is cut off when all of it is loaded.
+ */
+#pragma once
+
+#include "aof/files.h"
+#include "base/atomic.h"
+#include "server/kevyrt.h"
+
+/* How far it has come; who loads writes, any thread reads, relaxed. */
+struct loading_progress {
+    atomic_u32 active;
+    atomic_u64 started_s, started_ns; /* wall time; monotonic */
+    atomic_u64 total_bytes, loaded_bytes;
+};
+
+/* What the last load found, for INFO; written by who loads before `active` goes. */
+struct loading_figures {
+    uint64_t keys_expired, keys_loaded; /* of dumps */
+};
+
+/* Into shards that are empty, with GATE_LOADING set. `files` are the log's, opened, for who goes on with it; nothing is in them without
+ * one. They are the caller's only after KEVYRT_OK. */
+enum kevyrt_status loading_run(struct kevyrt_server *server, struct aof_files *files,
+                               struct kevyrt_error *error);
+/* Shuts everybody out who may not see what is not whole. False: the server stops. */
+bool loading_begin(struct kevyrt_server *server);
+/* Lets them in again. With `good`, the log that was opened goes on. */
+void loading_end(struct kevyrt_server *server, bool good);
