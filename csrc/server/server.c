@@ -91,6 +91,7 @@ static void bind_once(void) {
     latency_commands_bind();
     latency_reports_bind();
     server_commands_bind();
+    migrate_bind();
     pthread_atfork(kevyrt_fork_prepare, kevyrt_fork_parent, kevyrt_fork_child);
 }
 
@@ -170,6 +171,7 @@ enum kevyrt_status kevyrt_server_new(const struct kevyrt_setting *settings, size
     pthread_mutex_init(&server->life, NULL);
     server->disk = disk_default;
     keeper_init(&server->keeper);
+    migrator_init(&server->migrator);
     config_init(&server->config);
     enum kevyrt_status status = configure(server, settings, count, error);
     if (status == KEVYRT_OK) status = make_fabric(server, error);
@@ -198,6 +200,7 @@ void kevyrt_server_put(struct kevyrt_server *server) {
     pthread_mutex_destroy(&server->life);
     keeper_deinit(&server->keeper);
     aof_owner_deinit(server);
+    migrator_deinit(&server->migrator);
     mem_pages_free(NULL, server, sizeof *server);
 }
 
@@ -265,6 +268,7 @@ static void await_waiters(struct kevyrt_server *server) {
 static void stop_running(struct kevyrt_server *server) {
     atomic_store_seq_cst(&server->state, SERVER_STOPPING);
     fabric_stop(&server->fabric);
+    migrator_stop(&server->migrator);
     listeners_remove_files(server);
     await_waiters(server);
     log_line(LOG_NOTICE, "Server stopped");

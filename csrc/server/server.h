@@ -11,6 +11,7 @@
 #include "server/kevyrt.h"
 #include "server/persistence/aof_owner.h"
 #include "server/persistence/loading.h"
+#include "server/migrate/migrate.h"
 #include "shard/fabric.h"
 #include "shard/message.h"
 
@@ -32,6 +33,7 @@ struct kevyrt_server {
     struct command_names names; /* of commands, if some are renamed */
     struct config config;       /* written before start; later under all batons */
     struct keeper keeper;
+    struct migrator migrator;
     struct aof_owner_log log; /* persistence/aof_owner.h */
     pthread_mutex_t control;  /* start and stop from outside, one at a time */
     pthread_mutex_t life;     /* start and stop of the fabric; never held by a shard thread */

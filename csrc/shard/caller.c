@@ -41,8 +41,16 @@ static uint64_t drop(struct shard *home, uint64_t mask) {
     return ticket;
 }
 
+struct shard *caller_take(struct fabric *fabric, uint64_t mask) {
+    return take(fabric, mask, true) == CALLER_DONE ? home_of(fabric, mask) : NULL;
+}
+
+void caller_drop(struct fabric *fabric, uint64_t mask) {
+    drop(fabric, mask);
+}
+
 bool caller_take_all(struct fabric *fabric) {
-    return take(fabric, fabric_all(fabric), true) == CALLER_DONE;
+    return caller_take(fabric, fabric_all(fabric)) != NULL;
 }
 
 void caller_drop_all(struct fabric *fabric) {

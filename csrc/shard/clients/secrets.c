@@ -29,6 +29,17 @@ static bool secret_of_config(const struct bytes *argv, uint32_t index) {
            bytes_is(name, "masteruser");
 }
 
+/* Up to KEYS, whose words are none. */
+static bool secret_of_migrate(const struct bytes *argv, uint32_t argc, uint32_t index) {
+    for (uint32_t at = 6; at < argc && at < index; at++) {
+        uint32_t words = bytes_is(argv[at], "auth") ? 1 : bytes_is(argv[at], "auth2") ? 2 : 0;
+        if (bytes_is(argv[at], "keys")) return false;
+        if (words > 0 && argc - at - 1 >= words && index <= at + words) return true;
+        at += words;
+    }
+    return false;
+}
+
 bool secret_at(const struct command *command, const struct bytes *argv, uint32_t argc,
                uint32_t index) {
     const char *name = command->full_name;
@@ -36,5 +47,6 @@ bool secret_at(const struct command *command, const struct bytes *argv, uint32_t
     if (strcmp(name, "auth") == 0) return secret_of_auth(argc, index);
     if (strcmp(name, "hello") == 0) return secret_of_hello(argv, argc, index);
     if (strcmp(name, "config|set") == 0) return secret_of_config(argv, index);
+    if (strcmp(name, "migrate") == 0) return secret_of_migrate(argv, argc, index);
     return false;
 }
