@@ -45,8 +45,8 @@ struct shard *caller_take(struct fabric *fabric, uint64_t mask) {
     return take(fabric, mask, true) == CALLER_DONE ? home_of(fabric, mask) : NULL;
 }
 
-void caller_drop(struct fabric *fabric, uint64_t mask) {
-    drop(fabric, mask);
+uint64_t caller_drop(struct fabric *fabric, uint64_t mask) {
+    return drop(home_of(fabric, mask), mask);
 }
 
 bool caller_take_all(struct fabric *fabric) {

@@ -35,7 +35,8 @@ enum caller_result caller_run(struct fabric *fabric, struct client *client, uint
 
 /* The batons of a mask of shards, for what is no command. Waits. The shard that completes it, or NULL: the server stops. */
 struct shard *caller_take(struct fabric *fabric, uint64_t mask);
-void caller_drop(struct fabric *fabric, uint64_t mask);
+/* Returns the position in the log of what was done. */
+uint64_t caller_drop(struct fabric *fabric, uint64_t mask);
 /* Every baton, for what is about the whole server and no command. Waits. False: the server stops. */
 bool caller_take_all(struct fabric *fabric);
 /* Completes what was brought about meanwhile, with the first shard as its home. */

@@ -4,7 +4,7 @@
  *   talk    it is sent, and acknowledged: ARRIVED                    no baton
  *   settle  it is dumped again. The same bytes, the same deadline:   the batons of what has arrived
  *           it is deleted, FINISHED. Otherwise it has changed: SENDS, and the talk begins again, with REPLACE
- *   answer                                                           no baton
+ *   answer  once the log has the deletions                           no baton
  *
  * Redis stands still from the dump to the deletion. Here the key is open to everybody meanwhile, and what counts is the moment of
  * the deletion: the value that is deleted is the one that has arrived, so it is as if all of it happened then. That
@@ -20,6 +20,7 @@
 #include <stdio.h>
 
 #include "plat/dial.h"
+#include "plat/futex.h"
 #include "server/migrate/migrate.h"
 #include "shard/blocking/await.h"
 #include "shard/caller.h"
@@ -162,7 +163,7 @@ static bool settle(struct migration *job) {
     struct shard *home = caller_take(job->fabric, mask);
     if (!home) return false;
     settle_held(job, home);
-    caller_drop(job->fabric, mask);
+    job->ticket = caller_drop(job->fabric, mask);
     return true;
 }
 
@@ -215,6 +216,8 @@ void migration_run(struct migration *job, int stop) {
     if (goes_on)
         migration_fail(job, "ERR a key was changed again and again while it was sent, and stays",
                        "");
+    /* A server that stops tells nobody. */
+    (void)journal_wait(job->fabric, job->ticket, FUTEX_NO_DEADLINE);
     await_answer(job->waiter, write_answer, job);
     migration_free(job);
 }

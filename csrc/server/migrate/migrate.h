@@ -50,6 +50,7 @@ struct migration { /* a job */
     struct migrate_options options; /* of words of its own */
     uint32_t db;
     bool compress;
+    uint64_t ticket;               /* position in the log of what was deleted here */
     char error[MIGRATE_ERROR_MAX]; /* "": none */
     uint32_t count;                /* of keys */
     struct migrating keys[];
