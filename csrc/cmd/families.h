@@ -21,6 +21,7 @@ void databases_bind(void);
 void scan_bind(void);
 void object_bind(void);
 void dump_bind(void);
+void restore_bind(void);
 void echo_bind(void);
 void command_commands_bind(void);
 void docs_bind(void);

@@ -51,17 +51,16 @@ static bool fail_at(struct loader *loader, const struct item *item, enum rdb_sta
     return false;
 }
 
-/* 24 bits of seconds, or minutes and a count (store/access.h). */
 static void note_access(const struct keyspace *keyspace, const struct item *item,
                         struct entry *entry) {
-    const struct access_clock *clock = keyspace->access;
-    uint32_t seconds = atomic_load_relaxed(&clock->seconds);
-    if (clock->kind == ACCESS_FREQUENCY && item->frequency >= 0) {
-        access_put(entry, (seconds / 60 & 0xffff) << 8 | (uint32_t)item->frequency);
-    } else if (clock->kind == ACCESS_TIME && item->idle_s >= 0) {
-        uint32_t idle = item->idle_s < ACCESS_MASK ? (uint32_t)item->idle_s : ACCESS_MASK;
-        access_put(entry, (seconds - idle) & ACCESS_MASK);
+    uint32_t field = access_field(entry);
+    if (item->frequency >= 0) {
+        field = access_of_frequency(keyspace->access, field, item->frequency);
     }
+    if (item->idle_s >= 0) {
+        field = access_of_idle(keyspace->access, field, item->idle_s);
+    }
+    access_put(entry, field);
 }
 
 static bool put_item(struct loader *loader, struct keyspace *keyspace, struct item *item) {

@@ -53,7 +53,8 @@ struct rdb_target {
 /* A whole file, from "REDIS" to the checksum; `input` is behind it then (an append-only log may follow). */
 enum rdb_status rdb_load(struct rdb_input *input, struct rdb_target *target);
 
-/* RESTORE: checks version and checksum of a payload, and puts its value in the place of `found` (NULL: there is none). */
+/* RESTORE: checks version and checksum of a payload, and puts its value in the place of `found` (NULL: there is none).
+ * out NULL: it is only looked at. */
 bool rdb_dump_is_valid(struct bytes payload);
 enum rdb_status rdb_restore(struct bytes payload, const struct small_limits *small,
                             const struct edit_place *place, int64_t deadline_ms,

@@ -48,8 +48,7 @@ enum rdb_status rdb_restore(struct bytes payload, const struct small_limits *sma
     struct value_maker maker = {
         .source = &source, .heap = &keyspace->nodes, .seed = keyspace->hash_seed, .small = small};
     if (read_value(&maker, &built)) {
-        *out = built_store(&built, place, deadline_ms, found);
-        if (*out == NULL) {
+        if (out != NULL && (*out = built_store(&built, place, deadline_ms, found)) == NULL) {
             (void)source_fail(&source, RDB_NO_MEMORY, "out of memory");
         }
         built_drop(&built);

@@ -48,6 +48,7 @@ static void bind_once(void) {
     scan_bind();
     object_bind();
     dump_bind();
+    restore_bind();
     echo_bind();
     command_commands_bind();
     docs_bind();

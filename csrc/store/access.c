@@ -21,6 +21,17 @@ uint32_t access_first(const struct access_clock *clock) {
     return field_of(minutes_now(clock), ACCESS_COUNT_FIRST);
 }
 
+uint32_t access_of_idle(const struct access_clock *clock, uint32_t otherwise, int64_t idle_s) {
+    uint32_t idle = idle_s < ACCESS_MASK ? (uint32_t)idle_s : ACCESS_MASK;
+    return clock->kind == ACCESS_TIME ? (atomic_load_relaxed(&clock->seconds) - idle) & ACCESS_MASK
+                                      : otherwise;
+}
+
+uint32_t access_of_frequency(const struct access_clock *clock, uint32_t otherwise, int64_t count) {
+    return clock->kind == ACCESS_FREQUENCY ? field_of(minutes_now(clock), (uint32_t)count)
+                                           : otherwise;
+}
+
 uint32_t access_frequency(const struct access_clock *clock, const struct entry *entry) {
     uint32_t field = access_field(entry), count = field & COUNT_MAX;
     uint32_t passed = (minutes_now(clock) - (field >> 8)) & MINUTES_MASK;

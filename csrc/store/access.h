@@ -78,5 +78,10 @@ static inline uint32_t access_idle_seconds(const struct access_clock *clock,
     return (atomic_load_relaxed(&clock->seconds) - access_field(entry)) & ACCESS_MASK;
 }
 
+/* The field of an entry that was idle for so long, or has this count, as somebody else says; `otherwise` if the clock keeps
+ * the other of the two. */
+uint32_t access_of_idle(const struct access_clock *clock, uint32_t otherwise, int64_t idle_s);
+uint32_t access_of_frequency(const struct access_clock *clock, uint32_t otherwise, int64_t count);
+
 /* The counter as of now; under ACCESS_FREQUENCY. */
 uint32_t access_frequency(const struct access_clock *clock, const struct entry *entry);

@@ -6,6 +6,8 @@
 
 #include "cmd/expire.h"
 #include "cmd/object.h"
+#include "rdb/reader.h"
+#include "rdb/writer.h"
 #include "server/kevyrt.h"
 #include "store/database.h"
 #include "store/hash_field.h"
@@ -14,6 +16,7 @@
 #include "store/stream_pending.h"
 
 enum { LINE_MAX = 4096, WORDS_MAX = 512, SHOWN_BYTES_MAX = 40, LONG_BUDGET_NS = 1000000000 };
+enum { PAYLOAD_FOOTER = 10 };
 
 /* ---- Text --------------------------------------------------------------------------------------- */
 
@@ -36,7 +39,16 @@ static void text_begin_item(struct world_text *text) {
     if (text->len > 0) text_add(text, "; ");
 }
 
+/* A payload, as the word that stands for it. */
+static bool text_add_payload(struct world_text *text, struct bytes bytes) {
+    if (bytes.len <= PAYLOAD_FOOTER || !rdb_dump_is_valid(bytes)) return false;
+    if (bytes.at[0] == RDB_STRING) text_add(text, "^%.*s", bytes.at[1], bytes.at + 2);
+    else text_add(text, "^%d", bytes.at[1]);
+    return true;
+}
+
 static void text_add_bytes(struct world_text *text, struct bytes bytes) {
+    if (text_add_payload(text, bytes)) return;
     if (bytes.len > SHOWN_BYTES_MAX) text_add(text, "%%%u", bytes.len);
     else text_add(text, "%.*s", (int)bytes.len, bytes.at);
 }
@@ -210,10 +222,30 @@ struct line {
     struct blob *blobs[WORDS_MAX];
 };
 
+/* Lengths below 64 are a byte. */
+static void line_add_payload(struct line *line, uint32_t i, const char *word) {
+    enum { ROOM = 1024 };
+    const uint16_t version = RDB_VERSION;
+    uint32_t members = (uint32_t)atoi(word), len = 2;
+    char *bytes = malloc(ROOM);
+    assert_non_null(bytes);
+    bytes[0] = members > 0 ? RDB_SET : RDB_STRING;
+    bytes[1] = (char)(members > 0 ? members : strlen(word));
+    if (members == 0) len += (uint32_t)snprintf(bytes + len, ROOM - len, "%s", word);
+    for (uint32_t member = 0; member < members; member++)
+        len += (uint32_t)snprintf(bytes + len, ROOM - len, "%cmember:%02u", 9, member);
+    memcpy(bytes + len, &version, sizeof version);
+    uint64_t checksum = rdb_crc64(0, bytes, len + sizeof version);
+    memcpy(bytes + len + sizeof version, &checksum, sizeof checksum);
+    line->made[i] = bytes;
+    line->argv[i] = bytes_of(bytes, len + PAYLOAD_FOOTER);
+}
+
 static void line_add(struct line *line, const char *word) {
     uint32_t i = line->argc++;
     assert_true(i < WORDS_MAX);
     line->argv[i] = bytes_of(word, strlen(word));
+    if (*word == '^') line_add_payload(line, i, word + 1);
     if ((*word != '%' && *word != '&') || word[1] == '\0') return;
     uint32_t len = (uint32_t)atoi(word + 1);
     char *bytes = malloc(len);

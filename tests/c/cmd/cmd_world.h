@@ -2,7 +2,7 @@
  * effect. Handlers are driven with a `struct call` of the test's own.
  *
  * Commands are lines of words: `SET k v`. `2> SET k v` runs in database 2, `~500` lets 500 ms pass, a word
- * `%5000` is that many bytes, `&5000` the same in a blob. Replies and effects come as text: replies as
+ * `%5000` is that many bytes, `&5000` the same in a blob, `^v` what DUMP gives for the string v, `^30` for a set of so many. Replies and effects come as text: replies as
  * RESP2 with blanks for line ends; effects as `new k`-like words in order:
  *     log:SET k v       what the append-only log would get, in another database `log/2:SET k v`
  *     touch:k  touch-all:0  touch-all:*

@@ -202,6 +202,19 @@ static const struct effect_case writes[] = {
      "log:COPY k j REPLACE; ready:j; n:new j; touch:j; g:copy_to j"},
     {"SET k 1; SET j 2 PX 50; ~50", "COPY k j", ":1",
      "log:DEL j; touch:j; x:expired j; log:COPY k j; ready:j; n:new j; touch:j; g:copy_to j"},
+    /* RESTORE: the time that is left becomes a point in time; what comes late deletes what it replaces. */
+    {"", "RESTORE k 0 ^v", "+OK", "log:RESTORE k 0 ^v; ready:k; n:new k; touch:k; g:restore k"},
+    {"", "2> RESTORE k 0 ^30", "+OK",
+     "log/2:RESTORE k 0 ^30; ready:k in 2; n:new k in 2; touch:k in 2; g:restore k in 2"},
+    {"", "restore-asking k 100 ^v", "+OK",
+     "log:restore-asking k 1000100 ^v ABSTTL; ready:k; n:new k; touch:k; g:restore k"},
+    {"SET k &5000 PX 90", "RESTORE k 1000100 ^60 IDLETIME 5 absttl REPLACE", "+OK",
+     "log:RESTORE k 1000100 ^60 REPLACE ABSTTL IDLETIME 5; ready:k; n:new k; touch:k; g:restore k"},
+    {"SADD k a; PEXPIRE k 50; ~50", "RESTORE k 0 ^v replace FREQ 9", "+OK",
+     "log:RESTORE k 0 ^v REPLACE FREQ 9; ready:k; n:new k; touch:k; g:restore k"},
+    {"SADD k a; PEXPIRE k 50; ~50", "RESTORE k 0 ^v", "+OK",
+     "log:DEL k; touch:k; x:expired k; log:RESTORE k 0 ^v; ready:k; n:new k; touch:k; g:restore k"},
+    {"SET k v", "RESTORE k 5 ^v REPLACE ABSTTL", "+OK", "log:DEL k; touch:k; g:del k"},
     /* SWAPDB: every key of both may have changed, which is told while they are still there. */
     {"SET k 1; SET j &5000; 2> SET k 3 PX 90", "SWAPDB 0 2", "+OK",
      "touch-all:0; touch-all:2; log:SWAPDB 0 2; ready-all:0; ready-all:2"},
@@ -491,7 +504,9 @@ static void replay_item(struct world *world, const char *item) {
         return;
     }
     (void)snprintf(line, sizeof line, "%u> %s", db, item);
+    world->call_flags |= CALL_LOADING;
     world_run(world, line);
+    world->call_flags &= ~(uint32_t)CALL_LOADING;
     assert_false(world->failed);
 }
 

@@ -287,6 +287,11 @@ static const struct memory_case cases[] = {
      "COPY k j", true},
     {"XADD k 1-1 a 1; XADD k 1-2 a 1; XGROUP CREATE k g 0; XREADGROUP GROUP g b STREAMS k >",
      "RENAME k j", true},
+    {"", "RESTORE k 0 ^v", true},
+    {"", "RESTORE k 100 ^30", true},
+    {"SET k &5000 PX 90", "RESTORE k 0 ^60 REPLACE", true},
+    {"SADD k a b c", "RESTORE k 100 ^30 REPLACE", true},
+    {"SET k v", "RESTORE k 5 ^60 REPLACE ABSTTL", true},
 };
 
 /* Keys beside those of the case, so that it meets full buckets and tables about to grow. */
