@@ -8,6 +8,7 @@ bool group_find(struct call *call, uint32_t key, uint32_t name, struct group_at 
     struct entry *entry = call_read(call, &at->place);
     if (!elements_check(call, entry, VALUE_STREAM)) return false;
     if (entry) {
+        at->entry = entry;
         at->stream = entry_collection(entry);
         at->group = stream_group_find(&stream_of(at->stream)->groups, at->name);
     }
@@ -30,6 +31,7 @@ void group_refuse_name(struct call *call, struct bytes name, struct bytes key) {
 /* ---- Changing ----------------------------------------------------------------------------------- */
 
 void group_begin(struct group_at *at) {
+    keyspace_preserve(at->place.keyspace, at->place.db, at->entry);
     at->bytes_before = collection_bytes(at->stream);
 }
 

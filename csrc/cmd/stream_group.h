@@ -16,7 +16,8 @@
 struct group_at {
     struct key_place place;
     struct bytes name;
-    struct collection *stream;  /* NULL: there is no such key */
+    struct entry *entry;        /* NULL: there is no such key */
+    struct collection *stream;  /* the same */
     struct stream_group *group; /* NULL: there is no such group */
     uint64_t bytes_before;
 };

@@ -39,6 +39,7 @@ static bool find(struct call *call, struct group_at *at, struct entry **entry) {
     *at = (struct group_at){.place = keyspace_for(call, 2), .name = call->argv[3]};
     if (!elements_find(call, &at->place, VALUE_STREAM, entry)) return false;
     if (*entry) {
+        at->entry = *entry;
         at->stream = entry_collection(*entry);
         at->group = stream_group_find(&stream_of(at->stream)->groups, at->name);
     }
@@ -151,6 +152,7 @@ static void setid_command(struct call *call) {
     if (call->argc > 7) {
         call_error_subcommand(call);
     } else if (parse_any_id(call, &at, &id)) {
+        keyspace_preserve(at.place.keyspace, at.place.db, at.entry);
         at.group->last_id = id;
         at.group->entries_read = options.entries_read;
         declare(call, &at, "xgroup-setid");

@@ -177,6 +177,7 @@ static void xsetid_command(struct call *call) {
     }
     struct stream *stream = stream_of(entry_collection(entry));
     if (!check_state(call, entry_collection(entry), &state)) return;
+    keyspace_preserve(place.keyspace, place.db, entry);
     stream->last_id = state.last_id;
     if (state.entries_added >= 0) stream->entries_added = (uint64_t)state.entries_added;
     if (!stream_id_is_zero(state.max_deleted_id)) stream->max_deleted_id = state.max_deleted_id;

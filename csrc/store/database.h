@@ -18,6 +18,7 @@ struct database {
     struct entry_store store;
     struct database *next_open, *prev_open; /* of the keyspace's list, */
     bool aside;                             /* and of which one */
+    uint32_t cut_db; /* its number at the last cut of a snapshot, if it was there then */
     atomic_u64 *leaving_bytes;              /* the keyspace's, once it is detached */
     /* Where the next step of active expiry begins: in deadlines, in expiring. */
     struct table_position expiry, field_expiry;
@@ -35,6 +36,14 @@ struct database *database_open(struct keyspace *keyspace, uint32_t db);
  * is not there). False: no memory, nothing changed. */
 bool database_put(struct keyspace *keyspace, struct database *database, uint64_t hash,
                   struct entry *found, struct entry *entry);
+/* keyspace_preserve of an entry that is there. */
+void database_keep(struct keyspace *keyspace, const struct database *database, struct entry *entry);
+static inline void database_preserve(struct keyspace *keyspace, const struct database *database,
+                                     struct entry *entry) {
+    if (KRT_UNLIKELY((entry->flags ^ keyspace->mark) & ENTRY_MARK)) {
+        database_keep(keyspace, database, entry);
+    }
+}
 /* Takes an entry out of its tables; it is the caller's. */
 void database_take(struct keyspace *keyspace, struct database *database, uint64_t hash,
                    struct entry *entry);

@@ -58,7 +58,8 @@ void edit_open(struct edit *edit, const struct edit_place *place, struct entry *
     KRT_ASSERT(entry_type(entry) == type);
     begin(edit, place, entry);
     edit->view = view_of(entry);
-    if (entry_is_tree(entry)) {
+    if (entry_is_tree(entry)) { /* it is changed where it is */
+        keyspace_preserve(place->keyspace, place->db, entry);
         edit->collection = entry_collection(entry);
         edit->bytes_before = bytes_inside(edit->collection);
     } else {

@@ -90,7 +90,7 @@ static struct entry *allocate(struct entry_store *store, const struct shape *sha
         return NULL;
     }
     bool is_long = shape->key.len >= ENTRY_KEY_LONG;
-    *entry = (struct entry){.flags = shape->flags,
+    *entry = (struct entry){.flags = shape->flags | *store->mark,
                             .key_len = is_long ? ENTRY_KEY_LONG : (uint8_t)shape->key.len};
     access_put(entry, access_first(store->access));
     char *at = entry->tail + entry_key_offset(entry);

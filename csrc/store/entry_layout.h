@@ -20,7 +20,7 @@ enum entry_flags { /* the first two give the offset of the key: see entry_key_of
                    ENTRY_OUTSIDE = 8, /* the entry is from mem_alloc, not from the slab */
                    ENTRY_TEXT = 16,   /* OBJECT ENCODING does not say int, though it reads as one */
                    ENTRY_FORM = ENTRY_RAW | ENTRY_TEXT,
-                   /* Bits 6 and 7 are for the epoch stamp of snapshots. */
+                   ENTRY_MARK = 64, /* of snapshots (store/snapshot.h); says nothing by itself */
 };
 
 enum entry_form { /* of a value, beside its type */
@@ -53,7 +53,8 @@ struct entry_store {
     struct slab_heap *heap;
     struct mem_account *account;
     struct node_heap *nodes;
-    const struct access_clock *access; /* what new entries begin with */
+    const struct access_clock *access; /* what new entries begin with, */
+    const uint8_t *mark;               /* and the mark that they get: the keyspace's */
     uint64_t outside_count;            /* entries with something that the heap does not own */
     uint64_t outside_bytes; /* of those: blobs, shared ones too, and entries from mem_alloc */
 };

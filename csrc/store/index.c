@@ -87,6 +87,7 @@ bool keyspace_mark_expiring(struct keyspace *keyspace, uint32_t db, uint64_t has
     if (entry_is_expiring(entry) == expires) {
         return true;
     }
+    database_preserve(keyspace, database, entry);
     entry->type ^= FORM_EXPIRES;
     if (!expires) {
         index_expires_no_more(keyspace, database, hash, entry);

@@ -47,7 +47,8 @@ struct database *database_new(struct keyspace *keyspace) {
     database->store = (struct entry_store){.heap = heap,
                                            .account = &keyspace->account,
                                            .nodes = &keyspace->nodes,
-                                           .access = keyspace->access};
+                                           .access = keyspace->access,
+                                           .mark = &keyspace->mark};
     table_init(&database->keys, heap, &keyspace->account, &keyspace->page_account,
                keyspace->hash_seed);
     table_init(&database->deadlines, heap, &keyspace->account, &keyspace->page_account,
@@ -188,6 +189,7 @@ static bool exchange(struct keyspace *keyspace, struct database *database, uint6
 /* The same for a new value of the key, of which the old entry is freed. */
 static bool supersede(struct keyspace *keyspace, struct database *database, uint64_t hash,
                       struct entry *old, struct entry *entry) {
+    database_preserve(keyspace, database, old);
     if (!exchange(keyspace, database, hash, old, entry)) {
         return false;
     }
@@ -202,6 +204,7 @@ bool database_put(struct keyspace *keyspace, struct database *database, uint64_t
     if (found == NULL) {
         return insert(keyspace, database, hash, entry);
     }
+    database_preserve(keyspace, database, found);
     if (!exchange(keyspace, database, hash, found, entry)) {
         return false;
     }
@@ -211,6 +214,7 @@ bool database_put(struct keyspace *keyspace, struct database *database, uint64_t
 
 void database_take(struct keyspace *keyspace, struct database *database, uint64_t hash,
                    struct entry *entry) {
+    database_preserve(keyspace, database, entry);
     index_remove(keyspace, database, hash, entry);
     table_remove(&database->keys, hash, entry);
 }
@@ -236,6 +240,7 @@ struct entry *keyspace_set_string(struct keyspace *keyspace, uint32_t db, uint64
         return add_string(keyspace, db, hash, key, value, deadline_ms);
     }
     struct database *database = database_at(keyspace, db);
+    database_preserve(keyspace, database, found);
     int assigned = entry_assign_string(found, &database->store, value, deadline_ms);
     if (assigned != 0) {
         return assigned > 0 ? found : NULL;
@@ -255,6 +260,7 @@ static struct entry *put_value(struct keyspace *keyspace, uint32_t db, uint64_t 
     if (found == NULL) {
         return insert(keyspace, database, hash, entry) ? entry : NULL;
     }
+    database_preserve(keyspace, database, found);
     if (!exchange(keyspace, database, hash, found, entry)) {
         return NULL;
     }
@@ -302,6 +308,9 @@ struct entry *keyspace_set_pack(struct keyspace *keyspace, uint32_t db, uint64_t
     if (database == NULL) {
         return NULL;
     }
+    if (found != NULL) {
+        database_preserve(keyspace, database, found);
+    }
     bool same = found != NULL && entry_deadline(found) == deadline_ms && !entry_is_tree(found) &&
                 entry_type(found) == (type & FORM_TYPE_MASK);
     bool stays = same && !((found->type ^ type) & FORM_EXPIRES);
@@ -339,6 +348,7 @@ void keyspace_count_outside(struct keyspace *keyspace, uint32_t db, int64_t byte
 
 struct entry *keyspace_set_deadline(struct keyspace *keyspace, uint32_t db, uint64_t hash,
                                     struct entry *entry, int64_t deadline_ms) {
+    keyspace_preserve(keyspace, db, entry);
     if (entry_has_deadline(entry) == (deadline_ms != 0)) {
         if (deadline_ms != 0) {
             entry_put_deadline(entry, deadline_ms);

@@ -61,6 +61,7 @@ struct eviction_pool { /* store/eviction.h */
 };
 
 struct database;
+struct snapshot_part;
 
 struct string_part { /* of a string, in bytes */
     uint32_t offset, len;
@@ -73,6 +74,8 @@ struct keyspace {
     uint32_t database_count;     /* without those aside */
     uint32_t index;              /* of the shard */
     uint32_t wanted;             /* what is to be told of its keys: cmd/effects.h */
+    uint8_t mark;                /* of its entries but for those that a snapshot needs: ENTRY_MARK or 0 */
+    struct snapshot_part *part;  /* from the cut of a snapshot to the thaw (store/snapshot.h); or NULL */
     const struct hash_seed *hash_seed; /* the server's */
     struct mem_account account;        /* blobs, large entries, directories */
     struct node_heap nodes;            /* of collections */
@@ -143,6 +146,15 @@ struct entry *keyspace_set_deadline(struct keyspace *keyspace, uint32_t db, uint
 bool keyspace_mark_expiring(struct keyspace *keyspace, uint32_t db, uint64_t hash,
                             struct entry *entry, bool expires);
 void keyspace_delete(struct keyspace *keyspace, uint32_t db, uint64_t hash, struct entry *entry);
+
+/* Before a change of an entry, or of what it leads to: a snapshot keeps it as it is (store/snapshot.h). What is declared here
+ * does that by itself. */
+void keyspace_keep(struct keyspace *keyspace, uint32_t db, struct entry *entry);
+static inline void keyspace_preserve(struct keyspace *keyspace, uint32_t db, struct entry *entry) {
+    if (KRT_UNLIKELY((entry->flags ^ keyspace->mark) & ENTRY_MARK)) {
+        keyspace_keep(keyspace, db, entry);
+    }
+}
 
 /* ---- Several keys or none: what can fail comes first ----------------------------------------- */
 /* A string without a deadline that can take the place of a key of this database, which has one.

@@ -83,6 +83,9 @@ static struct entry *open_whole(struct keyspace *keyspace, uint32_t db, uint64_t
 struct entry *keyspace_open_string(struct keyspace *keyspace, uint32_t db, uint64_t hash,
                                    struct bytes key, struct string_part part, uint32_t len,
                                    struct entry *found) {
+    if (found != NULL) {
+        keyspace_preserve(keyspace, db, found);
+    }
     struct entry *entry = len > PAGED_BYTES_MIN
                               ? open_paged(keyspace, db, hash, key, part, len, found)
                               : open_whole(keyspace, db, hash, key, len, found);

@@ -101,10 +101,10 @@ static void free_retired(struct garbage *garbage) {
     mem_free(retired->account, retired);
 }
 
-static void give_retired(struct node_heap *heap) {
+static struct garbage *take_retired(struct node_heap *heap) {
     struct node *first = heap->retired;
     if (first == NULL) {
-        return;
+        return NULL;
     }
     heap->retired = NULL;
     if (first->level == 0) {
@@ -113,14 +113,26 @@ static void give_retired(struct node_heap *heap) {
     struct node *rest = first->next;
     struct retired *retired = (struct retired *)(void *)first;
     *retired = (struct retired){{.free = free_retired}, heap->account, rest};
-    garbage_give(heap->account->taker, &retired->garbage);
+    return &retired->garbage;
+}
+
+void node_heap_thaw_into(struct node_heap *heap, struct garbage **waited) {
+    struct garbage *nodes = take_retired(heap);
+    if (nodes != NULL) {
+        nodes->next = *waited;
+        *waited = nodes;
+    }
+    if (heap->retired_values != NULL) {
+        heap->last_retired->next = *waited;
+        *waited = heap->retired_values;
+    }
+    heap->frozen = 0;
+    heap->retired_values = heap->last_retired = NULL;
 }
 
 void node_heap_thaw(struct node_heap *heap) {
-    struct garbage *value = heap->retired_values;
-    heap->frozen = 0;
-    heap->retired_values = NULL;
-    give_retired(heap);
+    struct garbage *value = NULL;
+    node_heap_thaw_into(heap, &value);
     for (struct garbage *next; value != NULL; value = next) {
         next = value->next;
         garbage_give(heap->account->taker, value);
@@ -133,5 +145,8 @@ void node_heap_let_go(struct node_heap *heap, struct garbage *value) {
         return;
     }
     value->next = heap->retired_values;
+    if (value->next == NULL) {
+        heap->last_retired = value;
+    }
     heap->retired_values = value;
 }

@@ -42,7 +42,7 @@ struct node_heap {
     uint32_t epoch;     /* of nodes made now */
     uint32_t frozen;    /* nodes of this epoch and before are not written; 0: none */
     struct node *retired;
-    struct garbage *retired_values; /* whole ones, which were let go of since the freeze */
+    struct garbage *retired_values, *last_retired; /* whole ones, which were let go of since the freeze */
     struct node *spares;            /* not charged to the account */
     uint32_t spare_count;
 };
@@ -73,5 +73,7 @@ static inline bool node_is_frozen(const struct node_heap *heap, const struct nod
 void node_heap_freeze(struct node_heap *heap);
 /* Nobody reads frozen nodes any more: what was retired goes to the account's taker. */
 void node_heap_thaw(struct node_heap *heap);
+/* The same in O(1): it is put in front of the list, for the caller to free. */
+void node_heap_thaw_into(struct node_heap *heap, struct garbage **waited);
 /* A whole value is let go of: to the account's taker now, or at the thaw. */
 void node_heap_let_go(struct node_heap *heap, struct garbage *value);

@@ -12,6 +12,9 @@ bool stream_edit_open(struct stream_edit *edit, const struct edit_place *place,
     edit->created = false;
     edit->names = edit->blob = NULL;
     edit->is_new = entry == NULL;
+    if (entry != NULL) {
+        keyspace_preserve(place->keyspace, place->db, entry);
+    }
     edit->collection = entry != NULL ? entry_collection(entry) : stream_new(stream_edit_heap(edit));
     if (edit->collection == NULL) {
         return false;
