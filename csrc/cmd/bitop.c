@@ -145,7 +145,8 @@ static struct entry *set(const struct key_place *place, struct entry *entry,
 static void store(struct call *call, const struct sources *sources, enum operation operation) {
     struct key_place place = keyspace_for(call, 2);
     struct entry *found = call_find(call, &place);
-    if (found) keyspace_preserve(place.keyspace, place.db, found); /* before its blob is looked at */
+    if (found)
+        keyspace_preserve(place.keyspace, place.db, found); /* before its blob is looked at */
     struct entry *entry = can_be_overwritten(found, sources->longest)
                               ? overwrite(&place, found, sources, operation)
                               : set(&place, found, sources, operation);

@@ -2,31 +2,49 @@
 
 #include "plat/socket.h"
 #include "server/server.h"
+#include "shard/blocking/await.h"
 #include "shard/clients/client.h"
 
 static struct kevyrt_server *server_of(struct call *call) {
     return call->domain->server_context;
 }
 
-static bool shutdown_parse(struct call *call, bool *abort) {
-    bool save = false, nosave = false, other = false;
+static bool shutdown_parse(struct call *call, uint32_t *flags, bool *abort) {
     for (uint32_t i = 1; i < call->argc; i++) {
         struct bytes word = call->argv[i];
-        if (bytes_is(word, "nosave")) nosave = true;
-        else if (bytes_is(word, "save")) save = true;
-        else if (bytes_is(word, "now") || bytes_is(word, "force")) other = true;
+        if (bytes_is(word, "nosave")) *flags |= SHUTDOWN_NOSAVE;
+        else if (bytes_is(word, "save")) *flags |= SHUTDOWN_SAVE;
+        else if (bytes_is(word, "now")) *flags |= SHUTDOWN_NOW;
+        else if (bytes_is(word, "force")) *flags |= SHUTDOWN_FORCE;
         else if (bytes_is(word, "abort")) *abort = true;
         else return false;
     }
-    return !(save && nosave) && !(*abort && (save || nosave || other));
+    const uint32_t both = SHUTDOWN_SAVE | SHUTDOWN_NOSAVE;
+    return (*flags & both) != both && !(*abort && *flags);
+}
+
+/* Who asks waits until it is saved, and hears of it only if that fails. */
+static void save_and_shut_down(struct call *call, uint32_t flags) {
+    static const struct await_kind kind = {0};
+    struct waiter *waiter = NULL;
+    if (!persistence_may_end(server_of(call))) {
+        call_error(call, "ERR Errors trying to SHUTDOWN. Check logs.");
+        return;
+    }
+    if (await_is_possible(call)) waiter = await_begin(call, &kind, 0, 0);
+    if (call->failed) persistence_end_no_more(server_of(call));
+    else persistence_shutdown(server_of(call), waiter, flags);
 }
 
 static void shutdown_command(struct call *call) {
     bool abort = false;
-    if (!shutdown_parse(call, &abort)) {
+    uint32_t flags = 0;
+    if (!shutdown_parse(call, &flags, &abort)) {
         call_error_syntax(call);
     } else if (abort) {
         call_error(call, "ERR No shutdown in progress.");
+    } else if (persistence_must_save(server_of(call), flags)) {
+        save_and_shut_down(call, flags);
     } else {
         if (call->client) call->client->close_after_reply = true;
         server_request_shutdown(server_of(call));
@@ -57,6 +75,7 @@ bool admin_allows(struct call *call, enum setting_id id) {
 void server_commands_bind(void) {
     command_bind("shutdown", shutdown_command);
     acl_commands_bind();
+    save_commands_bind();
     config_commands_bind();
     config_rewrite_bind();
     debug_commands_bind();

@@ -210,6 +210,7 @@ static bool apply(struct config_set *set) {
     config_fabric_settings(&set->server->config, &settings);
     fabric_apply_settings(fabric, &settings);
     aof_owner_apply(set->server);
+    persistence_apply(set->server);
     return true;
 }
 

@@ -183,6 +183,18 @@ static void debug_refuse(struct call *call) {
     call_error(call, "ERR DEBUG does not harm the process that the server is in");
 }
 
+static void debug_kevyrt_snapshot(struct call *call) {
+    int64_t entries, pause_us;
+    struct fabric *fabric = fabric_of(call);
+    if (call->argc == 3) {
+        if (bytes_is(call->argv[2], "abort")) snapshot_abort(fabric);
+        else call_error_syntax(call);
+    } else if (call_integer(call, 2, &entries) && call_integer(call, 3, &pause_us)) {
+        snapshot_set_pace(fabric, (uint32_t)entries, (uint32_t)pause_us);
+    }
+    if (!call->failed) reply_ok(call->reply);
+}
+
 static void debug_change_replication_id(struct call *call) {
     if (server_make_id(((struct kevyrt_server *)call->domain->server_context)->replication_id) < 0)
         call_error(call, "ERR no random bytes to be had");
@@ -207,6 +219,11 @@ static void debug_help(struct call *call) {
         "KEVYRT-REACH <key> [<key> ...] [SET <value>]",
         "    The values of strings, or sets them, as a command would that comes to its keys one by "
         "one.",
+        "KEVYRT-SNAPSHOT <entries> <microseconds>",
+        "    A snapshot goes over so many entries in a slice (0: as it likes), and pauses so long "
+        "between two.",
+        "KEVYRT-SNAPSHOT ABORT",
+        "    Give up the snapshot that is being made.",
         "KEVYRT-SHARD <key>",
         "    The number of the shard at which a key is.",
         "LISTPACK <key>, QUICKLIST <key>",
@@ -245,6 +262,7 @@ static const struct {
     {"help", 2, 2, debug_help},
     {"kevyrt-reach", 3, UINT32_MAX, debug_kevyrt_reach},
     {"kevyrt-shard", 3, 3, debug_kevyrt_shard},
+    {"kevyrt-snapshot", 3, 4, debug_kevyrt_snapshot},
     {"leak", 3, 3, debug_refuse},
     {"listpack", 3, 3, debug_listpack},
     {"log", 3, 3, debug_log},

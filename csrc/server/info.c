@@ -195,20 +195,23 @@ static void clients_section(struct info *info) {
     blocking_keys(info);
 }
 
-/* Nothing is ever saved yet, so everything has changed since. */
 static uint64_t count_changes(const struct info *info) {
     uint64_t changes = 0;
     for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++)
         changes += info->fabric->shards[i]->data.effects.dirty;
-    return changes;
+    struct save_status status;
+    save_status_get(info->server, &status);
+    return changes - status.saved_changes;
 }
 
 static void persistence_section(struct info *info) {
     bool log = config_number(&info->server->config, SETTING_APPENDONLY);
+    struct save_status status;
+    save_status_get(info->server, &status);
     info_number(info, "loading", 0); /* a start answers nobody before it is complete */
     info_number(info, "async_loading", 0);
     info_number(info, "rdb_changes_since_last_save", count_changes(info));
-    info_number(info, "rdb_bgsave_in_progress", 0);
+    info_number(info, "rdb_bgsave_in_progress", status.running);
     info_number(info, "aof_rewrite_in_progress", 0);
     info_number(info, "aof_enabled", log);
 }

@@ -173,6 +173,7 @@ enum kevyrt_status kevyrt_server_new(const struct kevyrt_setting *settings, size
     server->disk = disk_default;
     keeper_init(&server->keeper);
     migrator_init(&server->migrator);
+    persistence_init(server);
     config_init(&server->config);
     enum kevyrt_status status = configure(server, settings, count, error);
     if (status == KEVYRT_OK) status = make_fabric(server, error);
@@ -202,6 +203,7 @@ void kevyrt_server_put(struct kevyrt_server *server) {
     keeper_deinit(&server->keeper);
     aof_owner_deinit(server);
     migrator_deinit(&server->migrator);
+    persistence_deinit(server);
     mem_pages_free(NULL, server, sizeof *server);
 }
 
@@ -232,8 +234,14 @@ static enum kevyrt_status start_fabric(struct kevyrt_server *server, struct kevy
     if (status != KEVYRT_OK) return status;
     server->fabric.domain.gates |= GATE_LOADING; /* nothing is shown before it is loaded */
     int result = fabric_start(&server->fabric, listeners, count);
-    if (result == 0) return KEVYRT_OK;
-    listeners_close(server, listeners, count);
+    if (result == 0) {
+        result = persistence_start(server);
+        if (result == 0) return KEVYRT_OK;
+        fabric_stop(&server->fabric);
+        listeners_remove_files(server);
+    } else {
+        listeners_close(server, listeners, count);
+    }
     return server_fail(error, KEVYRT_SYSTEM, result, "cannot start the shards: %s",
                        system_error_text(result));
 }
@@ -268,8 +276,10 @@ static void await_waiters(struct kevyrt_server *server) {
 
 static void stop_running(struct kevyrt_server *server) {
     atomic_store_seq_cst(&server->state, SERVER_STOPPING);
+    persistence_stop(server);
     fabric_stop(&server->fabric);
     migrator_stop(&server->migrator);
+    persistence_stopped(server);
     listeners_remove_files(server);
     await_waiters(server);
     log_line(LOG_NOTICE, "Server stopped");
@@ -279,10 +289,13 @@ static void stop_running(struct kevyrt_server *server) {
     log_queue_server_stopped();
 }
 
-/* A start that loads gives up when it sees that. */
-static void stop_locked(struct kevyrt_server *server) {
+/* A start that loads gives up when it sees that. SHUTDOWN has saved before, if it was to. */
+static void stop_locked(struct kevyrt_server *server, bool saves) {
     pthread_mutex_lock(&server->life);
-    if (atomic_load_acquire(&server->state) == SERVER_RUNNING) stop_running(server);
+    if (atomic_load_acquire(&server->state) == SERVER_RUNNING) {
+        if (saves && persistence_must_save(server, 0)) persistence_save_before_stop(server);
+        stop_running(server);
+    }
     pthread_mutex_unlock(&server->life);
 }
 
@@ -293,7 +306,7 @@ static void work_on_keeper(void *context) {
 static void stop_on_keeper(void *context) {
     struct kevyrt_server *server = context;
     atomic_add_seq_cst(&server->stops_wanted, 1);
-    stop_locked(server);
+    stop_locked(server, false);
     atomic_sub_acq_rel(&server->stops_wanted, 1);
 }
 
@@ -385,7 +398,7 @@ void kevyrt_server_stop(struct kevyrt_server *server) {
     atomic_add_seq_cst(&server->stops_wanted, 1);
     pthread_mutex_lock(&server->control);
     atomic_sub_acq_rel(&server->stops_wanted, 1);
-    stop_locked(server);
+    stop_locked(server, true);
     if (server->keeper_running) keeper_stop(&server->keeper);
     server->keeper_running = false;
     pthread_mutex_unlock(&server->control);

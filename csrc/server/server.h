@@ -12,6 +12,7 @@
 #include "server/persistence/aof_owner.h"
 #include "server/persistence/loading.h"
 #include "server/migrate/migrate.h"
+#include "server/persistence/persistence.h"
 #include "shard/fabric.h"
 #include "shard/message.h"
 
@@ -35,11 +36,12 @@ struct kevyrt_server {
     struct keeper keeper;
     struct migrator migrator;
     struct aof_owner_log log; /* persistence/aof_owner.h */
-    pthread_mutex_t control;  /* start and stop from outside, one at a time */
-    pthread_mutex_t life;     /* start and stop of the fabric; never held by a shard thread */
-    char io_reason[160];      /* life */
-    char run_id[41];          /* constant */
-    char replication_id[41];  /* written at start and under all batons */
+    struct persistence persistence;
+    pthread_mutex_t control; /* start and stop from outside, one at a time */
+    pthread_mutex_t life;    /* start and stop of the fabric; never held by a shard thread */
+    char io_reason[160];     /* life */
+    char run_id[41];         /* constant */
+    char replication_id[41]; /* written at start and under all batons */
     int64_t started_ms;
     const struct disk *disk; /* constant */
     struct loading_progress loading;

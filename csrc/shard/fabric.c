@@ -52,7 +52,9 @@ static int shard_fill(struct shard *shard) {
     shard->io.awaited = UINT64_MAX;
     atomic_store_relaxed(&shard->awaited, UINT64_MAX);
     shard->io.held_up_ns = shard->io.put_off_ns = FUTEX_NO_DEADLINE;
+    shard->io.snapshot_ns = FUTEX_NO_DEADLINE;
     shard->data.effects.sink = &fabric->sink;
+    shard->data.quiet_changes = SHARD_NOT_QUIET;
     shard->data.streams = mem_pages_alloc(NULL, count * sizeof *shard->data.streams, 4096);
     shard->io.runs = mem_calloc(NULL, RUNS_AHEAD * sizeof *shard->io.runs);
     bool counted = statistics_init(&shard->data.statistics);
@@ -133,7 +135,10 @@ static int allocate(struct fabric *fabric) {
     fabric->shards = mem_calloc(NULL, count * sizeof *fabric->shards);
     fabric->keyspaces = mem_calloc(NULL, count * sizeof *fabric->keyspaces);
     fabric->board = mem_pages_alloc(NULL, sizeof *fabric->board, 4096);
-    if (!fabric->batons || !fabric->shards || !fabric->keyspaces || !fabric->board) return -ENOMEM;
+    fabric->snapshot = snapshot_new(fabric);
+    if (!fabric->batons || !fabric->shards || !fabric->keyspaces || !fabric->board ||
+        !fabric->snapshot)
+        return -ENOMEM;
     board_init(fabric->board);
     baton_close_in_child(&fabric->board->baton); /* nobody enters before the start */
     baton_set_init(&fabric->set, fabric->batons, count);
@@ -182,6 +187,7 @@ void fabric_deinit(struct fabric *fabric) {
     mem_free(NULL, fabric->keyspaces);
     mem_pages_free(NULL, fabric->batons, count * sizeof *fabric->batons);
     mem_pages_free(NULL, fabric->board, sizeof *fabric->board);
+    snapshot_free(fabric->snapshot);
     registry_deinit(&fabric->registry);
     slowlog_deinit(&fabric->slowlog);
     latency_events_deinit(&fabric->latency);
@@ -350,6 +356,7 @@ int fabric_start(struct fabric *fabric, const int *listeners, uint32_t count) {
 
 void fabric_stop(struct fabric *fabric) {
     end_threads(fabric, 0);
+    snapshot_stop(fabric);
     in_process_stop(fabric);
     empty_shards(fabric);
 }

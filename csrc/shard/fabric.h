@@ -63,6 +63,13 @@ struct fabric_settings {
 
 struct board;
 struct shard;
+struct snapshot;
+
+/* Who wants to know that the data changes again (shard_data.quiet_changes). */
+struct change_bell {
+    void (*ring)(void *context); /* with a baton held, or NULL */
+    void *context;
+};
 
 struct fabric {
     struct fabric_settings settings;
@@ -72,6 +79,8 @@ struct fabric {
     struct shard **shards;
     struct keyspace **keyspaces; /* domain.keyspaces */
     struct board *board;
+    struct snapshot *snapshot; /* snapshot/snapshot.h */
+    struct change_bell change_bell;
     struct registry registry;
     struct budget budget;
     struct tracking tracking;

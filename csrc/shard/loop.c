@@ -45,6 +45,7 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
 static uint64_t next_alarm(const struct shard_io *io) {
     uint64_t alarm = earlier(earlier(io->next_cron_ns, io->pause_end_ns), io->departures_ns);
     alarm = earlier(alarm, earlier(io->held_up_ns, io->put_off_ns));
+    alarm = earlier(alarm, io->snapshot_ns);
     return earlier(alarm, timers_next_ns(&io->timers));
 }
 
@@ -254,6 +255,7 @@ static bool run_turn(struct shard *shard, bool cron_due) {
     arm_cron(shard);
     if (is_full(shard)) journal_look(shard->fabric);
     relieve_budget(shard);
+    if (KRT_UNLIKELY(shard->data.keyspace.part != NULL)) snapshot_tend(shard);
     turn_end(shard);
     board_drain(shard); /* what was posted to ourselves leaves in this loop */
     return true;

@@ -139,7 +139,7 @@ static bool parse_end(struct call *call, uint64_t *end_ns) {
     return true;
 }
 
-static void set_pause(struct fabric *fabric, struct domain_pause pause) {
+void pause_set(struct fabric *fabric, struct domain_pause pause) {
     fabric->domain.pause = pause;
     if (pause.end_ns) fabric->domain.gates |= GATE_PAUSE;
     else fabric->domain.gates &= ~(uint32_t)GATE_PAUSE;
@@ -158,12 +158,12 @@ static void client_pause_command(struct call *call) {
         pause.all |= domain->pause.all;
         if (domain->pause.end_ns > pause.end_ns) pause.end_ns = domain->pause.end_ns;
     }
-    set_pause(fabric_of(call), pause);
+    pause_set(fabric_of(call), pause);
     reply_ok(call->reply);
 }
 
 static void client_unpause_command(struct call *call) {
-    set_pause(fabric_of(call), (struct domain_pause){0});
+    pause_set(fabric_of(call), (struct domain_pause){0});
     waiting_resume(call_home(call));
     reply_ok(call->reply);
 }

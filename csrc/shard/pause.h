@@ -36,6 +36,8 @@ bool pause_tend(struct shard *shard);
 /* At the end of the server: batches that still wait, one by one; NULL at the end. */
 struct batch *pause_take_batch(struct shard *shard);
 
+/* With all batons: a pause, or the end of one (all zero), behind which who calls looks after those who wait (waiting_resume). */
+void pause_set(struct fabric *fabric, struct domain_pause pause);
 /* Without a baton: sleeps until the pause may be over. `bell` was read before the call was tried. */
 void pause_sleep(struct fabric *fabric, uint32_t bell);
 /* Wakes those who sleep. */

@@ -44,6 +44,7 @@
 #include "shard/outcomes.h"
 #include "shard/pause.h"
 #include "shard/slots.h"
+#include "shard/snapshot/snapshot.h"
 
 struct connection {
     struct io_socket socket; /* first: events name the socket, which is the connection */
@@ -71,6 +72,8 @@ struct shard_counters { /* holder of the baton */
         output_before; /* bytes that statistics no longer count (CONFIG RESETSTAT) */
 };
 
+#define SHARD_NOT_QUIET UINT64_MAX
+
 struct shard_data {
     struct keyspace keyspace;
     struct effects effects;
@@ -86,6 +89,8 @@ struct shard_data {
     uint64_t pushed;        /* streams that were pushed to and not yet woken in this turn */
     uint64_t backlogged;    /* streams with messages behind their ring */
     bool expiry_armed;      /* the shard thread knows that there are deadlines */
+    uint64_t
+        quiet_changes; /* somebody wants to know when effects.dirty is no longer this; or SHARD_NOT_QUIET */
     /* When the last command ended that this shard is the home of: the next one behind it begins then. 0: something
      * else was done since, or the place was dropped. */
     uint64_t ended_ticks;
@@ -132,7 +137,9 @@ struct shard_io {
     uint64_t awaited; /* the lowest one that output waits for; UINT64_MAX: none */
     bool has_log;     /* there is a position, or was */
     struct connection *held_first;
-    uint64_t next_cron_ns;   /* FUTEX_NO_DEADLINE: nothing periodic to do */
+    uint64_t next_cron_ns; /* FUTEX_NO_DEADLINE: nothing periodic to do */
+    uint64_t
+        snapshot_ns; /* when to go on with the walk of a snapshot; FUTEX_NO_DEADLINE: there is none */
     uint64_t woke_ns;        /* when this loop began */
     uint64_t slice_ns;       /* when this slice began */
     uint32_t slice_commands; /* executed in it */

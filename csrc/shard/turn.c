@@ -29,8 +29,16 @@ static void wake_for_expiry(struct shard *shard) {
     inbox_wake(&shard->inbox);
 }
 
+/* Somebody sleeps until the data changes. */
+static void tell_change(struct shard *shard) {
+    const struct change_bell *bell = &shard->fabric->change_bell;
+    shard->data.quiet_changes = SHARD_NOT_QUIET;
+    if (bell->ring) bell->ring(bell->context);
+}
+
 static void seal_data(struct shard *shard) {
     struct shard_data *data = &shard->data;
+    if (KRT_UNLIKELY(data->effects.dirty > data->quiet_changes)) tell_change(shard);
     data->ended_ticks = 0;
     if (KRT_UNLIKELY(data->outcomes.posted)) board_rouse(shard);
     if (KRT_UNLIKELY(data->outcomes.first_answered)) in_process_rouse(shard);

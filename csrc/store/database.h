@@ -18,8 +18,8 @@ struct database {
     struct entry_store store;
     struct database *next_open, *prev_open; /* of the keyspace's list, */
     bool aside;                             /* and of which one */
-    uint32_t cut_db; /* its number at the last cut of a snapshot, if it was there then */
-    atomic_u64 *leaving_bytes;              /* the keyspace's, once it is detached */
+    uint32_t cut_db;           /* its number at the last cut of a snapshot, if it was there then */
+    atomic_u64 *leaving_bytes; /* the keyspace's, once it is detached */
     /* Where the next step of active expiry begins: in deadlines, in expiring. */
     struct table_position expiry, field_expiry;
 };

@@ -74,8 +74,9 @@ struct keyspace {
     uint32_t database_count;     /* without those aside */
     uint32_t index;              /* of the shard */
     uint32_t wanted;             /* what is to be told of its keys: cmd/effects.h */
-    uint8_t mark;                /* of its entries but for those that a snapshot needs: ENTRY_MARK or 0 */
-    struct snapshot_part *part;  /* from the cut of a snapshot to the thaw (store/snapshot.h); or NULL */
+    uint8_t mark; /* of its entries but for those that a snapshot needs: ENTRY_MARK or 0 */
+    struct snapshot_part
+        *part; /* from the cut of a snapshot to the thaw (store/snapshot.h); or NULL */
     const struct hash_seed *hash_seed; /* the server's */
     struct mem_account account;        /* blobs, large entries, directories */
     struct node_heap nodes;            /* of collections */

@@ -42,8 +42,9 @@ struct node_heap {
     uint32_t epoch;     /* of nodes made now */
     uint32_t frozen;    /* nodes of this epoch and before are not written; 0: none */
     struct node *retired;
-    struct garbage *retired_values, *last_retired; /* whole ones, which were let go of since the freeze */
-    struct node *spares;            /* not charged to the account */
+    struct garbage *retired_values,
+        *last_retired;   /* whole ones, which were let go of since the freeze */
+    struct node *spares; /* not charged to the account */
     uint32_t spare_count;
 };
 

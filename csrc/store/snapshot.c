@@ -122,7 +122,7 @@ void database_keep(struct keyspace *keyspace, const struct database *database,
     }
     if (!keep(part, database->cut_db, entry)) {
         part->failed = true;
-        atomic_store_relaxed(&part->taker->over, 1);
+        atomic_store_relaxed(&part->taker->over, KEPT_OVER_FAILED);
     }
 }
 

@@ -49,8 +49,11 @@ struct kept_buffer {
 /* Who gets the buffers. */
 struct kept_taker {
     void (*take)(struct kept_taker *taker, struct kept_buffer *buffer); /* any holder of a baton */
-    atomic_u32 over; /* nothing more is to be kept; any sets, holders of batons read, relaxed */
+    atomic_u32
+        over; /* enum kept_over: nothing more is to be kept; any sets, holders of batons read, relaxed */
 };
+
+enum kept_over { KEPT_OVER_FAILED = 1, KEPT_OVER_ABORTED = 2 };
 
 /* A database as it was at the cut, and how far the walk is in it. */
 struct kept_database {
@@ -65,6 +68,7 @@ struct snapshot_part {
     struct kept_database *databases;
     uint32_t count, room, at; /* `at`: where the walk is; count: it is through */
     bool failed;
+    bool walked;         /* its taker's */
     uint64_t keys, kept; /* at the cut, in databases that count; so far */
 };
 
