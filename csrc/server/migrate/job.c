@@ -24,6 +24,7 @@
 #include "server/migrate/migrate.h"
 #include "shard/blocking/await.h"
 #include "shard/caller.h"
+#include "shard/pause.h"
 #include "shard/shard.h"
 
 /* ---- Life ------------------------------------------------------------------------------------ */
@@ -156,11 +157,24 @@ static void settle_held(struct migration *job, struct shard *home) {
         if (job->keys[i].state == MIGRATING_ARRIVED) settle_key(&call, job, &job->keys[i]);
 }
 
+/* Takes them when no pause is in the way of what is written. NULL: the server stops. */
+static struct shard *take_unpaused(struct fabric *fabric, uint64_t mask) {
+    for (;;) {
+        uint32_t bell = atomic_load_seq_cst(&fabric->pause_bell);
+        struct shard *home = caller_take(fabric, mask);
+        if (!home || !pause_is_in_force(&fabric->domain) ||
+            !pause_stops(&fabric->domain, CMD_WRITE))
+            return home;
+        (void)caller_drop(fabric, mask);
+        pause_sleep(fabric, bell);
+    }
+}
+
 /* False: the server stops. */
 static bool settle(struct migration *job) {
     uint64_t mask = shards_of_arrived(job);
     if (mask == 0) return true;
-    struct shard *home = caller_take(job->fabric, mask);
+    struct shard *home = take_unpaused(job->fabric, mask);
     if (!home) return false;
     settle_held(job, home);
     job->ticket = caller_drop(job->fabric, mask);
