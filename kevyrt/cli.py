@@ -188,6 +188,19 @@ class _Ends:
         if self._waiting:
             raise _Signalled
 
+    def start(self, server: Server) -> bool:
+        """False: while it loaded, or before, it was told to end; then it does not run."""
+        try:
+            self._waiting = True
+            if self.signal is None:
+                server.start()
+            self._waiting = False
+        except (_Signalled, _core.ServerStopped):  # or somebody has sent SHUTDOWN
+            self._waiting = False
+            server.stop()
+            return False
+        return self.signal is None
+
     def wait(self, server: Server) -> None:
         """Until a signal has come, before this call too, or the server has stopped."""
         try:
@@ -221,6 +234,8 @@ def _announce(server: _ConfiguredServer) -> None:
 
 
 def _serve(server: _ConfiguredServer, ends: _Ends) -> None:
+    if not ends.start(server):
+        return
     with server:
         if server.url is None:
             raise _Failure("neither a port nor a Unix socket to listen on")
@@ -254,7 +269,7 @@ def main(words: list[str] | None = None) -> int:
         return 0
     try:
         _run(words)
-    except (ValueError, OSError, _Failure) as error:
+    except (ValueError, OSError, _core.Error, _Failure) as error:
         print(f"kevyrt-server: {_reason(error)}", file=sys.stderr)
         return 1
     return 0

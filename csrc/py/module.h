@@ -2,8 +2,8 @@
  *
  * Role: the only folder that includes Python.h; it sees the server through server/kevyrt.h alone.
  * Threads: the GIL is held everywhere but around calls that may wait. Rule B5: arguments are
- * turned into bytes before a call into the core, replies into objects after it; the core never
- * calls back.
+ * turned into bytes before a call into the core, replies into objects after it; the core calls
+ * back while a start loads only (server.c), with nothing held.
  * Errors: NULL or -1 with an exception set, as everywhere in CPython.
  */
 #pragma once

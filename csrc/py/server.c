@@ -86,13 +86,32 @@ int server_check_usable(struct server_object *self) {
     return -1;
 }
 
+/* While a start loads: the thread that waits for it without the GIL. */
+struct start_watch {
+    PyThreadState *thread;
+    bool raised; /* a handler of a signal did */
+};
+
+/* Between two looks of the loader, which holds nothing then: signals run their handlers. */
+static bool start_goes_on(void *context) {
+    struct start_watch *watch = context;
+    PyEval_RestoreThread(watch->thread);
+    watch->raised = PyErr_CheckSignals() < 0;
+    watch->thread = PyEval_SaveThread();
+    return !watch->raised;
+}
+
 static PyObject *server_start(struct server_object *self, PyObject *unused) {
     (void)unused;
     struct kevyrt_error error = {0};
-    enum kevyrt_status status;
+    struct start_watch watch = {0};
     if (server_check_usable(self) < 0) return NULL;
-    Py_BEGIN_ALLOW_THREADS status = kevyrt_server_start(self->server, &error);
-    Py_END_ALLOW_THREADS if (status != KEVYRT_OK) return errors_raise(self->state, status, &error);
+    watch.thread = PyEval_SaveThread();
+    enum kevyrt_status status =
+        kevyrt_server_start_watched(self->server, start_goes_on, &watch, &error);
+    PyEval_RestoreThread(watch.thread);
+    if (watch.raised) return NULL;
+    if (status != KEVYRT_OK) return errors_raise(self->state, status, &error);
     Py_RETURN_NONE;
 }
 

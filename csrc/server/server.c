@@ -311,8 +311,9 @@ static void stop_on_keeper(void *context) {
 }
 
 bool server_is_wanted(struct kevyrt_server *server) {
-    if (atomic_load_seq_cst(&server->stops_wanted)) return false;
-    return !server->keep_on || server->keep_on(server->keep_on_context);
+    if (server->given_up || atomic_load_seq_cst(&server->stops_wanted)) return false;
+    bool goes_on = !server->keep_on || server->keep_on(server->keep_on_context);
+    return goes_on && !server->given_up;
 }
 
 bool server_reads_dump(const struct kevyrt_server *server) {
@@ -376,6 +377,10 @@ static enum kevyrt_status start_controlled(struct kevyrt_server *server,
     return status;
 }
 
+static uint64_t thread_number(void) {
+    return (uint64_t)pthread_self();
+}
+
 enum kevyrt_status kevyrt_server_start(struct kevyrt_server *server, struct kevyrt_error *error) {
     return kevyrt_server_start_watched(server, NULL, NULL, error);
 }
@@ -387,7 +392,10 @@ enum kevyrt_status kevyrt_server_start_watched(struct kevyrt_server *server,
     pthread_mutex_lock(&server->control);
     server->keep_on = keep_on;
     server->keep_on_context = context;
+    server->given_up = false;
+    atomic_store_relaxed(&server->start_thread, thread_number());
     enum kevyrt_status status = start_controlled(server, error ? error : &unheard);
+    atomic_store_relaxed(&server->start_thread, 0);
     server->keep_on = NULL;
     pthread_mutex_unlock(&server->control);
     return status;
@@ -395,6 +403,10 @@ enum kevyrt_status kevyrt_server_start_watched(struct kevyrt_server *server,
 
 void kevyrt_server_stop(struct kevyrt_server *server) {
     if (server->forked) return;
+    if (atomic_load_relaxed(&server->start_thread) == thread_number()) { /* it has the locks */
+        server->given_up = true;
+        return;
+    }
     atomic_add_seq_cst(&server->stops_wanted, 1);
     pthread_mutex_lock(&server->control);
     atomic_sub_acq_rel(&server->stops_wanted, 1);

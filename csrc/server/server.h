@@ -9,9 +9,9 @@
 #include "server/config.h"
 #include "server/keeper.h"
 #include "server/kevyrt.h"
+#include "server/migrate/migrate.h"
 #include "server/persistence/aof_owner.h"
 #include "server/persistence/loading.h"
-#include "server/migrate/migrate.h"
 #include "server/persistence/persistence.h"
 #include "shard/fabric.h"
 #include "shard/message.h"
@@ -46,6 +46,9 @@ struct kevyrt_server {
     const struct disk *disk; /* constant */
     struct loading_progress loading;
     atomic_u32 stops_wanted; /* who wants it to stop while it may be starting; any, seq_cst */
+    atomic_u64
+        start_thread; /* that starts it, or 0; it writes, others see that it is not theirs; relaxed */
+    bool given_up;    /* a stop was asked for on that thread, inside of `keep_on`; it alone */
     bool (*keep_on)(void *context); /* control: asked while it loads; NULL: it goes on */
     void *keep_on_context;
     struct kevyrt_server *next; /* list lock */

@@ -15,6 +15,22 @@ static int fail(const char *what, const struct kevyrt_error *error) {
     return EXIT_FAILURE;
 }
 
+/* While it loads. */
+static bool no_signal(void *ended) {
+    struct timespec now = {0};
+    sigset_t ends;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    *(bool *)ended |= sigtimedwait(&ends, NULL, &now) >= 0;
+    return !*(bool *)ended;
+}
+
+static void print_log(void) {
+    struct kevyrt_log_line line;
+    while (kevyrt_log_next(&line, 0)) fprintf(stderr, "%s\n", line.text);
+}
+
 static void wait_for_end(struct kevyrt_server *server) {
     struct timespec pause = {.tv_nsec = 20000000};
     sigset_t ends;
@@ -54,14 +70,16 @@ int main(int argc, char **argv) {
     enum kevyrt_status status = kevyrt_server_new(all, count + 1, &server, &error);
     kevyrt_options_free(settings, count);
     if (status != KEVYRT_OK) return fail("settings", &error);
-    if (kevyrt_server_start(server, &error) != KEVYRT_OK) {
+    bool ended = false;
+    status = kevyrt_server_start_watched(server, no_signal, &ended, &error);
+    if (status != KEVYRT_OK) {
         kevyrt_server_put(server);
-        return fail("start", &error);
+        print_log();
+        return ended || status == KEVYRT_STOPPED ? EXIT_SUCCESS : fail("start", &error);
     }
     wait_for_end(server);
     kevyrt_server_stop(server);
-    struct kevyrt_log_line line;
-    while (kevyrt_log_next(&line, 0)) fprintf(stderr, "%s\n", line.text);
+    print_log();
     kevyrt_server_put(server);
     return EXIT_SUCCESS;
 }

@@ -5,14 +5,20 @@
 
 #include "plat/clock.h"
 #include "plat/errors.h"
+#include "plat/futex.h"
 #include "server/persistence/dump_loading.h"
 #include "server/persistence/replay.h"
 #include "server/server.h"
 #include "shard/caller.h"
 #include "shard/shard.h"
 
+struct figures {
+    uint64_t counts[3];
+};
+
 /* One load. */
 struct load {
+    struct figures figures[SHARDS_MAX];
     struct kevyrt_server *server;
     const struct disk *disk;
     struct replay replay;
@@ -294,39 +300,52 @@ bool loading_begin(struct kevyrt_server *server) {
     return true;
 }
 
-/* What was loaded is no change, and was looked for by nobody. */
-static void forget_figures(struct shard *shard) {
-    shard->data.effects.dirty = 0;
-    shard->data.keyspace.stats.hits = shard->data.keyspace.stats.misses = 0;
-}
-
 void loading_end(struct kevyrt_server *server, bool good) {
     struct fabric *fabric = &server->fabric;
     atomic_store_relaxed(&server->loading.active, 0);
     if (!caller_take_all(fabric)) return;
     fabric->domain.gates &= ~(uint32_t)GATE_LOADING;
-    for (uint32_t i = 0; i < fabric->settings.shard_count; i++) {
-        forget_figures(fabric->shards[i]);
+    for (uint32_t i = 0; i < fabric->settings.shard_count; i++)
         inbox_wake(&fabric->shards[i]->inbox); /* what has expired goes now */
-    }
     if (good && atomic_load_relaxed(&server->log.aof) && !aof_owner_log(server))
         aof_owner_attach(server);
     caller_drop_all(fabric);
 }
 
+/* What was loaded is no change, and was looked for by nobody: what was counted before is kept, or put back. */
+static void exchange_figures(struct load *load, bool back) {
+    struct fabric *fabric = &load->server->fabric;
+    for (uint32_t i = 0; i < fabric->settings.shard_count; i++) {
+        struct shard *shard = fabric->shards[i];
+        struct figures *figures = &load->figures[i];
+        struct keyspace_stats *stats = &shard->data.keyspace.stats;
+        uint64_t *now[] = {&shard->data.effects.dirty, &stats->hits, &stats->misses};
+        if (baton_set_take(&fabric->set, shard->own, FUTEX_NO_DEADLINE) != BATON_TAKEN) return;
+        for (size_t n = 0; n < sizeof now / sizeof *now; n++)
+            if (back) *now[n] = figures->counts[n];
+            else figures->counts[n] = *now[n];
+        baton_set_drop(&fabric->set, shard->own);
+    }
+}
+
+static enum kevyrt_status load_all(struct load *load, struct aof_files *files) {
+    const struct config *config = &load->server->config;
+    if (!config_number(config, SETTING_APPENDONLY))
+        return server_reads_dump(load->server) ? load_dump(load) : KEVYRT_OK;
+    enum kevyrt_status status = open_log(load, files);
+    if (status != KEVYRT_OK) return status;
+    if (aof_files_are_there(files)) status = load_log(load, files);
+    if (status != KEVYRT_OK) aof_files_deinit(files);
+    return status;
+}
+
 enum kevyrt_status loading_run(struct kevyrt_server *server, struct aof_files *files,
                                struct kevyrt_error *error) {
     struct load load = {.server = server, .disk = server_disk(server), .error = error};
-    enum kevyrt_status status = KEVYRT_OK;
     *files = (struct aof_files){0};
     start_progress(&server->loading);
-    if (!config_number(&server->config, SETTING_APPENDONLY)) {
-        if (server_reads_dump(server)) status = load_dump(&load);
-        return status;
-    }
-    status = open_log(&load, files);
-    if (status != KEVYRT_OK) return status;
-    if (aof_files_are_there(files)) status = load_log(&load, files);
-    if (status != KEVYRT_OK) aof_files_deinit(files);
+    exchange_figures(&load, false);
+    enum kevyrt_status status = load_all(&load, files);
+    exchange_figures(&load, true);
     return status;
 }

@@ -54,8 +54,8 @@ struct replay_worker {
 
 /* ---- Failures ------------------------------------------------------------------------------------ */
 
-static bool has_failed(struct replay *replay) {
-    return atomic_load_relaxed(&replay->failure.state);
+static bool is_over(struct replay *replay) {
+    return atomic_load_relaxed(&replay->failure.state) || atomic_load_relaxed(&replay->stopped);
 }
 
 /* The first one counts. */
@@ -80,10 +80,12 @@ static void fail_command(struct replay *replay, const char *what, struct bytes n
 /* Is the caller still to go on? Asks at most every now and then. */
 static bool goes_on(struct replay *replay) {
     uint64_t now = clock_monotonic_ns();
-    if (replay->stopped || now - replay->asked_ns < ASK_NS) return !replay->stopped;
+    if (atomic_load_relaxed(&replay->stopped)) return false;
+    if (now - replay->asked_ns < ASK_NS) return true;
     replay->asked_ns = now;
-    replay->stopped = replay->keep_on && !replay->keep_on(replay->context);
-    return !replay->stopped;
+    bool stops = replay->keep_on && !replay->keep_on(replay->context);
+    atomic_store_relaxed(&replay->stopped, stops);
+    return !stops;
 }
 
 /* ---- Plans --------------------------------------------------------------------------------------- */
@@ -220,7 +222,7 @@ static void run_unit(struct replay_worker *worker, struct replay_block *block,
         struct request request = {.argv = &block->batch.args[command->first],
                                   .argc = command->argc};
         if (KRT_UNLIKELY(!step->plan.command)) continue;
-        if (KRT_UNLIKELY(has_failed(replay))) return;
+        if (KRT_UNLIKELY(is_over(replay))) return;
         if (KRT_UNLIKELY(replay->delay_us)) delay(replay);
         if (KRT_UNLIKELY(
                 !execute_logged(home, &request, &step->plan, step->db, &worker->reply, now_ms)))
@@ -253,7 +255,7 @@ static void run_joint(struct replay_worker *worker, struct replay_block *block, 
         while (!atomic_load_seq_cst(&unit->done)) futex_wait(&unit->done, 0, FUTEX_NO_DEADLINE);
         return;
     }
-    if (!has_failed(replay) && take(replay, unit->mask)) {
+    if (!is_over(replay) && take(replay, unit->mask)) {
         run_unit(worker, block, unit, &now_ms);
         drop(replay->fabric, unit->mask);
     }
@@ -284,7 +286,8 @@ static uint32_t run_slice(struct replay_worker *worker, struct replay_block *blo
                           uint32_t end) {
     struct replay *replay = worker->replay;
     struct shard *shard = worker->shard;
-    uint32_t last = end - at > SLICE_UNITS ? at + SLICE_UNITS : end, fetched = at;
+    uint32_t units = replay->delay_us ? 1 : SLICE_UNITS;
+    uint32_t last = end - at > units ? at + units : end, fetched = at;
     int64_t now_ms = 0;
     if (!take(replay, shard->own)) { /* what others wait for is still to be come to */
         while (at < last && unit_at(block, at)->mask == shard->own) at++;
@@ -309,6 +312,7 @@ static void run_block(struct replay_worker *worker, struct replay_block *block, 
         const struct unit *unit = unit_at(block, at);
         if (unit->mask == worker->shard->own) at = run_slice(worker, block, at, end);
         else run_joint(worker, block, &block->units[block->order[at++]]);
+        if (worker->replay->worker_count == 0) (void)goes_on(worker->replay);
     }
 }
 
@@ -366,7 +370,7 @@ static enum replay_result result_of(struct replay *replay, enum aof_read read) {
     for (uint32_t i = 0; i < BLOCKS; i++) await_block(replay, &replay->blocks[i]);
     if (atomic_load_seq_cst(&replay->failure.state))
         return replay->failure.no_memory ? REPLAY_NO_MEMORY : REPLAY_REFUSED;
-    if (replay->stopped) return REPLAY_STOPPED;
+    if (atomic_load_relaxed(&replay->stopped)) return REPLAY_STOPPED;
     if (read == AOF_READ_NO_MEMORY) return REPLAY_NO_MEMORY;
     if (read == AOF_READ_TORN) return REPLAY_TORN;
     return read == AOF_READ_END ? REPLAY_END : REPLAY_READER;
@@ -375,7 +379,7 @@ static enum replay_result result_of(struct replay *replay, enum aof_read read) {
 enum replay_result replay_file(struct replay *replay, struct aof_reader *reader) {
     enum aof_read read = AOF_READ_END;
     replay->db = 0;
-    while (!has_failed(replay) && goes_on(replay)) {
+    while (!is_over(replay) && goes_on(replay)) {
         struct replay_block *block = free_block(replay);
         read = aof_reader_next(reader, &block->batch);
         if (read != AOF_READ_SOME) break;

@@ -47,8 +47,8 @@ struct replay {
     atomic_u64 error_offset; /* of some such command */
     uint32_t db;             /* of the next command */
     /* From here on its own. */
-    uint64_t asked_ns; /* when keep_on was asked last */
-    bool stopped;
+    uint64_t asked_ns;     /* when keep_on was asked last */
+    atomic_u32 stopped;    /* it said no; writer the caller's thread, readers workers, relaxed */
     uint32_t worker_count; /* 0: the caller's thread works */
     struct replay_worker *workers;
     struct replay_block *blocks;
