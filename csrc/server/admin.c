@@ -76,6 +76,7 @@ void server_commands_bind(void) {
     command_bind("shutdown", shutdown_command);
     acl_commands_bind();
     save_commands_bind();
+    rewrite_commands_bind();
     config_commands_bind();
     config_rewrite_bind();
     debug_commands_bind();

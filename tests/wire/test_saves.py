@@ -20,6 +20,7 @@ CASES = [
         "BGSAVE now",
         "BGSAVE SCHEDULE now",
         "LASTSAVE now",
+        "BGREWRITEAOF now",
     ),
     case("save-multi", "MULTI", "SAVE", "EXEC"),
 ]

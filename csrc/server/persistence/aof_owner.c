@@ -4,10 +4,6 @@
 #include "server/server.h"
 #include "shard/caller.h"
 
-/* Who makes snapshots has them; without him the log cannot be turned on at run time. */
-__attribute__((weak)) int persistence_rewrite_begin(struct kevyrt_server *server);
-__attribute__((weak)) void persistence_rewrite_stop(struct kevyrt_server *server);
-
 static struct aof *aof_of(struct kevyrt_server *server) {
     return atomic_load_acquire(&server->log.aof);
 }
@@ -129,7 +125,7 @@ static void turn_off(struct kevyrt_server *server) {
     uint64_t last = still ? journal_detach(&server->fabric) : 0;
     caller_drop_all(&server->fabric);
     if (!still) return;
-    if (persistence_rewrite_stop) persistence_rewrite_stop(server);
+    persistence_rewrite_stop(server);
     (void)close_log(server);
     /* From here on nobody is promised anything. */
     journal_note_safe(&server->fabric, last, last);
@@ -155,7 +151,7 @@ static void begin_log(struct kevyrt_server *server) {
     bool still = is_wanted(server);
     if (still) aof_owner_attach(server);
     int result = 0;
-    if (still) result = persistence_rewrite_begin ? persistence_rewrite_begin(server) : -95;
+    if (still) result = persistence_rewrite_begin(server);
     bool failed = result < 0;
     if (failed) (void)journal_detach(&server->fabric);
     caller_drop_all(&server->fabric);

@@ -103,11 +103,6 @@ static struct due due(const struct persistence *persistence, uint64_t changes, i
     return due;
 }
 
-static bool begins_nothing(const struct persistence *persistence) {
-    return persistence->saving.running || persistence->rewriting.running ||
-           persistence->point_count == 0;
-}
-
 static uint64_t in_seconds(int64_t seconds) {
     return seconds > INT32_MAX ? FUTEX_NO_DEADLINE
                                : clock_monotonic_ns() + (uint64_t)seconds * SECOND_NS;
@@ -123,7 +118,7 @@ static bool begin_save(struct kevyrt_server *server) {
     return may;
 }
 
-/* While changes come it looks once a second whether they suffice. */
+/* While changes come it looks once a second what they bring about. */
 static uint64_t look_again(struct kevyrt_server *server, const struct due *due, uint64_t changes) {
     struct persistence *persistence = &server->persistence;
     bool still = changes == persistence->seen_changes;
@@ -136,42 +131,92 @@ static uint64_t look_again(struct kevyrt_server *server, const struct due *due, 
     return in_seconds(due->in_s);
 }
 
-/* When to look again. */
-static uint64_t tend_points(struct kevyrt_server *server) {
-    struct persistence *persistence = &server->persistence;
-    uint64_t changes;
-    int64_t now_s = clock_wall_ms() / 1000;
-    lock(server);
-    bool idle = begins_nothing(persistence);
-    unlock(server);
-    if (idle || !persistence_changes(server, &changes, false)) return FUTEX_NO_DEADLINE;
-    lock(server);
-    uint64_t since = changes - persistence->saving.saved_changes;
-    int64_t past_s = now_s - persistence->saving.saved_s;
-    struct due when = due(persistence, since, now_s);
-    unlock(server);
-    if (when.in_s > 0) return look_again(server, &when, changes);
+static bool begin_rewrite(struct kevyrt_server *server) {
+    if (!caller_take_all(&server->fabric)) return false;
+    bool begun = persistence_rewrite_begin(server) == 0;
+    caller_drop_all(&server->fabric);
+    return begun;
+}
+
+/* Is the log to be looked at, and is it due? */
+static bool look_at_log(struct kevyrt_server *server, bool *due) {
+    struct fabric *fabric = &server->fabric;
+    uint64_t own = fabric->shards[0]->own;
+    *due = false;
+    if (baton_set_take(&fabric->set, own, FUTEX_NO_DEADLINE) != BATON_TAKEN) return false;
+    bool automatic = rewrite_is_automatic(server);
+    *due = automatic && rewrite_is_due(server);
+    baton_set_drop(&fabric->set, own);
+    return automatic;
+}
+
+static uint64_t begin_points(struct kevyrt_server *server, uint64_t since, int64_t past_s) {
     log_line(LOG_NOTICE, "%llu changes in %lld seconds. Saving...", (unsigned long long)since,
              (long long)past_s);
     (void)begin_save(server);
     return FUTEX_NO_DEADLINE;
 }
 
+/* What changes bring about: save points, a log that grows. When to look again. */
+static uint64_t tend_changes(struct kevyrt_server *server) {
+    struct persistence *persistence = &server->persistence;
+    uint64_t changes;
+    bool log_due;
+    int64_t now_s = clock_wall_ms() / 1000;
+    lock(server);
+    bool busy = persistence->saving.running || persistence->rewriting.running;
+    bool points = persistence->point_count != 0;
+    unlock(server);
+    if (busy) return FUTEX_NO_DEADLINE; /* rung at its end */
+    bool automatic = look_at_log(server, &log_due);
+    if (log_due && begin_rewrite(server)) return 0;
+    if (!points && !automatic) return FUTEX_NO_DEADLINE;
+    if (!persistence_changes(server, &changes, false)) return FUTEX_NO_DEADLINE;
+    lock(server);
+    uint64_t since = changes - persistence->saving.saved_changes;
+    int64_t past_s = now_s - persistence->saving.saved_s;
+    struct due when = due(persistence, since, now_s);
+    unlock(server);
+    if (when.in_s == 0) return begin_points(server, since, past_s);
+    when.wants_more |= automatic;
+    return look_again(server, &when, changes);
+}
+
 /* ---- What was put off ---------------------------------------------------------------------------------------- */
+
+static uint64_t again(int result) {
+    return result == -EBUSY ? clock_monotonic_ns() + AGAIN_NS : 0;
+}
+
+/* One that waits for another snapshot. */
+static uint64_t try_again(struct kevyrt_server *server) {
+    struct persistence *persistence = &server->persistence;
+    int result = 0;
+    if (!caller_take_all(&server->fabric)) return FUTEX_NO_DEADLINE;
+    lock(server);
+    bool save = persistence->saving.running && !persistence->saving.begun;
+    bool rewrite = persistence->rewriting.running && !persistence->rewriting.begun;
+    unlock(server);
+    if (save) result = save_try(server);
+    else if (rewrite) result = rewrite_try(server);
+    caller_drop_all(&server->fabric);
+    return again(result);
+}
 
 static uint64_t tend_waiting(struct kevyrt_server *server) {
     struct persistence *persistence = &server->persistence;
+    struct saving *saving = &persistence->saving;
+    struct rewriting *rewriting = &persistence->rewriting;
     save_refused(server);
+    rewrite_refused(server);
     lock(server);
-    bool waits = persistence->saving.running && !persistence->saving.begun;
-    bool scheduled = persistence->saving.scheduled && !persistence->saving.running &&
-                     !persistence->rewriting.running;
+    bool waits = (saving->running && !saving->begun) || (rewriting->running && !rewriting->begun);
+    bool idle = !saving->running && !rewriting->running;
+    bool save = idle && saving->scheduled, rewrite = idle && rewriting->scheduled;
     unlock(server);
-    if (scheduled && begin_save(server)) return 0;
-    if (!waits || !caller_take_all(&server->fabric)) return FUTEX_NO_DEADLINE;
-    int result = save_try(server);
-    caller_drop_all(&server->fabric);
-    return result == -EBUSY ? clock_monotonic_ns() + AGAIN_NS : 0;
+    if (rewrite && begin_rewrite(server)) return 0;
+    if (save && begin_save(server)) return 0;
+    return waits ? try_again(server) : FUTEX_NO_DEADLINE;
 }
 
 /* ---- The end with a save ------------------------------------------------------------------------------------- */
@@ -208,7 +253,7 @@ static void let_write(struct kevyrt_server *server) {
 /* The save of the end takes the place of one that runs. */
 static uint64_t begin_end(struct kevyrt_server *server) {
     struct persistence *persistence = &server->persistence;
-    uint64_t again = clock_monotonic_ns() + AGAIN_NS;
+    uint64_t next = again(-EBUSY);
     save_abort(server);
     if (!caller_take_all(&server->fabric)) return FUTEX_NO_DEADLINE;
     stop_writes(server);
@@ -218,10 +263,10 @@ static uint64_t begin_end(struct kevyrt_server *server) {
     unlock(server);
     if (may) {
         save_begin(server, SAVE_AT_END, NULL);
-        again = 0;
+        next = 0;
     }
     caller_drop_all(&server->fabric);
-    return again;
+    return next;
 }
 
 void persistence_note_saved(struct kevyrt_server *server, bool good) {
@@ -328,7 +373,7 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
 static uint64_t tend(struct kevyrt_server *server) {
     uint64_t next = tend_waiting(server);
     next = earlier(next, tend_end(server));
-    return next ? earlier(next, tend_points(server)) : 0;
+    return next ? earlier(next, tend_changes(server)) : 0;
 }
 
 static void *persistence_thread(void *argument) {
@@ -375,6 +420,9 @@ void persistence_stop(struct kevyrt_server *server) {
     persistence_ring(server);
     thread_join(persistence->thread);
     persistence->has_thread = false;
+    save_stop(server);
+    rewrite_refused(server);
+    persistence_rewrite_stop(server);
 }
 
 /* Who asked for the end is told nothing: the connection ends with it. Batons are closed. */

@@ -160,6 +160,7 @@ static void name_file(struct saving *saving) {
 static void begun(struct saving *saving) {
     lock(saving->server);
     saving->begun = true;
+    saving->refusal = 0;
     saving->begun_s = now_s();
     unlock(saving->server);
 }
@@ -197,6 +198,15 @@ void save_refused(struct kevyrt_server *server) {
     if (refusal == 0) return;
     saving->error = refusal;
     end(saving, SNAPSHOT_FAILED);
+}
+
+void save_stop(struct kevyrt_server *server) {
+    struct saving *saving = saving_of(server);
+    save_refused(server);
+    lock(server);
+    bool waits = saving->running && !saving->begun;
+    unlock(server);
+    if (waits) end(saving, SNAPSHOT_ABORTED);
 }
 
 void save_begin(struct kevyrt_server *server, enum save_cause cause, struct waiter *waiter) {

@@ -56,6 +56,8 @@ void save_begin(struct kevyrt_server *server, enum save_cause cause, struct wait
 int save_try(struct kevyrt_server *server);
 /* The thread of struct persistence, without batons: ends a save that could not begin. */
 void save_refused(struct kevyrt_server *server);
+/* When that thread has ended: gives up one that waits for its turn. */
+void save_stop(struct kevyrt_server *server);
 /* The one that runs is given up, if there is one: DEBUG, the end of the server. */
 void save_abort(struct kevyrt_server *server);
 
