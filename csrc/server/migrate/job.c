@@ -92,13 +92,6 @@ static bool is_same(const struct migrating *key, const struct entry *entry,
            memcmp(key->payload.at, now->at, now->len) == 0;
 }
 
-/* It was twice among the keys of the command. */
-static bool was_moved(const struct migration *job, struct bytes key) {
-    for (uint32_t i = 0; i < job->count; i++)
-        if (job->keys[i].moved && bytes_equal(job->keys[i].key, key)) return true;
-    return false;
-}
-
 /* As it is now, in the place of what was sent; `now` is what is to be freed then. */
 static void send_again(struct migrating *key, const struct entry *entry, struct rdb_buffer *now) {
     struct rdb_buffer before = key->payload;
@@ -108,22 +101,32 @@ static void send_again(struct migrating *key, const struct entry *entry, struct 
     *now = before;
 }
 
-/* With the baton of the key. */
-static void settle_key(struct call *call, struct migration *job, struct migrating *key) {
+static struct entry *entry_of(struct call *call, const struct migration *job,
+                              const struct migrating *key, struct key_place *place) {
+    *place = keyspace_for_bytes(call, key->key, job->db);
+    return keyspace_find(place->keyspace, place->db, place->hash, place->key);
+}
+
+/* What becomes of a key that has arrived. */
+static void judge(struct call *call, struct migration *job, struct migrating *key) {
+    struct key_place place;
     struct rdb_buffer now = {0};
-    struct key_place place = keyspace_for_bytes(call, key->key, job->db);
-    struct entry *entry = keyspace_find(place.keyspace, place.db, place.hash, place.key);
+    const struct entry *entry = entry_of(call, job, key, &place);
     bool was_gone = key->payload.len == 0;
     key->state = MIGRATING_FINISHED;
-    if (entry && !dump(job, entry, &now)) {
+    if (entry && !dump(job, entry, &now))
         migration_fail(job, "OOM out of memory while a key was moved", "");
-    } else if (is_same(key, entry, &now)) {
-        call_delete(call, &place, entry, NOTIFY_GENERIC, "del");
-        key->moved = true;
-    } else if (entry || !(was_gone || was_moved(job, key->key))) {
-        send_again(key, entry, &now);
-    }
+    else if (is_same(key, entry, &now)) key->state = MIGRATING_LEAVES;
+    else if (entry || !was_gone) send_again(key, entry, &now);
     rdb_buffer_deinit(&now);
+}
+
+/* If it is still there: it may be twice among the keys. */
+static void leave(struct call *call, const struct migration *job, struct migrating *key) {
+    struct key_place place;
+    struct entry *entry = entry_of(call, job, key, &place);
+    if (entry) call_delete(call, &place, entry, NOTIFY_GENERIC, "del");
+    key->state = MIGRATING_FINISHED;
 }
 
 static uint64_t shards_of_arrived(const struct migration *job) {
@@ -154,7 +157,9 @@ static void settle_held(struct migration *job, struct shard *home) {
         .effects = &home->data.effects,
     };
     for (uint32_t i = 0; i < job->count; i++)
-        if (job->keys[i].state == MIGRATING_ARRIVED) settle_key(&call, job, &job->keys[i]);
+        if (job->keys[i].state == MIGRATING_ARRIVED) judge(&call, job, &job->keys[i]);
+    for (uint32_t i = 0; i < job->count; i++)
+        if (job->keys[i].state == MIGRATING_LEAVES) leave(&call, job, &job->keys[i]);
 }
 
 /* Takes them when no pause is in the way of what is written. NULL: the server stops. */

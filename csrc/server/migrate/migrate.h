@@ -32,6 +32,7 @@ struct migrate_options {
 enum migrating_state {
     MIGRATING_SENDS,    /* to be sent, or not acknowledged */
     MIGRATING_ARRIVED,  /* acknowledged; not yet looked at here */
+    MIGRATING_LEAVES,   /* it is here what it is there: to be deleted */
     MIGRATING_FINISHED, /* nothing more is done about it */
 };
 
@@ -40,7 +41,6 @@ struct migrating { /* a key */
     struct rdb_buffer payload; /* what was or will be sent of it; empty: that it is gone */
     int64_t deadline_ms;
     uint8_t state; /* enum migrating_state */
-    bool moved;    /* it was deleted here */
 };
 
 struct migration { /* a job */
