@@ -72,8 +72,8 @@ bool source_bytes(struct source *source, void *to, size_t len) {
         size_t part = available(source);
         if (part > 0) {
             memcpy(at, source->input->at, part);
+            source->input->at += part;
         }
-        source->input->at += part;
         at += part;
         len -= part;
         if (!refill(source)) {

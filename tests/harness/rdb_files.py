@@ -261,6 +261,7 @@ _WORDS: list[Element] = [b"one", b"", 0, 12, 13, -1, -128, 127, 128, 300, -4097,
 _WORDS += [8388608, 1 << 31, -(1 << 31), 1 << 40, -(1 << 63), (1 << 63) - 1]
 _WORDS += [b"w" * 63, b"w" * 64, b"w" * 300, b"w" * 20000, b"last"]
 _UNIQUE = _WORDS
+_SHORT = [word for word in _WORDS if isinstance(word, int) or len(word) <= 64]
 _PAIRS = [(b"name", b"value"), (b"", b"empty"), (b"long", b"v" * 60), (b"f" * 50, b"")]
 _LONG_PAIRS = [*_PAIRS, (b"longer", b"v" * 300), (b"g" * 260, b"w")]
 _SCORES = [(b"a", 1.0), (b"b", 1.5), (b"c", -3.25), (b"d", float("inf")), (b"e", float("-inf"))]
@@ -277,6 +278,35 @@ def _scored(form: type) -> Iterator[Element]:
         yield name
         whole = score.is_integer() and abs(score) < 1e15
         yield int(score) if whole else (b"%.17g" % score)
+
+
+_FIELDS = [
+    (b"stays", b"1", 0),
+    (b"early", b"2", 4_000_000_000_000),
+    (b"late", b"", 4_000_000_000_777),
+]
+_FIELDS += [(b"same", b"v" * 40, 4_000_000_000_000)]
+_FIRST = 4_000_000_000_000
+_HPEXPIREAT: list[tuple[Argument, ...]] = [
+    ("HSET", "KEY", *(word for name, value, _ in _FIELDS for word in (name, value))),
+    ("HPEXPIREAT", "KEY", _FIRST, "FIELDS", 2, "early", "same"),
+    ("HPEXPIREAT", "KEY", _FIRST + 777, "FIELDS", 1, "late"),
+]
+
+
+def _timed(relative: bool) -> bytes:
+    """Deadline, name, value. One more than how far it is behind the first one, or the deadline."""
+    behind = 1 - _FIRST if relative else 0
+    items = (
+        length(at + behind if at else 0) + text(name) + text(value) for name, value, at in _FIELDS
+    )
+    return length(len(_FIELDS)) + b"".join(items)
+
+
+def _packed_fields() -> bytes:
+    """Those with a deadline come first, in order."""
+    ordered = sorted(_FIELDS, key=lambda field: field[2] or 1 << 60)
+    return text(listpack([word for field in ordered for word in field]))
 
 
 _RPUSH = [("RPUSH", "KEY", *_WORDS)]
@@ -358,8 +388,16 @@ OLD_VALUES: dict[str, OldValue] = {
         (7, 0),
     ),
     "stream-2": OldValue(19, _stream(2), _STREAM_COMMANDS, (7, 0)),
-    "set-listpack": OldValue(20, text(listpack(_UNIQUE)), _SADD, (7, 2)),
+    "set-listpack": OldValue(20, text(listpack(_SHORT)), [("SADD", "KEY", *_SHORT)], (7, 2)),
     "stream-3": OldValue(21, _stream(3), _STREAM_COMMANDS, (7, 2)),
+    "hash-fields-early": OldValue(22, _timed(relative=False), _HPEXPIREAT, (7, 4)),
+    "hash-listpack-fields-early": OldValue(23, _packed_fields(), _HPEXPIREAT, (7, 4)),
+    "hash-fields": OldValue(
+        24, struct.pack("<Q", _FIRST) + _timed(relative=True), _HPEXPIREAT, (7, 4)
+    ),
+    "hash-listpack-fields": OldValue(
+        25, struct.pack("<Q", _FIRST) + _packed_fields(), _HPEXPIREAT, (7, 4)
+    ),
 }
 
 

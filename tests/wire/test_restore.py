@@ -46,6 +46,15 @@ def _shown(server: Connection, key: str) -> list[str]:
     return [render(reply) for reply in replies]
 
 
+def _deadlines(server: Connection, key: str) -> list[Reply]:
+    """Of a hash's fields."""
+    names = [b"stays", b"early", b"late", b"same"]
+    is_timed = (
+        server.do("TYPE", key).value == b"hash" and not server.do("HEXISTS", key, b"name").value
+    )
+    return [server.do("HPEXPIRETIME", key, "FIELDS", 4, *names)] if is_timed else []
+
+
 def _make(connection: Connection, name: str, key: str) -> None:
     for reply in connection.pipeline(VALUES[name](key)):
         assert reply.kind != "error", render(reply)
@@ -94,6 +103,9 @@ def test_of_old_versions(name: str, few: Server, oracle: Oracle) -> None:
             for reply in connection.pipeline(value.commands_for("made")):
                 assert reply.kind != "error", render(reply)
             assert shown == _shown(connection, "made")
+            assert _deadlines(connection, "key") == _deadlines(connection, "made")
+            encodings = [connection.do("OBJECT", "ENCODING", k).value for k in ("key", "made")]
+            assert encodings[0] == encodings[1]
 
 
 def test_stream_that_another_version_wrote(few: Server) -> None:
