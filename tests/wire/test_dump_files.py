@@ -1,4 +1,4 @@
-"""Dump files of every form that a version of Redis wrote, read at the start by redis-server and by ours."""
+"""Dump files of every form that a version of Redis wrote, read at the start by it and by ours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.client import Connection
 from harness.compare import Oracle
 from harness.process import Server, StartFailed
 from harness.rdb_files import OLD_VALUES, OldValue, dump_file, length, number, payload, text
-from harness.resp import OK, render
+from harness.resp import OK
 
 Start = Callable[..., Server]
 

@@ -144,7 +144,7 @@ static enum kevyrt_status load_preamble(struct load *load, uint64_t *len) {
     load->disk->close(load->disk, fd);
     if (got < 0) return fail_system(load, (int)got, "read");
     if (got < (int64_t)sizeof magic || memcmp(magic, "REDIS", sizeof magic) != 0) return KEVYRT_OK;
-    return dump_load(load->server, load->disk, load->path, load->before, len, load->error);
+    return dump_load(load->server, load->disk, load->path, load->before, 0, len, load->error);
 }
 
 static enum kevyrt_status load_file(struct load *load, bool is_base, bool is_last) {
@@ -277,7 +277,8 @@ static enum kevyrt_status load_dump(struct load *load) {
     if (size < 0) return fail_system(load, (int)size, "read");
     atomic_store_relaxed(&load->server->loading.total_bytes, (uint64_t)size);
     enum kevyrt_status status =
-        dump_load(load->server, load->disk, load->path, 0, &len, load->error);
+        dump_load(load->server, load->disk, load->path, 0, domain_now(&load->server->fabric.domain),
+                  &len, load->error);
     if (status == KEVYRT_OK)
         log_line(LOG_NOTICE, "DB loaded from disk: %.3f seconds", seconds_since(start_ns));
     return status;
