@@ -29,10 +29,14 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define FIRST_RETRY_NS UINT64_C(20000000)
 
+/* Overwriting what was written ahead takes a sync half the time of appending (a new size is a transaction of the file system). What is
+ * written ahead has to be written as well: a pause of a millisecond for a MiB, and beyond AHEAD_BATCH that eats up what it brings. */
 enum {
-    AHEAD_BYTES = 256 << 10, /* as much is written ahead as takes a few hundred syncs */
-    AHEAD_BATCH =
-        32 << 10, /* longer batches are appended: they take the time of a transfer anyway */
+    AHEAD_MIN = 256 << 10,
+    AHEAD_MAX = 1 << 20,
+    AHEAD_BATCHES = 16,
+    AHEAD_BATCH = 128 << 10,
+    AHEAD_WRITE = 16 << 10,
 };
 
 /* ---- Failures ----------------------------------------------------------------------------------- */
@@ -100,9 +104,12 @@ static int write_segments(struct aof_log *log) {
 }
 
 /* Lines to be overwritten by the batches to come, none of which then changes the size of the file. */
-static int write_ahead(struct aof_log *log) {
-    char lines[4096];
-    uint64_t end = log->written + AHEAD_BYTES;
+static int write_ahead(struct aof_log *log, uint64_t batch) {
+    char lines[AHEAD_WRITE];
+    uint64_t len = batch * AHEAD_BATCHES / AHEAD_WRITE * AHEAD_WRITE;
+    if (len < AHEAD_MIN) len = AHEAD_MIN;
+    if (len > AHEAD_MAX) len = AHEAD_MAX;
+    uint64_t end = log->written + len;
     aof_ahead_format(lines, end);
     for (size_t at = AOF_ALIGN; at < sizeof lines; at += AOF_ALIGN)
         memcpy(lines + at, lines, AOF_ALIGN);
@@ -122,7 +129,7 @@ void aof_write(struct aof *aof) {
     uint64_t batch = log->written - before;
     bool ahead = log->settings.sync == AOF_SYNC_ALWAYS && log->written >= log->ahead && batch > 0 &&
                  batch <= AHEAD_BATCH;
-    if (result == 0 && ahead) result = write_ahead(log);
+    if (result == 0 && ahead) result = write_ahead(log, batch);
     if (result < 0) {
         aof_fail(aof, result);
         return;
