@@ -2,7 +2,8 @@
  *
  * A turn: all that is queued is laid out in order, marks act in their places, and what is laid out is written with as few
  * calls as its size allows; then it is synced, if the setting asks for that now; then everybody is told once. While a sync
- * runs, the next turn's chunks collect in the queue, which is how one sync comes to serve many.
+ * runs, the next turn's chunks collect in the queue, which is how one sync comes to serve many. With `everysec` another thread syncs
+ * (syncer.c).
  */
 #include "aof/aof.h"
 
@@ -96,6 +97,7 @@ static bool turn(struct aof *aof) {
     run_batch(aof, chunk);
     aof->log.position += gaps;
     aof_write(aof);
+    aof_syncer_collect(aof);
     uint64_t now = clock_monotonic_ns();
     aof_recover_if_due(aof, now);
     aof_sync_if_due(aof, now);
@@ -216,6 +218,7 @@ int aof_close(struct aof *aof) {
     aof_queue_ring(aof);
     thread_join(aof->thread);
     int result = aof_end_file(aof);
+    aof_syncer_stop(aof);
     publish(aof, false);
     aof_free(aof);
     return result;

@@ -136,7 +136,7 @@ struct aof_status {
     uint64_t incr_bytes; /* of the last file, without its tail */
     uint64_t chunks, written_bytes, writes;
     uint64_t syncs, last_sync_ns, max_sync_ns;
-    uint64_t delayed_syncs; /* everysec: began more than a second late */
+    uint64_t delayed_syncs; /* everysec: writing had to wait for one */
     uint64_t rewrites, failed_rewrites, recoveries;
     uint64_t last_rewrite_bytes;
 };

@@ -36,12 +36,13 @@ struct aof_log {
     uint64_t synced; /* the header says it; 0 in a new file */
     uint64_t ahead;  /* the end of the lines that are written ahead, or less than `written` */
     struct aof_chunk *kept, *last;
+    struct aof_chunk *sealed;  /* the last one that a sync under way covers, or NULL */
     struct aof_chunk *writing; /* the first one that is not written to its end, or NULL */
     size_t writing_at;
     struct aof_chunk *free; /* segments */
     uint32_t free_count;
     uint64_t position, written_position, synced_position; /* in chunks */
-    uint64_t last_sync_ns, dirty_since_ns;                /* monotonic */
+    uint64_t last_sync_ns;                                /* when it began; monotonic */
     uint64_t retry_ns, retry_after_ns;
     uint32_t stamp; /* the second of the last #TS */
     struct aof_rewrite *rewrite;
@@ -52,6 +53,19 @@ struct aof_log {
     uint64_t other_bytes; /* of all files but the current one */
     struct aof_settings settings;
     struct aof_status status; /* published under the lock */
+};
+
+enum aof_syncer_state { SYNCER_IDLE, SYNCER_BUSY, SYNCER_DONE, SYNCER_END };
+
+struct aof_syncer {
+    pthread_t thread;
+    atomic_u32
+        state; /* futex, enum aof_syncer_state: the log's thread and the syncer's; seq_cst; it hands over the rest */
+    bool started;
+    int fd, result;
+    uint64_t began_ns, took_ns;
+    uint64_t offset, position; /* what it covers; the log's thread */
+    uint32_t db;
 };
 
 struct aof {
@@ -74,6 +88,7 @@ struct aof {
     struct aof_owner owner;
     pthread_t thread;
     struct aof_log log;
+    struct aof_syncer syncer;
 };
 
 /* ---- queue.c ------------------------------------------------------------------------------------ */
@@ -89,6 +104,8 @@ void aof_tell(struct aof *aof, uint64_t safe, uint64_t synced);
 void aof_layout_add(struct aof_log *log, struct aof_chunk *chunk);
 /* All kept is on the disk, or need not be. */
 void aof_layout_release(struct aof_log *log);
+/* The same of what is sealed, up to an offset of the file, where that database is in force. */
+void aof_layout_release_sealed(struct aof_log *log, uint64_t offset, uint32_t db);
 /* The kept chunks become the beginning of another file; `select` receives what stands in front of them. */
 size_t aof_layout_move(struct aof_log *log, char select[AOF_SELECT_CHUNK_MAX], uint64_t *end);
 /* Nothing is kept; the next chunk is the first of a file, at `end` of it. */
@@ -116,6 +133,18 @@ void aof_begin_file(struct aof *aof, int fd, uint64_t end);
 void aof_tell_owner(struct aof *aof);
 /* What is laid out is no part of the backlog any more. */
 void aof_forget_unwritten(struct aof *aof);
+
+void aof_note_sync(struct aof_log *log, uint64_t began_ns, uint64_t took_ns);
+
+/* ---- syncer.c ----------------------------------------------------------------------------------- */
+bool aof_syncer_is_idle(const struct aof *aof);
+/* Syncs what is written. It must be idle. False: there is no thread for that. */
+bool aof_syncer_ask(struct aof *aof);
+/* If it is done, what came of it. */
+void aof_syncer_collect(struct aof *aof);
+/* Until it is idle. */
+void aof_syncer_settle(struct aof *aof);
+void aof_syncer_stop(struct aof *aof);
 
 /* ---- rewrite.c ---------------------------------------------------------------------------------- */
 /* At start: what is not named any more goes. */

@@ -60,7 +60,8 @@ static void link_last(struct aof_log *log, struct aof_chunk *segment) {
 /* Where so many bytes may be copied to, or NULL. */
 static struct aof_chunk *segment_for(struct aof_log *log, size_t len) {
     struct aof_chunk *last = log->last;
-    if (last && is_segment(last) && last->capacity - last->len >= len) return last;
+    if (last && last != log->sealed && is_segment(last) && last->capacity - last->len >= len)
+        return last;
     if ((last = segment_new(log))) link_last(log, last);
     return last;
 }
@@ -122,7 +123,7 @@ static void drop_kept(struct aof_log *log) {
         log->kept = segment->next;
         segment_put(log, segment);
     }
-    log->last = log->writing = NULL;
+    log->last = log->writing = log->sealed = NULL;
 }
 
 void aof_layout_release(struct aof_log *log) {
@@ -130,6 +131,25 @@ void aof_layout_release(struct aof_log *log) {
     drop_kept(log);
     log->cut = log->end;
     log->cut_db = log->db;
+}
+
+void aof_layout_release_sealed(struct aof_log *log, uint64_t offset, uint32_t db) {
+    struct aof_chunk *sealed = log->sealed;
+    if (!sealed) return;
+    for (bool more = true; more;) {
+        struct aof_chunk *segment = log->kept;
+        more = segment != sealed;
+        log->kept = segment->next;
+        if (log->writing == segment) {
+            log->writing = segment->next;
+            if (segment->next) log->writing_at = segment->next->start;
+        }
+        if (log->last == segment) log->last = NULL;
+        segment_put(log, segment);
+    }
+    log->sealed = NULL;
+    log->cut = offset;
+    log->cut_db = db;
 }
 
 void aof_layout_begin(struct aof_log *log, uint64_t end) {

@@ -95,7 +95,8 @@ struct aof_chunk *aof_queue_take(struct aof *aof, uint64_t *gaps) {
 
 static bool is_called(const struct aof *aof) {
     return atomic_load_seq_cst(&aof->head) || atomic_load_seq_cst(&aof->gaps) ||
-           atomic_load_seq_cst(&aof->closing) || atomic_load_seq_cst(&aof->changed);
+           atomic_load_seq_cst(&aof->closing) || atomic_load_seq_cst(&aof->changed) ||
+           atomic_load_seq_cst(&aof->syncer.state) == SYNCER_DONE;
 }
 
 void aof_queue_park(struct aof *aof, uint64_t deadline_ns) {

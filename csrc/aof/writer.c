@@ -57,6 +57,7 @@ void aof_forget_unwritten(struct aof *aof) {
 
 void aof_break(struct aof *aof, int error) {
     struct aof_log *log = &aof->log;
+    aof_syncer_settle(aof);
     log->error = error;
     log->rewrite_spoiled = true;
     if (!log->broken && !log->failed) (void)log->files.disk->sync(log->files.disk, log->fd);
@@ -69,6 +70,8 @@ void aof_break(struct aof *aof, int error) {
 
 void aof_fail(struct aof *aof, int error) {
     struct aof_log *log = &aof->log;
+    aof_syncer_settle(aof); /* a sync under way has its say about where the file is cut */
+    if (log->broken) return;
     if (log->detached || log->unsafe_cut) {
         aof_break(aof, error);
         return;
@@ -144,23 +147,24 @@ static bool is_dirty(const struct aof_log *log) {
     return log->synced_position < log->written_position && !log->failed && !log->broken;
 }
 
-static void note_sync(struct aof_log *log, uint64_t began) {
-    uint64_t took = clock_monotonic_ns() - began;
+void aof_note_sync(struct aof_log *log, uint64_t began_ns, uint64_t took_ns) {
     log->status.syncs++;
-    log->status.last_sync_ns = took;
-    if (took > log->status.max_sync_ns) log->status.max_sync_ns = took;
-    log->last_sync_ns = began;
+    log->status.last_sync_ns = took_ns;
+    if (took_ns > log->status.max_sync_ns) log->status.max_sync_ns = took_ns;
+    log->last_sync_ns = began_ns;
 }
 
 static void sync_written(struct aof *aof) {
     struct aof_log *log = &aof->log;
+    aof_syncer_settle(aof);
+    if (!is_dirty(log)) return;
     uint64_t began = clock_monotonic_ns();
     int result = log->files.disk->sync(log->files.disk, log->fd);
     if (result < 0) {
         aof_fail(aof, result);
         return;
     }
-    note_sync(log, began);
+    aof_note_sync(log, began, clock_monotonic_ns() - began);
     log->synced = log->written;
     log->synced_position = log->written_position;
     log->unsafe_cut = false;
@@ -180,21 +184,21 @@ static void let_go(struct aof_log *log) {
 static void sync_every_second(struct aof *aof, uint64_t now) {
     struct aof_log *log = &aof->log;
     bool full = log->end - log->cut > AOF_KEPT_MAX;
+    bool due = full || now - log->last_sync_ns >= SECOND_NS;
     if (is_suspended(log)) {
         if (full) let_go(log);
-    } else if (full || now - log->last_sync_ns >= SECOND_NS) {
-        if (now - log->last_sync_ns > 2 * SECOND_NS && now - log->dirty_since_ns > SECOND_NS)
-            log->status.delayed_syncs++;
+    } else if (due && !aof_syncer_is_idle(aof)) {
+        if (!full) return;
+        log->status.delayed_syncs++; /* everybody waits for the disk */
+        aof_syncer_settle(aof);
+    } else if (due && !aof_syncer_ask(aof)) {
         sync_written(aof);
     }
 }
 
 void aof_sync_if_due(struct aof *aof, uint64_t now) {
     struct aof_log *log = &aof->log;
-    if (!is_dirty(log)) {
-        log->dirty_since_ns = now;
-        return;
-    }
+    if (!is_dirty(log)) return;
     switch (log->settings.sync) {
     case AOF_SYNC_ALWAYS:
         sync_written(aof);
@@ -211,13 +215,15 @@ void aof_sync_if_due(struct aof *aof, uint64_t now) {
 uint64_t aof_next_look(const struct aof *aof) {
     const struct aof_log *log = &aof->log;
     if (log->failed) return log->retry_ns;
-    bool every_second = log->settings.sync == AOF_SYNC_EVERYSEC && !is_suspended(log);
+    bool every_second = log->settings.sync == AOF_SYNC_EVERYSEC && !is_suspended(log) &&
+                        aof_syncer_is_idle(aof); /* else it rings */
     return is_dirty(log) && every_second ? log->last_sync_ns + SECOND_NS : FUTEX_NO_DEADLINE;
 }
 
 int aof_sync_now(struct aof *aof) {
     struct aof_log *log = &aof->log;
     aof_write(aof);
+    aof_syncer_settle(aof);
     if (log->failed) (void)aof_recover(aof);
     if (is_dirty(log)) sync_written(aof);
     if (log->failed) (void)aof_recover(aof);
@@ -228,6 +234,7 @@ int aof_sync_now(struct aof *aof) {
 
 void aof_begin_file(struct aof *aof, int fd, uint64_t end) {
     struct aof_log *log = &aof->log;
+    aof_syncer_settle(aof);
     if (log->fd >= 0) log->files.disk->close(log->files.disk, log->fd);
     log->fd = fd;
     aof_layout_begin(log, end);

@@ -68,7 +68,7 @@ static bool is_whole(const char *text, size_t len, size_t at, struct aof_header 
     if (!aof_header_parse(bytes_of(text + at, len - at), header)) return false;
     if (header->len > len - at - header->header_len) return false;
     return header->crc ==
-           aof_header_crc(at, header->synced, text + at + header->header_len, header->len);
+           aof_header_sum(at, header->synced, text + at + header->header_len, header->len);
 }
 
 /* Nothing behind it says that it was promised. */
