@@ -165,13 +165,25 @@ static bool write_as_integer(struct rdb_buffer *buffer, struct bytes text) {
         return false;
     }
     uint32_t bytes = value == (int8_t)value ? 1 : value == (int16_t)value ? 2 : 4;
-    rdb_write_byte(buffer, bytes == 1 ? ENCODED_INT8 : bytes == 2 ? ENCODED_INT16 : ENCODED_INT32);
-    rdb_write_little(buffer, (uint64_t)value, bytes);
+    uint64_t head = bytes == 1 ? ENCODED_INT8 : bytes == 2 ? ENCODED_INT16 : ENCODED_INT32;
+    rdb_write_little(buffer, head | (uint64_t)value << 8, 1 + bytes);
     return true;
 }
 
+/* Most strings are short: their length and they in one step. */
+static void write_short(struct rdb_buffer *buffer, struct bytes text) {
+    char *to = rdb_reserve(buffer, LENGTH_BYTES_MAX + text.len);
+    if (to != NULL) {
+        uint32_t head = rdb_length_encode((uint8_t *)to, text.len);
+        bytes_copy(to + head, text.at, text.len);
+        buffer->len += head + text.len;
+    }
+}
+
 void rdb_write_string(struct rdb_buffer *buffer, struct bytes text) {
-    if (!write_as_integer(buffer, text)) {
+    if (text.len < COMPRESS_BYTES_MIN) {
+        if (!write_as_integer(buffer, text)) write_short(buffer, text);
+    } else {
         write_text(buffer, &(struct text){.bytes = text, .len = text.len});
     }
 }

@@ -135,7 +135,7 @@ static void check_pieces(void *context, const struct rdb_value *value) {
 }
 
 static void test_in_pieces(void **state) {
-    size_t limits[] = {16, 100, 4096, 100000};
+    size_t limits[] = {32, 100, 4096, 100000};
     struct world *world = *state;
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         each_value(world, check_pieces, &limits[i]);
