@@ -275,8 +275,22 @@ static enum field_answer hpersist_decide(const struct change *change,
     return field_is_due(field, call_due(change->call)) ? FIELD_NONE : FIELD_CHANGED;
 }
 
+/* Those that were changed: of the others some may be due, which no log may bring back. */
+static void hpersist_log(const struct change *change, const struct bytes *end) {
+    enum { HEAD = 4 };
+    char count[24];
+    if (!change->log) return;
+    struct bytes *log = change->log + LOG_HEAD - HEAD;
+    int64_t named = end - change->log - LOG_HEAD;
+    log[0] = BYTES_LITERAL("HPERSIST");
+    log[1] = change->place.key;
+    log[2] = BYTES_LITERAL("FIELDS");
+    log[3] = bytes_of(count, bytes_from_int64(count, named));
+    effect_log(change->call, change->place.db, log, (uint32_t)named + HEAD);
+}
+
 static bool hpersist_fields(struct change *change, struct entry *entry) {
-    struct bytes *log = NULL;
+    struct bytes *log = change->log ? change->log + LOG_HEAD : NULL;
     elements_open(&change->place, entry, VALUE_HASH, &change->edit);
     if (!change_plan(change, FIELD_CHANGED)) return false;
     if (change->planned == 0) {
@@ -284,7 +298,7 @@ static bool hpersist_fields(struct change *change, struct entry *entry) {
         return true;
     }
     if (!change_store(change, &log)) return false;
-    effect_log_verbatim(change->call);
+    hpersist_log(change, log);
     elements_declare(change->call, &change->place, &change->edit, NOTIFY_HASH, "hpersist");
     return true;
 }
@@ -299,7 +313,7 @@ static void hpersist_command(struct call *call) {
         reply_same(call, change.fields.count, FIELD_NONE);
         return;
     }
-    if (change_begin(&change, false) && hpersist_fields(&change, entry)) change_reply(&change);
+    if (change_begin(&change, true) && hpersist_fields(&change, entry)) change_reply(&change);
     change_end(&change);
 }
 

@@ -99,12 +99,18 @@ static bool reserve(void **at, uint32_t *capacity, uint32_t wanted, size_t each)
     return true;
 }
 
+/* PFCOUNT writes down what it has counted. */
+static bool may_change(const struct command *command) {
+    bool notes = (command->flags & CMD_MAY_REPLICATE) && !(command->flags & CMD_PUBSUB);
+    return (command->flags & CMD_WRITE) || notes || command->group == GROUP_SCRIPTING;
+}
+
 /* A log changes data, and names databases. What else somebody wrote into it is passed over, unless nobody knows what it
  * is. False: it cannot be run. */
 static bool is_data(struct replay *replay, const struct plan *plan, struct bytes name,
                     uint64_t offset, bool *runs) {
     const struct command *command = plan->command;
-    *runs = command && ((command->flags & CMD_WRITE) || command->group == GROUP_SCRIPTING);
+    *runs = command && may_change(command);
     if (!command || (*runs && plan->arity_ok && !command->handler)) {
         fail_command(replay, "unknown command", name, offset);
         return false;

@@ -553,6 +553,49 @@ static void test_replaying_the_log_gives_the_same_data(void **state) {
     }
 }
 
+/* As a server that starts a day later runs it. */
+static struct world *later;
+
+static void log_for_later(struct call *call, uint32_t db, const struct bytes *argv, uint32_t argc) {
+    static struct reply_pool pool;
+    struct reply reply;
+    const struct command *command = command_find(argv, argc);
+    (void)call;
+    assert_non_null(command);
+    reply_init(&reply, &pool, 2);
+    struct call again = {.command = command,
+                         .argv = argv,
+                         .argc = argc,
+                         .db = db,
+                         .reply = &reply,
+                         .domain = &later->domain,
+                         .effects = &later->effects,
+                         .flags = CALL_LOADING};
+    command->handler(&again);
+    assert_false(again.failed);
+    reply_clear(&reply);
+    reply_pool_deinit(&pool);
+}
+
+static void test_a_log_from_its_beginning_gives_the_same_data(void **state) {
+    enum { DAY_MS = 86400000 };
+    static struct world_text original, replayed;
+    (void)state;
+    for (size_t i = 0; i < COUNT(writes); i++) {
+        struct world *world = world_new(3);
+        later = world_new(3);
+        later->now_ms += DAY_MS;
+        world->sink.log = log_for_later;
+        world_run_all(world, writes[i].given);
+        world_run(world, writes[i].line);
+        world_dump(world, &original);
+        world_dump(later, &replayed);
+        assert_string_equal(original.at, replayed.at);
+        world_free(world);
+        world_free(later);
+    }
+}
+
 /* With a sink that wants nothing a handler does the same, and the changes are counted all the same. */
 static void test_effects_that_nobody_wants(void **state) {
     (void)state;
@@ -714,6 +757,7 @@ int main(void) {
         cmocka_unit_test(test_reads_declare_no_change),
         cmocka_unit_test(test_what_declares_nothing_changes_nothing),
         cmocka_unit_test(test_replaying_the_log_gives_the_same_data),
+        cmocka_unit_test(test_a_log_from_its_beginning_gives_the_same_data),
         cmocka_unit_test(test_effects_that_nobody_wants),
         cmocka_unit_test(test_wrong_types),
         cmocka_unit_test(test_active_expiry),
