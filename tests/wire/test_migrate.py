@@ -103,6 +103,30 @@ def test_what_the_target_says(few: Server, oracle: Oracle) -> None:
         assert [reply.value for reply in target.do("MGET", "a", "c").value] == [b"v", b"v"]
 
 
+def test_effects(few: Server, oracle: Oracle) -> None:
+    """Watchers, listeners and caches are told of what has left; of a copy nobody is."""
+    oracle.server.flush()
+    classes = few.control().do("CONFIG", "GET", "notify-keyspace-events").value[1].value
+    few.control().do("CONFIG", "SET", "notify-keyspace-events", "KEA")
+    with few.connect() as source, few.connect() as watcher, few.connect() as listener:
+        source.do("SET", "a", "v")
+        watcher.do("HELLO", 3)
+        watcher.do("CLIENT", "TRACKING", "ON")
+        for words, changed in [(["COPY"], False), (["REPLACE"], True)]:
+            watcher.do("WATCH", "a")
+            watcher.do("GET", "a")
+            if changed:
+                listener.do("SUBSCRIBE", "__keyspace@0__:a")
+            assert _migrate(source, oracle.server.port, "a", 0, 5000, *words) == OK
+            if changed:
+                assert listener.read().value[2].value == b"del"
+                assert watcher.read().value[1].value[0].value == b"a"
+            watcher.do("MULTI")
+            watcher.do("PING")
+            assert (watcher.do("EXEC").value is None) == changed
+    few.control().do("CONFIG", "SET", "notify-keyspace-events", classes)
+
+
 # ---- A target of the test's own ------------------------------------------------------------------
 
 

@@ -722,6 +722,11 @@ static bool fails_by_type_alone(const struct command *command) {
     return strcmp(command->full_name, "getset") == 0;
 }
 
+/* What it changes it changes when another server has answered, on a thread of the server's (tests/wire/test_migrate.py). */
+static bool is_done_elsewhere(const struct command *command) {
+    return strcmp(command->full_name, "migrate") == 0;
+}
+
 /* A new write command without a case here is a failure, and so is one that can only succeed. */
 static void test_every_write_command_has_cases(void **state) {
     size_t checked = 0;
@@ -729,6 +734,7 @@ static void test_every_write_command_has_cases(void **state) {
     for (size_t id = 0; id < command_count(); id++) {
         const struct command *command = command_at(id);
         if (!command->handler || !(command->flags & CMD_WRITE)) continue;
+        if (is_done_elsewhere(command)) continue;
         if (!has_case(command, writes, COUNT(writes), true))
             fail_msg("no effects are checked of %s", command->full_name);
         if (!fails_by_type_alone(command) && !has_case(command, refused, COUNT(refused), false))
