@@ -138,16 +138,23 @@ static bool begin_rewrite(struct kevyrt_server *server) {
     return begun;
 }
 
-/* Is the log to be looked at, and is it due? */
-static bool look_at_log(struct kevyrt_server *server, bool *due) {
+/* What is to be asked of the server, with a baton. */
+struct look {
+    bool loads;     /* its data is not there yet */
+    bool automatic; /* the log is to be looked at, */
+    bool due;       /* and has grown enough */
+};
+
+static struct look look_at(struct kevyrt_server *server) {
     struct fabric *fabric = &server->fabric;
+    struct look look = {.loads = true};
     uint64_t own = fabric->shards[0]->own;
-    *due = false;
-    if (baton_set_take(&fabric->set, own, FUTEX_NO_DEADLINE) != BATON_TAKEN) return false;
-    bool automatic = rewrite_is_automatic(server);
-    *due = automatic && rewrite_is_due(server);
+    if (baton_set_take(&fabric->set, own, FUTEX_NO_DEADLINE) != BATON_TAKEN) return look;
+    look.loads = fabric->domain.gates & GATE_LOADING;
+    look.automatic = rewrite_is_automatic(server);
+    look.due = look.automatic && !look.loads && rewrite_is_due(server);
     baton_set_drop(&fabric->set, own);
-    return automatic;
+    return look;
 }
 
 static uint64_t begin_points(struct kevyrt_server *server, uint64_t since, int64_t past_s) {
@@ -161,16 +168,16 @@ static uint64_t begin_points(struct kevyrt_server *server, uint64_t since, int64
 static uint64_t tend_changes(struct kevyrt_server *server) {
     struct persistence *persistence = &server->persistence;
     uint64_t changes;
-    bool log_due;
     int64_t now_s = clock_wall_ms() / 1000;
     lock(server);
     bool busy = persistence->saving.running || persistence->rewriting.running;
     bool points = persistence->point_count != 0;
     unlock(server);
     if (busy) return FUTEX_NO_DEADLINE; /* rung at its end */
-    bool automatic = look_at_log(server, &log_due);
-    if (log_due && begin_rewrite(server)) return 0;
-    if (!points && !automatic) return FUTEX_NO_DEADLINE;
+    struct look look = look_at(server);
+    if (look.due && begin_rewrite(server)) return 0;
+    if (!points && !look.automatic) return FUTEX_NO_DEADLINE;
+    if (look.loads) return in_seconds(1);
     if (!persistence_changes(server, &changes, false)) return FUTEX_NO_DEADLINE;
     lock(server);
     uint64_t since = changes - persistence->saving.saved_changes;
@@ -178,7 +185,7 @@ static uint64_t tend_changes(struct kevyrt_server *server) {
     struct due when = due(persistence, since, now_s);
     unlock(server);
     if (when.in_s == 0) return begin_points(server, since, past_s);
-    when.wants_more |= automatic;
+    when.wants_more |= look.automatic;
     return look_again(server, &when, changes);
 }
 
@@ -390,7 +397,6 @@ static void *persistence_thread(void *argument) {
 void persistence_init(struct kevyrt_server *server) {
     server->persistence.server = server;
     pthread_mutex_init(&server->persistence.lock, NULL);
-    server->fabric.change_bell = (struct change_bell){ring_context, server};
 }
 
 void persistence_deinit(struct kevyrt_server *server) {
@@ -405,6 +411,7 @@ int persistence_start(struct kevyrt_server *server) {
     persistence->end_from_outside = persistence->end_claimed = false;
     atomic_store_relaxed(&persistence->ending, 0);
     if (!caller_take_all(&server->fabric)) return -ESHUTDOWN;
+    server->fabric.change_bell = (struct change_bell){ring_context, server};
     persistence_apply(server);
     persistence->saving.saved_changes = save_changes_now(&server->fabric);
     caller_drop_all(&server->fabric);

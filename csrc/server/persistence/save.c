@@ -220,7 +220,7 @@ void save_begin(struct kevyrt_server *server, enum save_cause cause, struct wait
     unlock(server);
     saving->sink = (struct snapshot_sink){.write = write_sink, .done = done};
     saving->server = server;
-    saving->in_front = cause == SAVE_IN_FRONT;
+    saving->in_front = cause != SAVE_BEHIND;
     saving->at_end = cause == SAVE_AT_END;
     saving->waiter = waiter;
     if (cause == SAVE_BEHIND) log_line(LOG_NOTICE, "Background saving started");

@@ -24,7 +24,7 @@ struct saving {
     uint64_t len, synced;
     uint64_t cut_changes;
     struct waiter *waiter; /* of SAVE; counted */
-    bool in_front;         /* SAVE: no failure of it stops writes */
+    bool in_front;         /* SAVE, or at the end: no failure of it stops writes */
     bool at_end;           /* of the server (persistence.c) */
     /* Under the lock. */
     bool running;   /* from save_begin on */
