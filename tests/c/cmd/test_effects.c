@@ -1,6 +1,7 @@
 /* What every handler declares: to the log, to watchers, to notifications. Event names, classes and their
  * order are Redis's. */
 #include "cmd/cmd_world.h"
+#include "cmd/world_cut.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -455,6 +456,20 @@ static void test_writes(void **state) {
     check_cases(writes, COUNT(writes));
 }
 
+/* A write between a snapshot's cut and its walk: what is kept is what was there before. */
+static void test_writes_during_a_snapshot(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT(writes); i++) {
+        struct world_cut cut;
+        struct world *world = world_new(3);
+        world_run_all(world, writes[i].given);
+        world_cut_begin(&cut, world);
+        world_run(world, writes[i].line);
+        world_cut_end(&cut);
+        world_free(world);
+    }
+}
+
 static void test_refused_commands_declare_nothing(void **state) {
     (void)state;
     check_cases(refused, COUNT(refused));
@@ -759,6 +774,7 @@ int main(void) {
         cmocka_unit_test(test_every_write_command_has_cases),
         cmocka_unit_test(test_every_read_command_has_a_case),
         cmocka_unit_test(test_writes),
+        cmocka_unit_test(test_writes_during_a_snapshot),
         cmocka_unit_test(test_refused_commands_declare_nothing),
         cmocka_unit_test(test_reads_declare_no_change),
         cmocka_unit_test(test_what_declares_nothing_changes_nothing),

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "cmd/cmd_world.h"
+#include "cmd/value_digest.h"
+#include "cmd/world_cut.h"
 #include "ring/crew.h"
 #include "store/database.h"
 #include "store/paged.h"
@@ -29,100 +31,18 @@ struct watched {
     uint64_t digest;
 };
 
-static const struct hash_seed seed = {.a = 11, .b = 13};
-
-static uint64_t mix(uint64_t digest, const void *at, size_t len) {
-    return (digest ^ hash_bytes(&seed, at, len)) * UINT64_C(0x9e3779b97f4a7c15);
-}
-
-static uint64_t mix_record(uint64_t digest, const struct tree_path *path) {
-    struct bytes record = tree_record(path);
-    struct record_key key = tree_key(path);
-    return mix(mix(digest, record.at, record.len), &key, sizeof key);
-}
-
-/* There and back, and some records by rank. */
-static uint64_t digest_of_tree(const struct tree *tree) {
-    struct tree_path path;
-    uint64_t digest = tree->count, count = 0;
-    if (!tree->root) return 0;
-    for (bool more = tree_seek(tree, 0, &path); more; more = tree_next(&path), count++)
-        digest = mix_record(digest, &path);
-    digest ^= count;
-    (void)tree_seek(tree, tree->count, &path);
-    while (tree_prev(&path)) digest = mix_record(digest, &path);
-    for (uint64_t rank = 0; rank < tree->count; rank += 1 + tree->count / 16)
-        if (tree_seek(tree, rank, &path))
-            digest = mix(mix_record(digest, &path), &rank, sizeof rank);
-    return digest;
-}
-
-static uint64_t digest_of_pages(const struct collection *paged) {
-    uint32_t len = paged_len(paged);
-    char *bytes = malloc(len);
-    paged_read(paged, (struct string_part){0, len}, bytes);
-    uint64_t digest = mix(len, bytes, len);
-    free(bytes);
-    return digest;
-}
-
-/* What the shapes of its entries say, and what it is beside them. */
-static uint64_t digest_of_fields(const struct collection *collection) {
-    const struct stream *stream = stream_of(collection);
-    struct stream_view view = stream_view_of(collection);
-    struct stream_field field;
-    struct stream_walk walk;
-    uint64_t digest = mix(stream->entries_added, &stream->last_id, sizeof stream->last_id);
-    digest = mix(digest, &stream->max_deleted_id, sizeof stream->max_deleted_id);
-    for (bool found = stream_seek_first(&walk, &view); found; found = stream_next(&walk))
-        while (stream_next_field(&walk, &field))
-            digest =
-                mix(mix(digest, field.name.at, field.name.len), field.value.at, field.value.len);
-    return digest;
-}
-
-static uint64_t digest_of_group(const struct stream_group *group) {
-    uint64_t digest = mix(digest_of_tree(&group->pending), &group->last_id, sizeof group->last_id);
-    digest = mix(digest, group->named.name.at, group->named.name.len);
-    for (uint32_t i = 0; i < group->consumers.count; i++) {
-        const struct stream_consumer *consumer = stream_consumer_at(group, i);
-        digest = mix(digest, consumer->named.name.at, consumer->named.name.len);
-        digest = digest * 31 + digest_of_tree(&consumer->pending) + consumer->number;
-    }
-    return digest ^ (uint64_t)group->entries_read;
-}
-
-static uint64_t digest_of_groups(const struct stream_groups *groups) {
-    uint64_t digest = groups->names.count;
-    for (uint32_t i = 0; i < groups->names.count; i++)
-        digest = digest * 31 + digest_of_group(stream_group_at(groups, i));
-    return digest;
-}
-
-static uint64_t digest_of_stream(const struct collection *collection) {
-    return digest_of_fields(collection) * 31 + digest_of_groups(&stream_of(collection)->groups);
-}
-
-static uint64_t digest_of(const struct collection *collection, uint8_t type) {
-    uint64_t digest = type;
-    for (uint32_t i = 0; i < collection->tree_count; i++)
-        digest = digest * 31 + digest_of_tree(&collection->trees[i]);
-    return type == VALUE_STRING   ? digest ^ digest_of_pages(collection)
-           : type == VALUE_STREAM ? digest ^ digest_of_stream(collection)
-                                  : digest;
-}
-
 static uint64_t digest_of_value(const struct entry *entry) {
-    if (entry_is_tree(entry)) return digest_of(entry_collection(entry), (uint8_t)entry_type(entry));
+    if (entry_is_tree(entry))
+        return digest_of_collection(entry_collection(entry), (uint8_t)entry_type(entry));
     struct bytes value = entry_string(entry);
-    return mix(entry->type, value.at, value.len);
+    return digest_mix(entry->type, value.at, value.len);
 }
 
 static void add_digest(void *sum, struct entry *entry) {
     int64_t deadline = entry_deadline(entry);
     struct bytes key = entry_key(entry);
-    uint64_t digest = mix(digest_of_value(entry), key.at, key.len);
-    *(uint64_t *)sum += mix(digest, &deadline, sizeof deadline);
+    uint64_t digest = digest_mix(digest_of_value(entry), key.at, key.len);
+    *(uint64_t *)sum += digest_mix(digest, &deadline, sizeof deadline);
 }
 
 static void visit_all(struct world *world, table_visit *visit, void *context) {
@@ -165,7 +85,7 @@ static void watch(void *context, struct entry *entry) {
     uint8_t type = (uint8_t)entry_type(entry);
     struct collection *frozen = collection_freeze(entry_collection(entry));
     assert_non_null(frozen);
-    cut->watched[cut->count++] = (struct watched){frozen, type, digest_of(frozen, type)};
+    cut->watched[cut->count++] = (struct watched){frozen, type, digest_of_collection(frozen, type)};
     cut->per_type[type]++;
     if (type == VALUE_STREAM) cut->pending += count_pending(frozen);
 }
@@ -173,7 +93,7 @@ static void watch(void *context, struct entry *entry) {
 static void read_all(struct cut *cut) {
     for (uint32_t i = 0; i < cut->count; i++) {
         const struct watched *watched = &cut->watched[i];
-        if (digest_of(watched->frozen, watched->type) != watched->digest)
+        if (digest_of_collection(watched->frozen, watched->type) != watched->digest)
             atomic_add_relaxed(&cut->wrong, 1);
     }
     atomic_add_relaxed(&cut->walks, 1);
@@ -464,38 +384,83 @@ static void test_read_while_written(void **state) {
     world_free(writer.twin);
 }
 
+/* A snapshot's walk comes by slowly while everything is changed, moved, flushed; what it keeps is what was there. Without
+ * the memory for it the snapshot fails, and nothing else. */
+static void test_snapshots_while_written(void **state) {
+    enum { SNAPSHOTS = 8, STEPS = 40 };
+    (void)state;
+    struct world *world = world_new(SHARDS);
+    struct writer writer = {.world = world, .twin = world_new(SHARDS)};
+    random_seed(&writer.random, 77);
+    deliver(&writer);
+    write_some(&writer, FIRST_COMMANDS, true, false);
+    for (uint32_t round = 0; round < SNAPSHOTS; round++) {
+        struct world_cut cut;
+        world_cut_begin(&cut, world);
+        for (uint32_t step = 0; step < STEPS; step++) {
+            write_some(&writer, 1 + below(&writer, 10), round % 2 == 0, round == 6);
+            world_cut_walk(&cut, 1 + below(&writer, 4));
+        }
+        if (round >= 6) world_cut_give_up(&cut);
+        else world_cut_end(&cut);
+        world_check(world);
+    }
+    world_free(world);
+    world_free(writer.twin);
+}
+
+/* The ways in which whole values go. */
+static const char *const deletions[] = {
+    "DEL l0 s0 h0 z0 x0",
+    "FLUSHALL",
+    "FLUSHDB",
+    "SET l0 v; SET s0 v; SET h0 v; SET z0 v; SET t0 v; SET x0 v",
+    "SWAPDB 0 1; 1> FLUSHDB",
+    "RENAME l1 l0; RENAME s1 s0; RENAME h1 h0; RENAME z1 z0; RENAME x1 x0",
+    "SINTERSTORE l0 none; SINTERSTORE s0 none; SINTERSTORE h0 none; SINTERSTORE z0 none; "
+    "SINTERSTORE x0 none",
+    "MOVE l0 1; MOVE s0 1; MOVE h0 1; MOVE z0 1; MOVE x0 1; 1> FLUSHDB",
+    "PEXPIRE l0 1; PEXPIRE s0 1; PEXPIRE h0 1; PEXPIRE z0 1; PEXPIRE x0 1; ~2; EXISTS l0 s0 h0 "
+    "z0 x0",
+    "LTRIM l0 1 0; ZREMRANGEBYRANK z0 0 -1; XTRIM x0 MAXLEN 0; XADD x0 1-* a b",
+    "XGROUP DELCONSUMER x20 g c0; XGROUP DESTROY x20 g; RENAME x20 x1; UNLINK x1",
+};
+
+static void fill_for_deletion(struct world *world, size_t seed_number) {
+    struct writer writer = {.world = world};
+    random_seed(&writer.random, 50 + seed_number);
+    deliver(&writer);
+    for (uint32_t n = 0; n < 400; n++) {
+        writer.len = 0;
+        if (n % 3 == 0) add_stream_command(&writer, true);
+        else add_elements(&writer, true);
+        world_run(world, writer.line);
+    }
+    world_run_all(world, "SET t0 &1200000; SETRANGE t0 1300000 x; SET l1 v");
+}
+
+static void test_snapshots_while_deleted(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof deletions / sizeof *deletions; i++) {
+        struct world_cut cut;
+        struct world *world = world_new(SHARDS);
+        fill_for_deletion(world, i);
+        world_cut_begin(&cut, world);
+        world_cut_walk(&cut, 5);
+        world_run_all(world, deletions[i]);
+        world_cut_end(&cut);
+        world_free(world);
+    }
+}
+
 /* All that was frozen is deleted, in each of the ways in which whole values go, while it is read. */
 static void test_read_while_deleted(void **state) {
-    static const char *const lines[] = {
-        "DEL l0 s0 h0 z0 x0",
-        "FLUSHALL",
-        "FLUSHDB",
-        "SET l0 v; SET s0 v; SET h0 v; SET z0 v; SET t0 v; SET x0 v",
-        "SWAPDB 0 1; 1> FLUSHDB",
-        "RENAME l1 l0; RENAME s1 s0; RENAME h1 h0; RENAME z1 z0; RENAME x1 x0",
-        "SINTERSTORE l0 none; SINTERSTORE s0 none; SINTERSTORE h0 none; SINTERSTORE z0 none; "
-        "SINTERSTORE x0 none",
-        "MOVE l0 1; MOVE s0 1; MOVE h0 1; MOVE z0 1; MOVE x0 1; 1> FLUSHDB",
-        "PEXPIRE l0 1; PEXPIRE s0 1; PEXPIRE h0 1; PEXPIRE z0 1; PEXPIRE x0 1; ~2; EXISTS l0 s0 h0 "
-        "z0 x0",
-        "LTRIM l0 1 0; ZREMRANGEBYRANK z0 0 -1; XTRIM x0 MAXLEN 0; XADD x0 1-* a b",
-        "XGROUP DELCONSUMER x20 g c0; XGROUP DESTROY x20 g; RENAME x20 x1; UNLINK x1",
-    };
     (void)state;
-    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+    for (size_t i = 0; i < sizeof deletions / sizeof *deletions; i++) {
         struct world *world = world_new(SHARDS);
-        struct writer writer = {.world = world};
-        random_seed(&writer.random, 50 + i);
-        deliver(&writer);
-        for (uint32_t n = 0; n < 400; n++) {
-            writer.len = 0;
-            if (n % 3 == 0) add_stream_command(&writer, true);
-            else add_elements(&writer, true);
-            world_run(world, writer.line);
-        }
-        world_run_all(world, "SET t0 &1200000; SETRANGE t0 1300000 x; SET l1 v");
+        fill_for_deletion(world, i);
         struct cut *cut = cut_begin(world);
-        world_run_all(world, lines[i]);
+        world_run_all(world, deletions[i]);
         while (atomic_load_relaxed(&cut->walks) < WALKS_MIN) crew_sleep_us(100);
         cut_end(cut);
         world_free(world);
@@ -546,6 +511,8 @@ static void test_freezing_takes_no_time(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_read_while_written),
+        cmocka_unit_test(test_snapshots_while_written),
+        cmocka_unit_test(test_snapshots_while_deleted),
         cmocka_unit_test(test_read_while_deleted),
         cmocka_unit_test(test_freezing_takes_no_time),
     };
