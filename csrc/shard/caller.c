@@ -162,6 +162,16 @@ static enum caller_result run(struct fabric *fabric, const struct origin *origin
     }
 }
 
+static void note_position(const struct plan *plan, const struct origin *origin, uint64_t *ticket) {
+    struct client *client = origin->client;
+    if (client && client->has_logged) {
+        client->has_logged = false;
+        client->log_ticket = *ticket;
+    } else if (plan->command && !(plan->command->flags & CMD_WRITE)) {
+        *ticket |= JOURNAL_OF_READ;
+    }
+}
+
 enum caller_result caller_run(struct fabric *fabric, struct client *client, uint32_t db,
                               const struct bytes *argv, uint32_t argc, bool may_wait,
                               struct reply *reply, struct waiter **waiter, uint64_t *ticket) {
@@ -179,10 +189,7 @@ enum caller_result caller_run(struct fabric *fabric, struct client *client, uint
     plan_request(fabric, &request, &(struct plan_hint){0}, &plan);
     if (!client && execute_refused(client, reply, &request, &plan)) return CALLER_DONE;
     enum caller_result result = run(fabric, &origin, &request, &plan, may_wait, ticket);
-    if (KRT_UNLIKELY(*ticket != 0) && client && client->has_logged) {
-        client->has_logged = false;
-        client->log_ticket = *ticket;
-    }
+    if (KRT_UNLIKELY(*ticket != 0)) note_position(&plan, &origin, ticket);
     return result;
 }
 
@@ -260,6 +267,7 @@ enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes k
     else result = copy_out(entry_string(entry), small, capacity, len, large, found);
     statistics_end(own, start, fabric->settings.latency_tracking);
     *ticket = leave(shard);
+    if (KRT_UNLIKELY(*ticket != 0)) *ticket |= JOURNAL_OF_READ;
     return result;
 }
 

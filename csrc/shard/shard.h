@@ -136,6 +136,7 @@ struct shard_io {
     uint64_t ticket;  /* the highest position of what the thread has seen (journal/held.h) */
     uint64_t awaited; /* the lowest one that output waits for; UINT64_MAX: none */
     bool has_log;     /* there is a position, or was */
+    bool failing;     /* journal.failing, as it was when those that wait were last looked at */
     struct connection *held_first;
     uint64_t next_cron_ns; /* FUTEX_NO_DEADLINE: nothing periodic to do */
     uint64_t

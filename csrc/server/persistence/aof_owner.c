@@ -36,6 +36,7 @@ static void note_failed(void *context, bool failed, const char *why) {
     struct kevyrt_server *server = context;
     if (failed) log_line(LOG_WARNING, "The append-only log cannot be written: %s", why);
     else log_line(LOG_NOTICE, "The append-only log is written again");
+    atomic_store_relaxed(&server->log.why, (void *)(uintptr_t)why);
     atomic_store_relaxed(&server->log.failing, failed);
     wish(server, AOF_WISH_GATE);
 }
@@ -191,13 +192,11 @@ static uint32_t trouble_of(struct kevyrt_server *server) {
 /* With all batons. */
 static void apply_gate(struct kevyrt_server *server) {
     struct domain *domain = &server->fabric.domain;
-    struct aof_status status = {0};
     domain->disk_trouble = trouble_of(server);
     if (domain->disk_trouble) domain->gates |= GATE_DISK;
     else domain->gates &= ~(uint32_t)GATE_DISK;
-    if (!(domain->disk_trouble & DISK_TROUBLE_LOG)) return;
-    aof_status_get(aof_owner_log(server), &status);
-    domain->disk_why = system_error_text(status.error);
+    journal_note_failing(&server->fabric, domain->disk_trouble != 0);
+    domain->disk_why = atomic_load_relaxed(&server->log.why);
 }
 
 static void look_at_gate(struct kevyrt_server *server) {

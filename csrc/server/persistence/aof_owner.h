@@ -27,6 +27,7 @@ struct aof_owner_log {
         lock; /* who opens or closes; it may block for files and for batons. After kevyrt_server.life */
     atomic_ptr aof;     /* struct aof; writer who has `lock`, reader the log's thread; acq-rel */
     atomic_u64 base;    /* of its positions (journal.h); relaxed: queued chunks order it */
+    atomic_ptr why;     /* static text: what the system said last; as `failing` */
     atomic_u32 wishes;  /* enum aof_owner_wish; any thread, acq-rel */
     atomic_u32 wanted;  /* appendonly; who changes settings, with all batons; relaxed */
     atomic_u32 failing; /* writer the log's thread, readers any, relaxed */

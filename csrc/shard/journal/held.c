@@ -56,6 +56,12 @@ static void note_written(struct shard *shard, struct client *client) {
     client->log_ticket = shard->io.ticket;
 }
 
+/* While the disk fails: has all safe that it wrote itself. */
+static bool reads_go(const struct shard *shard, const struct client *client, uint64_t safe) {
+    return KRT_UNLIKELY(atomic_load_seq_cst(&shard->fabric->journal.failing)) &&
+           client->log_ticket <= safe;
+}
+
 uint64_t held_release(struct shard *shard, struct connection *connection) {
     struct held_output *held = &connection->held;
     uint64_t safe = atomic_load_acquire(&shard->fabric->journal.safe);
@@ -65,6 +71,10 @@ uint64_t held_release(struct shard *shard, struct connection *connection) {
     uint64_t known = held->count ? held->marks[held->count - 1].bytes : held->released;
     if (held->count == 0 && shard->io.ticket <= safe) held->released = pending;
     else if (pending > known) add_mark(held, pending, shard->io.ticket);
+    if (held->count && reads_go(shard, &connection->client, safe)) {
+        held->released = pending;
+        held->count = 0;
+    }
     if (KRT_LIKELY(held->count == 0)) {
         held_forget(shard, connection);
         return pending;
@@ -85,11 +95,13 @@ void held_consume(struct connection *connection, uint64_t bytes) {
 void held_tend(struct shard *shard) {
     struct shard_io *io = &shard->io;
     uint64_t safe = atomic_load_seq_cst(&shard->fabric->journal.safe);
-    if (KRT_LIKELY(io->awaited > safe)) return;
+    bool failing = atomic_load_seq_cst(&shard->fabric->journal.failing);
+    if (KRT_LIKELY(io->awaited > safe && failing == io->failing)) return;
     io->awaited = UINT64_MAX;
+    io->failing = failing;
     for (struct connection *at = io->held_first; at; at = at->held.next) {
         uint64_t ticket = at->held.marks[0].ticket;
-        if (ticket <= safe) connection_want_ready(shard, at);
+        if (ticket <= safe || failing) connection_want_ready(shard, at);
         else if (ticket < io->awaited) io->awaited = ticket;
     }
 }

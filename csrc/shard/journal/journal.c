@@ -91,6 +91,11 @@ uint64_t journal_seal_all(struct fabric *fabric, uint64_t held) {
 
 /* ---- Who waits ------------------------------------------------------------------------------------- */
 
+static bool is_safe(struct journal *journal, uint64_t ticket) {
+    if ((ticket & JOURNAL_OF_READ) && atomic_load_seq_cst(&journal->failing)) return true;
+    return (ticket & ~JOURNAL_OF_READ) <= atomic_load_seq_cst(&journal->safe);
+}
+
 enum journal_result journal_wait(struct fabric *fabric, uint64_t ticket, uint64_t deadline_ns) {
     struct journal *journal = &fabric->journal;
     bool in_time = true;
@@ -98,7 +103,7 @@ enum journal_result journal_wait(struct fabric *fabric, uint64_t ticket, uint64_
         uint32_t bell = atomic_load_seq_cst(&journal->bell);
         atomic_add_seq_cst(&journal->sleepers, 1);
         bool ended = atomic_load_seq_cst(&journal->ended);
-        bool safe = ticket <= atomic_load_seq_cst(&journal->safe);
+        bool safe = is_safe(journal, ticket);
         bool sleeps = !safe && !ended && in_time;
         if (sleeps) in_time = futex_wait(&journal->bell, bell, deadline_ns);
         atomic_sub_relaxed(&journal->sleepers, 1);
@@ -202,11 +207,23 @@ void journal_note_safe(struct fabric *fabric, uint64_t safe, uint64_t synced) {
     if (more) ask_for_syncs(journal);
 }
 
+static void wake_all(struct fabric *fabric) {
+    for (uint32_t i = 0; i < fabric->settings.shard_count; i++)
+        inbox_wake(&fabric->shards[i]->inbox);
+}
+
 void journal_note_room(struct fabric *fabric) {
     if (KRT_LIKELY(!atomic_load_relaxed(&fabric->journal.full))) return;
     atomic_store_relaxed(&fabric->journal.full, 0);
-    for (uint32_t i = 0; i < fabric->settings.shard_count; i++)
-        inbox_wake(&fabric->shards[i]->inbox);
+    wake_all(fabric);
+}
+
+void journal_note_failing(struct fabric *fabric, bool failing) {
+    struct journal *journal = &fabric->journal;
+    if (atomic_load_relaxed(&journal->failing) == failing) return;
+    atomic_store_seq_cst(&journal->failing, failing);
+    wake_all(fabric);
+    ring(journal);
 }
 
 void journal_look(struct fabric *fabric) {

@@ -10,7 +10,8 @@
  *   J2  A shard's `aof.ticket` covers all that was ever done to its data, but for what is in a tail of its present holder.
  *   J3  Nothing waits for a position that is safe: who waits publishes what for, then looks at `safe` again; the log's thread
  *       publishes `safe`, then looks who waits. Both sequentially consistent.
- * While the disk fails (GATE_DISK) nothing more is written, and reads are answered: nobody waits for positions that are found then.
+ * While the disk fails (GATE_DISK) nothing more is written, and reads are answered from memory, those too that had begun to wait:
+ * else one write that cannot be made safe would keep everybody from the data of its shard. What has written waits on.
  * Errors: what could not be made safe before the server stopped is told to nobody.
  */
 #pragma once
@@ -37,6 +38,8 @@ struct journal {
     atomic_ptr answers;
     atomic_ptr syncs; /* who waits for a sync (WAITAOF); the same, but that the keeper tells */
     void (*ask)(void *context); /* asks the keeper for journal_work; NULL: there is none */
+    atomic_u32
+        failing; /* as GATE_DISK, for who has no baton; under all batons, seq_cst as `safe` */
     /* 1: the server has stopped, and no position becomes safe any more. Futex; writer: who stops; seq_cst. */
     atomic_u32 ended;
     /* At the stop, when the batons are closed: writes and syncs what is queued and closes the log, which the journal has let go of.
@@ -67,8 +70,10 @@ uint64_t journal_seal_all(struct fabric *fabric, uint64_t held);
     (KRT_LIKELY(!atomic_load_relaxed(&(fabric)->journal.aof)) ? 0 : journal_seal_all(fabric, held))
 
 /* ---- Any thread, nothing held ----------------------------------------------------------------------- */
+/* In a ticket of callers: nothing was written in it. */
+#define JOURNAL_OF_READ (UINT64_C(1) << 63)
 static inline bool journal_is_safe(const struct journal *journal, uint64_t ticket) {
-    return ticket <= atomic_load_acquire(&journal->safe);
+    return (ticket & ~JOURNAL_OF_READ) <= atomic_load_acquire(&journal->safe);
 }
 enum journal_result { JOURNAL_SAFE, JOURNAL_LATE, JOURNAL_LOST };
 /* Sleeps until it is safe, the absolute monotonic deadline has passed, or (LOST) it will never be. */
@@ -85,6 +90,8 @@ uint64_t journal_attach(struct fabric *fabric, struct aof *aof);
 uint64_t journal_detach(struct fabric *fabric);
 /* By the log's thread, or who has closed it: what is safe and synced now. */
 void journal_note_safe(struct fabric *fabric, uint64_t safe, uint64_t synced);
+/* Under all batons, with GATE_DISK. */
+void journal_note_failing(struct fabric *fabric, bool failing);
 /* The keeper: tells those who wait for a sync. With no baton held. */
 void journal_work(struct fabric *fabric);
 /* Too little waits to be called full. Any thread that knows. */
