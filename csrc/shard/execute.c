@@ -146,7 +146,7 @@ static enum passage pass_failing_disk(struct shard *home, const struct origin *o
     const struct domain *domain = &home->fabric->domain;
     bool keeps = home->fabric->settings.budget.policy == EVICT_NOTHING;
     if (keeps && !has_room(home, origin, plan)) return REFUSED;
-    if (is_denied(home, origin, plan)) return REFUSED;
+    if (is_denied(home, origin, plan) || is_loading(home, origin, plan)) return REFUSED;
     call->flags |= CALL_PAUSED;
     bool stops = pause_is_in_force(domain) &&
                  pause_stops(domain, transaction_flags(origin->client, plan->command));

@@ -57,7 +57,7 @@ static struct aof_settings settings_of(const struct kevyrt_server *server) {
 void aof_owner_place(const struct kevyrt_server *server, struct aof_place *place) {
     const char *dir = config_text(&server->config, SETTING_DIR);
     *place = (struct aof_place){
-        .disk = disk_default,
+        .disk = server_disk(server),
         .dir = *dir ? dir : ".",
         .folder = config_text(&server->config, SETTING_APPENDDIRNAME),
         .name = config_text(&server->config, SETTING_APPENDFILENAME),
@@ -95,6 +95,7 @@ void aof_owner_attach(struct kevyrt_server *server) {
 static int close_log(struct kevyrt_server *server) {
     struct aof *aof = aof_of(server);
     if (!aof) return 0;
+    persistence_rewrite_stop(server);
     int result = aof_close(aof);
     atomic_store_release(&server->log.aof, NULL);
     atomic_store_relaxed(&server->log.failing, 0);
@@ -126,7 +127,6 @@ static void turn_off(struct kevyrt_server *server) {
     uint64_t last = still ? journal_detach(&server->fabric) : 0;
     caller_drop_all(&server->fabric);
     if (!still) return;
-    persistence_rewrite_stop(server);
     (void)close_log(server);
     /* From here on nobody is promised anything. */
     journal_note_safe(&server->fabric, last, last);

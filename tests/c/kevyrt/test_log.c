@@ -166,7 +166,7 @@ static enum kevyrt_status try_call(struct kevyrt_server *server, const char *nam
                                    const char *word, struct kevyrt_reply *reply) {
     struct bytes argv[] = {bytes_of(name, strlen(name)), bytes_of(key, strlen(key)),
                            bytes_of(word, strlen(word))};
-    return kevyrt_call(server, NULL, 0, argv, *word ? 3 : 2, KEVYRT_TRY, reply);
+    return kevyrt_call(server, NULL, 0, argv, *word ? 3 : 2, KEVYRT_WAIT_BATONS, reply);
 }
 
 static uint64_t soon(void) {
@@ -183,9 +183,9 @@ static void held_results(const struct variant *variant) {
     set_disk(DISK_STANDS);
     assert_int_equal(try_call(server, "SET", "k", "1", &set), KEVYRT_UNSAFE);
     assert_int_equal(try_call(server, "GET", "k", "", &get), KEVYRT_UNSAFE);
-    assert_int_equal(kevyrt_set(server, 0, key, BYTES_LITERAL("2"), KEVYRT_TRY, &ticket),
+    assert_int_equal(kevyrt_set(server, 0, key, BYTES_LITERAL("2"), KEVYRT_WAIT_BATONS, &ticket),
                      KEVYRT_UNSAFE);
-    assert_int_equal(kevyrt_get(server, 0, key, KEVYRT_TRY, &value), KEVYRT_UNSAFE);
+    assert_int_equal(kevyrt_get(server, 0, key, KEVYRT_WAIT_BATONS, &value), KEVYRT_UNSAFE);
     struct kevyrt_reply push;
     assert_int_equal(try_call(server, "RPUSH", "q", "x", &push), KEVYRT_UNSAFE);
     assert_int_equal(kevyrt_waiting_wait(pop.waiting, soon(), &popped), KEVYRT_TIMEOUT);
@@ -317,7 +317,8 @@ static void waitaof(const struct variant *variant) {
     struct kevyrt_reply blocked, reply;
     struct bytes argv[] = {BYTES_LITERAL("WAITAOF"), BYTES_LITERAL("1"), BYTES_LITERAL("0"),
                            BYTES_LITERAL("0")};
-    assert_int_equal(kevyrt_call(server, NULL, 0, argv, 4, KEVYRT_TRY, &blocked), KEVYRT_BLOCKED);
+    assert_int_equal(kevyrt_call(server, NULL, 0, argv, 4, KEVYRT_WAIT_BATONS, &blocked),
+                     KEVYRT_BLOCKED);
     sleep_ms(SHORT_MS);
     assert_silent(writer);
     set_disk(DISK_GOES);
