@@ -26,6 +26,7 @@ enum { AOF_BACKLOG_MAX = 64 << 20 };
 
 struct aof_settings { /* may change while it runs (aof_set) */
     enum aof_sync sync;
+    uint64_t sync_every_ns;  /* of everysec; 0: a second, as it says. Tests are in a hurry */
     bool timestamps;         /* aof-timestamp-enabled */
     bool no_sync_on_rewrite; /* no-appendfsync-on-rewrite */
     bool keep_history;       /* aof-disable-auto-gc */

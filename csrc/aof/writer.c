@@ -181,10 +181,15 @@ static void let_go(struct aof_log *log) {
     aof_layout_release(log);
 }
 
+static uint64_t sync_interval(const struct aof_log *log) {
+    uint64_t interval = log->settings.sync_every_ns;
+    return interval ? interval : SECOND_NS;
+}
+
 static void sync_every_second(struct aof *aof, uint64_t now) {
     struct aof_log *log = &aof->log;
     bool full = log->end - log->cut > AOF_KEPT_MAX;
-    bool due = full || now - log->last_sync_ns >= SECOND_NS;
+    bool due = full || now - log->last_sync_ns >= sync_interval(log);
     if (is_suspended(log)) {
         if (full) let_go(log);
     } else if (due && !aof_syncer_is_idle(aof)) {
@@ -217,7 +222,8 @@ uint64_t aof_next_look(const struct aof *aof) {
     if (log->failed) return log->retry_ns;
     bool every_second = log->settings.sync == AOF_SYNC_EVERYSEC && !is_suspended(log) &&
                         aof_syncer_is_idle(aof); /* else it rings */
-    return is_dirty(log) && every_second ? log->last_sync_ns + SECOND_NS : FUTEX_NO_DEADLINE;
+    return is_dirty(log) && every_second ? log->last_sync_ns + sync_interval(log)
+                                         : FUTEX_NO_DEADLINE;
 }
 
 int aof_sync_now(struct aof *aof) {

@@ -145,7 +145,7 @@ struct life {
     int started; /* aof_start's result */
     int rewritten;
     uint32_t failures; /* how often it failed; the log's thread */
-    bool synced;       /* it waits for more than its setting does */
+    bool synced;       /* everysec is every moment, and it waits for that */
 };
 
 static void note_failed(void *context, bool failed, const char *why) {
@@ -157,6 +157,7 @@ static void note_failed(void *context, bool failed, const char *why) {
 static void start(struct life *life, const struct disk *disk, enum aof_begin how) {
     struct aof_place place = {disk, folder, "dir", "log.aof"};
     struct aof_settings settings = {.sync = life->sync, .base_is_dump = true};
+    if (life->synced) settings.sync_every_ns = 1;
     struct aof_owner owner = {.context = life, .failed = note_failed};
     struct aof_files files;
     char why[AOF_WHY_MAX];
@@ -267,54 +268,57 @@ static void clean(void) {
     if (dir) closedir(dir);
 }
 
-static uint64_t run(const struct fake_plan *plan, enum aof_sync sync, bool crash_at_end) {
-    struct life life = {.fake = fake_disk_new(plan), .sync = sync};
+enum mode { EVERYSEC, ALWAYS, NO, SYNCED, MODES };
+
+static uint64_t run(const struct fake_plan *plan, enum mode mode, bool crash_at_end) {
+    struct life life = {.fake = fake_disk_new(plan), .synced = mode == SYNCED};
+    life.sync = mode == SYNCED ? AOF_SYNC_EVERYSEC : (enum aof_sync)mode;
     live(&life);
     if (crash_at_end) fake_disk_crash(life.fake);
     end(&life);
     uint64_t calls = fake_disk_calls(life.fake);
     fake_disk_free(life.fake);
-    check_and_go_on(&life, !plan->power || sync == AOF_SYNC_ALWAYS);
+    check_and_go_on(&life, !plan->power || mode == ALWAYS || mode == SYNCED);
     clean();
     return calls;
 }
 
-static uint64_t count_calls(enum aof_sync sync) {
-    return run(&(struct fake_plan){0}, sync, false);
+static uint64_t count_calls(enum mode mode) {
+    return run(&(struct fake_plan){0}, mode, false);
 }
 
 static void test_killed_at_every_call(void **state) {
     (void)state;
-    for (enum aof_sync sync = AOF_SYNC_EVERYSEC; sync <= AOF_SYNC_NO; sync++) {
-        uint64_t calls = count_calls(sync);
+    for (enum mode mode = EVERYSEC; mode < MODES; mode++) {
+        uint64_t calls = count_calls(mode);
         assert_true(calls > 20);
         for (uint64_t n = 1; n <= calls; n++)
-            (void)run(&(struct fake_plan){.crash_at = n}, sync, false);
+            (void)run(&(struct fake_plan){.crash_at = n}, mode, false);
     }
 }
 
 static void test_without_power_at_every_call(void **state) {
     (void)state;
-    for (enum aof_sync sync = AOF_SYNC_EVERYSEC; sync <= AOF_SYNC_NO; sync++) {
-        uint64_t calls = count_calls(sync);
+    for (enum mode mode = EVERYSEC; mode < MODES; mode++) {
+        uint64_t calls = count_calls(mode);
         for (uint64_t n = 1; n <= calls; n++)
             for (uint64_t seed = 1; seed <= 2; seed++)
                 (void)run(&(struct fake_plan){.crash_at = n, .power = true, .seed = seed + 7 * n},
-                          sync, false);
+                          mode, false);
     }
 }
 
 static void test_every_call_fails(void **state) {
     (void)state;
-    for (enum aof_sync sync = AOF_SYNC_EVERYSEC; sync <= AOF_SYNC_NO; sync++) {
-        uint64_t calls = count_calls(sync);
+    for (enum mode mode = EVERYSEC; mode < MODES; mode++) {
+        uint64_t calls = count_calls(mode);
         for (uint64_t n = 1; n <= calls; n++) {
             struct fake_plan plan = {.fail_calls = FAKE_ANY, .fail_at = n, .seed = n};
-            plan.power = sync == AOF_SYNC_ALWAYS;
+            plan.power = mode == ALWAYS || mode == SYNCED;
             plan.fail_error = n % 2 ? -EIO : -ENOSPC;
             plan.fail_count = 1 + n % 3;
             plan.shorten = n % 4 == 0;
-            (void)run(&plan, sync, true);
+            (void)run(&plan, mode, true);
         }
     }
 }
@@ -323,9 +327,9 @@ static void test_every_call_fails(void **state) {
 
 static void failing(const struct fake_plan *plan, enum aof_sync sync, uint32_t failures) {
     struct life life = {.fake = fake_disk_new(plan), .sync = sync};
+    life.synced = sync == AOF_SYNC_EVERYSEC;
     start(&life, fake_disk_of(life.fake), AOF_CONTINUE);
     assert_int_equal(life.started, 0);
-    life.synced = sync == AOF_SYNC_EVERYSEC;
     for (int i = 0; i < 4; i++) {
         push(&life);
         assert_true(acknowledge(&life));
@@ -349,6 +353,7 @@ static void test_a_sync_fails_once(void **state) {
     plan.fail_error = -EIO;
     plan.power = true;
     failing(&plan, AOF_SYNC_ALWAYS, 1);
+    failing(&plan, AOF_SYNC_EVERYSEC, 1);
 }
 
 static void test_a_full_disk(void **state) {
