@@ -185,6 +185,12 @@ class Server:
         before, tcp, own_wrapper = self._launched
         self._launch([*before, *extra], tcp, own_wrapper if wrapper is None else wrapper)
 
+    def start_unready(self, *extra: str) -> None:
+        """Starts what has ended again, and does not wait until it is ready."""
+        self._forget()
+        before, _, wrapper = self._launched
+        self._spawn([*before, *extra], wrapper)
+
     def crash_while_starting(self, after_s: float) -> None:
         """Starts what has crashed again and ends it with SIGKILL so soon, most likely unready."""
         self._forget()
