@@ -207,8 +207,10 @@ static int rewrite(struct life *life) {
     }
     push(life);
     const struct aof_chunk *chunk = base.chunk;
-    bool good = !chunk || aof_rewrite_write(&rewrite, chunk->at + chunk->start,
-                                            chunk->len - chunk->start) == 0;
+    bool good = !base.broken;
+    if (good && chunk)
+        good =
+            aof_rewrite_write(&rewrite, chunk->at + chunk->start, chunk->len - chunk->start) == 0;
     int result = aof_rewrite_finish(&rewrite, good);
     aof_tail_deinit(&base);
     return result;
@@ -404,6 +406,41 @@ static void test_a_gap(void **state) {
     check_and_go_on(&life, true);
 }
 
+/* Memory is refused from the n-th allocation on, for a while. */
+static void refused(long n, enum aof_sync sync) {
+    struct life life = {.fake = fake_disk_new(&(struct fake_plan){.power = true}), .sync = sync};
+    start(&life, fake_disk_of(life.fake), AOF_CONTINUE);
+    assert_int_equal(life.started, 0);
+    push(&life);
+    assert_true(acknowledge(&life));
+    mem_fail_after(n);
+    for (int i = 0; i < 3; i++) {
+        push(&life);
+        (void)acknowledge(&life);
+    }
+    (void)rewrite(&life);
+    push(&life);
+    (void)acknowledge(&life);
+    mem_fail_after(0);
+    struct aof_status status;
+    aof_status_get(life.aof, &status);
+    if (status.needs_rewrite) assert_int_equal(rewrite(&life), 0);
+    push(&life);
+    assert_true(acknowledge(&life));
+    aof_status_get(life.aof, &status);
+    assert_false(status.failed || status.needs_rewrite);
+    fake_disk_crash(life.fake);
+    end(&life);
+    fake_disk_free(life.fake);
+    check_and_go_on(&life, sync == AOF_SYNC_ALWAYS);
+    clean();
+}
+
+static void test_refused_memory(void **state) {
+    (void)state;
+    for (long n = 1; n < 40; n++) refused(n, n % 2 ? AOF_SYNC_ALWAYS : AOF_SYNC_EVERYSEC);
+}
+
 static void test_begun_afresh(void **state) {
     (void)state;
     struct life old = {.sync = AOF_SYNC_NO};
@@ -433,6 +470,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_a_sync_fails_once, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_a_full_disk, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_a_gap, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_refused_memory, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_begun_afresh, make_folder, remove_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
