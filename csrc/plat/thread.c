@@ -34,6 +34,10 @@ void thread_join(pthread_t thread) {
     KRT_ASSERT(error == 0);
 }
 
+void thread_yield(void) {
+    (void)sched_yield();
+}
+
 void thread_be_patient(void) {
     enum { LEAST = 19 };
     struct sched_param none = {0};

@@ -9,5 +9,7 @@
 
 int thread_start(pthread_t *thread, const char *name, void *(*body)(void *), void *argument);
 void thread_join(pthread_t thread);
+/* Others that are ready to run on the same core run now: for work that is long, in pieces that are short. */
+void thread_yield(void);
 /* The calling thread lets others go first, when it wakes up and while it works: for work that is in no hurry. */
 void thread_be_patient(void);

@@ -1,6 +1,8 @@
 #include "shard/snapshot/encode.h"
 
-enum { PIECE_BYTES = 256 << 10 };
+#include "plat/thread.h"
+
+enum { PIECE_BYTES = 64 << 10 }; /* some 100 µs of work */
 
 static bool spill(struct rdb_buffer *buffer) {
     struct encoder *encoder = buffer->context;
@@ -10,6 +12,7 @@ static bool spill(struct rdb_buffer *buffer) {
     encoder->written += buffer->len;
     bool taken = encoder->sink->write(encoder->sink, buffer->at, buffer->len);
     buffer->len = 0;
+    thread_yield(); /* see snapshot.c */
     return taken;
 }
 

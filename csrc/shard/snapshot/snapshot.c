@@ -11,6 +11,9 @@
  * The thread is made for the first snapshot and stays until the server stops. So one may begin while the `done` of the last goes on
  * (a file is synced): its walk has begun then, and its buffers wait.
  *
+ * The thread works as hard as any other, so that what waits for it does not grow, but no longer than some 100 µs without letting
+ * others run (thread_yield): on a core that it shares with a shard thread, that has no longer a gap than this.
+ *
  * The stop comes when no shard thread runs any more and no baton can be had: the thread tells the sink and ends, and the stop drops
  * what is left of the walks.
  */
@@ -32,6 +35,7 @@ enum {
     SLICE_ENTRIES = 64, /* between two looks at the clock */
     WALK_SLICE_NS = 30000,
     BEHIND_NS = 500000, /* to look again whether the thread has caught up */
+    YIELD_ITEMS = 64,
 };
 
 struct snapshot {
@@ -225,7 +229,7 @@ static void encode_buffer(struct snapshot *snapshot, struct encoder *encoder,
     while (!is_over(snapshot) && (item = kept_next(buffer, &offset))) {
         if (!encoder_item(encoder, item)) give_up(snapshot);
         kept_release(item);
-        count++;
+        if (++count % YIELD_ITEMS == 0) thread_yield();
     }
     kept_buffer_free(buffer, offset);
     atomic_sub_relaxed(&snapshot->queued_bytes, len);
