@@ -1,7 +1,8 @@
 /* Files of persistence, looked at without a server: what is in them, whether they are whole, and how much of them can be kept.
  *
  * Role: `kevyrt-check`. check_file tells by the first bytes what a file is, and asks who knows its kind; a manifest names files,
- * of which each is looked at. Nothing is changed but by `fix`, and then only the end of a log that is torn is cut off.
+ * of which each is looked at. Nothing is changed but by `fix` and `until_s`, and then only a log's end is cut off, which its owner
+ * agrees to.
  * Threads: the caller's, which blocks on the disk; no baton is held.
  * Ownership: a check is its caller's memory. A line is borrowed for the call of `say`.
  * Errors: enum check_result, and lines that say what and where.
@@ -16,14 +17,17 @@ enum check_result {
     CHECK_GOOD,
     CHECK_FIXED,   /* it was torn, and is whole now */
     CHECK_TORN,    /* its end is missing: `fix` would make it whole */
-    CHECK_DAMAGED, /* nothing can be done here */
+    CHECK_DAMAGED, /* not in a way that a crash explains: `fix` would lose what is behind it */
     CHECK_UNREAD,  /* it cannot be read, or there is no memory */
 };
 
 struct check {
     const struct disk *disk;
     bool fix;
-    void (*say)(void *context, const char *line); /* without an end of line */
+    int64_t
+        until_s; /* a log's commands behind this time are cut off, as its annotations have it; 0: none */
+    bool (*agree)(void *context, const char *question); /* asked before a file is cut; NULL: yes */
+    void (*say)(void *context, const char *line);       /* without an end of line */
     void *context;
 };
 
