@@ -51,6 +51,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "order_subject": ORDER_MATRIX,
         "own": OWN_SERVERS,
         "guarded": OWN_SERVERS,
+        "durable": [c for c in FEW if not c.is_redis],
     }
     chosen = set(filter(None, metafunc.config.getoption("--configurations").split(",")))
     for name, matrix in matrices.items():
@@ -120,6 +121,16 @@ def _get(configuration: Configuration, pool: Pool) -> Server:
 @pytest.fixture
 def own(request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
     """Starts servers of one configuration with options of the test's own, and ends them."""
+    yield from _started(request)
+
+
+@pytest.fixture
+def durable(request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
+    """As `own`, for what must be tested however a shard is reached, since a log tells of it."""
+    yield from _started(request)
+
+
+def _started(request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
     with contextlib.ExitStack() as stack:
 
         def start(*extra: str, **options: Any) -> Server:
