@@ -22,9 +22,10 @@ from typing import Any
 import pytest
 from harness.blockers import BLOCKERS, await_blocked
 from harness.client import Connection
+from harness.contents import assert_same, contents, deadlines
 from harness.matrix import REDIS
 from harness.process import C_SERVER, Server
-from harness.resp import OK, Argument, Reply, encode, render
+from harness.resp import OK, Argument, Reply, encode
 from harness.write_examples import (
     DATABASES,
     DATABASES_EACH,
@@ -39,7 +40,6 @@ from harness.write_examples import (
 from test_every_command import STATES
 
 Do = Callable[[int, Sequence[Argument]], Reply]
-Contents = dict[tuple[int, bytes], tuple[str, ...]]
 
 
 def _of_fields(example: Example) -> bool:
@@ -148,78 +148,22 @@ def play_blockers(server: Place, first: int) -> None:
             assert waiters[at].read().kind != "error", blocker.name
 
 
-# ---- What is there -------------------------------------------------------------------------------
-
-_VOLATILE = {b"radix-tree-keys", b"radix-tree-nodes", b"seen-time", b"active-time"}
-
-
-def _stable(reply: Reply) -> Any:
-    """What XINFO says, without what is the process's own."""
-    if not isinstance(reply.value, tuple):
-        return reply.value
-    items = [_stable(item) for item in reply.value]
-    named = len(items) % 2 == 0 and items and all(isinstance(name, bytes) for name in items[::2])
-    if named and {b"length", b"name", b"pel-count"} & set(items[::2]):
-        pairs = zip(items[::2], items[1::2], strict=True)
-        return [pair for pair in pairs if pair[0] not in _VOLATILE]
-    return items
-
-
-def contents(connection: Connection, *, fields: bool) -> Contents:
-    """Every key with the digest of its value, its deadline, and what the digest leaves out."""
-    found: Contents = {}
-    text = connection.do("INFO", "keyspace").value.decode()
-    numbers = [int(line[2:].partition(":")[0]) for line in text.splitlines() if line[:2] == "db"]
-    for number in numbers:
-        assert connection.do("SELECT", number) == OK
-        for name in connection.do("KEYS", "*").value:
-            key = name.value
-            asked = [("DEBUG", "DIGEST-VALUE", key), ("PEXPIRETIME", key), ("TYPE", key)]
-            digest, deadline, kind = connection.pipeline(asked)
-            known = [render(digest), str(deadline.value)]
-            if kind.value == b"stream":
-                full = connection.do("XINFO", "STREAM", key, "FULL", "COUNT", 0)
-                known.append(repr(_stable(full)))
-            elif kind.value == b"hash" and fields:
-                known.append(_field_deadlines(connection, key))
-            found[number, key] = tuple(known)
-    assert connection.do("SELECT", 0) == OK
-    return found
-
-
-def _field_deadlines(connection: Connection, key: bytes) -> str:
-    names = sorted(item.value for item in connection.do("HKEYS", key).value)
-    reply = connection.do("HPEXPIRETIME", key, "FIELDS", len(names), *names)
-    return repr([item.value for item in reply.value])
+# ---- Restarts ------------------------------------------------------------------------------------
 
 
 def remove_what_expires_soon(connection: Connection, *, fields: bool) -> None:
     limit = time.time() * 1000 + SOON_MS
-    for (number, key), (_, deadline, *more) in contents(connection, fields=fields).items():
-        times = [int(deadline)]
-        if more and more[0].startswith("[") and fields:
-            with contextlib.suppress(ValueError):
-                times += [int(time) for time in more[0][1:-1].split(",")]
-        if any(0 < moment < limit for moment in times):
+    for (number, key), known in contents(connection, fields=fields).items():
+        if any(0 < moment < limit for moment in deadlines(known)):
             assert connection.do("SELECT", number) == OK
             connection.do("DEL", key)
     assert connection.do("SELECT", 0) == OK
 
 
-def assert_same(before: Contents, after: Contents, what: str) -> None:
-    """Names the examples whose data is not the same."""
-    wrong = [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
-    text = []
-    for number, key in sorted(wrong)[:10]:
-        at = number % DATABASES // DATABASES_EACH
-        played = [*PLAIN, *FIELDS]
-        example = played[at] if number < 2 * DATABASES else "a call that blocked"
-        pair = f"\n  before {before.get((number, key))}\n  after  {after.get((number, key))}"
-        text.append(f"{key!r} in {number} of `{example}`:{pair}")
-    assert not wrong, f"{what}: {len(wrong)} keys\n" + "\n".join(text)
-
-
-# ---- Restarts ------------------------------------------------------------------------------------
+def example_of(number: int) -> object:
+    """Which example a database belongs to."""
+    at = number % DATABASES // DATABASES_EACH
+    return [*PLAIN, *FIELDS][at] if number < 2 * DATABASES else "a call that blocked"
 
 
 class InProcess:
@@ -307,7 +251,7 @@ def check_restart(place: Place, what: str) -> None:
     digest = place.control().do("DEBUG", "DIGEST")
     assert len(before) > len(EXAMPLES) // 2 and digest.kind != "error"
     place.restart()
-    assert_same(before, contents(place.control(), fields=fields), what)
+    assert_same(before, contents(place.control(), fields=fields), what, example_of)
     assert place.control().do("DEBUG", "DIGEST") == digest
 
 
@@ -321,7 +265,7 @@ def check_in_redis(place: Place, what: str) -> None:
         digest = place.control().do("DEBUG", "DIGEST")
         with Server(REDIS, OPTIONS, files=Path(name)) as other:
             theirs = contents(other.control(), fields=False)
-            assert_same(ours, theirs, f"{what} in redis-server")
+            assert_same(ours, theirs, f"{what} in redis-server", example_of)
             assert other.control().do("DEBUG", "DIGEST") == digest
 
 
