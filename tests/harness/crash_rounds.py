@@ -29,7 +29,7 @@ from harness.crash_writer import events_of, start_writers, stop_writers
 from harness.linearize import NO_ANSWER
 from harness.matrix import MATRIX, REDIS, Configuration
 from harness.model import plain
-from harness.process import C_SERVER, Server
+from harness.process import C_SERVER, Server, StartFailed
 from harness.resp import CLOSED, Reply, encode_all
 
 CLIENTS = 4
@@ -39,6 +39,8 @@ ROUND_S = 0.25
 JOIN_TIMEOUT_S = 30
 # How long after a rewrite was asked for it is killed, in rounds that aim at it.
 AIM_S = 0.03
+# What appendfsync everysec may lose to a machine that stops, and a bit for a busy one.
+UNSYNCED_S = 2.0
 WRITER = [sys.executable, str(Path(__file__).with_name("crash_writer.py"))]
 
 
@@ -50,21 +52,28 @@ class Kind:
     fsync: str = "everysec"
     preamble: str = "yes"
     embedded: bool = False
-    extra: tuple[str, ...] = ()
+    disk: str = ""
 
     @property
     def name(self) -> str:
         base = "log" if self.preamble == "no" else "rdb"
         who = "-sessions" if self.embedded else ""
-        return f"{self.configuration.name}-{self.fsync}-{base}{who}"
+        disk = f"-{self.disk}" if self.disk else ""
+        return f"{self.configuration.name}-{self.fsync}-{base}{who}{disk}"
 
     def options(self) -> list[str]:
         return [
             *("--appendonly", "yes", "--appendfsync", self.fsync),
             *("--aof-use-rdb-preamble", self.preamble),
             *("--auto-aof-rewrite-min-size", "128kb"),
-            *self.extra,
         ]
+
+    def promises(self, event: Event, killed: float) -> bool:
+        """Whether an answered call must be there if the kill came at `killed`. A process that is
+        killed has written everything; a machine loses what was not synced."""
+        if not self.disk or self.fsync == "always":
+            return True
+        return self.fsync == "everysec" and event.returned < killed - UNSYNCED_S
 
 
 def _kinds() -> list[Kind]:
@@ -82,6 +91,33 @@ def _kinds() -> list[Kind]:
 
 
 KINDS = _kinds()
+
+# What befalls the disk, in the words of the C server's option --debug-disk: after so many calls the
+# machine stops, and what was not synced is lost, torn, or there; before that a sync fails and says
+# so only once, or there is no more room, or writes are short.
+DISKS: dict[str, Callable[[random.Random], str]] = {
+    "power": lambda choose: "",
+    "sync": lambda choose: f",fail=sync:{choose.randrange(1, 200)}:1:EIO",
+    "write": lambda choose: f",fail=write:{choose.randrange(1, 200)}:{choose.choice([1, 5])}:EIO",
+    "full": lambda choose: f",capacity={choose.randrange(10_000, 300_000)}",
+    "short": lambda choose: ",short",
+}
+
+
+def disk_kinds() -> list[Kind]:
+    shapes = [c for c in MATRIX if c.name in ("io_uring-3-auto", "epoll-1", "epoll-3-never")]
+    return [
+        Kind(shape, fsync, preamble, disk=disk)
+        for disk in DISKS
+        for fsync in ("always", "everysec", "no")
+        for shape, preamble in zip(shapes, ("yes", "no", "yes"), strict=True)
+    ]
+
+
+def _plan(kind: Kind, choose: random.Random) -> str:
+    calls = choose.choice([30, 300, 2000])
+    plan = f"seed={choose.randrange(1 << 30)},crash={choose.randrange(5, calls)},power"
+    return plan + DISKS[kind.disk](choose)
 
 
 # ---- Clients -------------------------------------------------------------------------------------
@@ -163,23 +199,23 @@ class Life:
         seed: str,
         *,
         damage: Callable[[Path], None] | None = None,
-        promises: Callable[[Event, float], bool] = lambda event, killed: True,
+        promises: Callable[[Event, float], bool] | None = None,
         rewrites: bool = True,
-        wrapper: Sequence[str] = (),
+        program: Sequence[str] | None = None,
     ) -> None:
-        """`damage` is done to the folder after each kill; `promises` says whether an answered call
-        must be there if the kill came at `killed`."""
+        """`damage` is done to the folder after each kill; `promises` is as Kind.promises; `program`
+        is the C server, for kinds with a disk of their own."""
         self.kind = kind
         self.seen: Counter[str] = Counter()
         self._seed = f"{seed} {kind.name}"
         self._choose = random.Random(self._seed)
         self._damage = damage
-        self._promises = promises
+        self._promises = promises or kind.promises
         self._rewrites = rewrites
         self._before: dict[str, Value] = {}
         self._rounds = 0
-        program = WRITER if kind.embedded else None
-        self.server = Server(kind.configuration, kind.options(), program=program, wrapper=wrapper)
+        self._program = WRITER if kind.embedded else program
+        self.server = Server(kind.configuration, kind.options(), program=self._program)
 
     def __enter__(self) -> Life:
         return self
@@ -199,20 +235,42 @@ class Life:
             self._damage(self.server.folder)
         copy = self._copy() if redis_loads_it else None
         for _ in range(self._choose.choice([0, 0, 1, 2])):
-            self.server.crash_while_starting(self._choose.random() * 0.08)
-            self.seen["killed while loading"] += 1
-        self.server.restart()
+            if self.kind.disk:
+                self._start_on_bad_disk()
+                self.server.crash()
+            else:
+                self.server.crash_while_starting(self._choose.random() * 0.08)
+                self.seen["killed while loading"] += 1
+        self.server.restart(program=self._program)
         state = dump(self.server.control())
         return [*self._judge(name, events, state, killed), *self._compare(copy, state)]
 
+    def _start_on_bad_disk(self) -> bool:
+        """Whether it has come so far that it answers."""
+        assert self._program is not None
+        plan = _plan(self.kind, self._choose)
+        try:
+            self.server.restart(program=[*self._program, "--debug-disk", plan])
+        except StartFailed:
+            self.seen["failed while loading"] += 1
+        return self.server.alive
+
     def _play_and_kill(self, name: str, calls: int) -> tuple[list[Event], float]:
-        folder = self.server.folder
-        load = Load(self.server, name, self._seed)
+        folder, killed = self.server.folder, time.monotonic()
+        events: list[Event] = []
+        if self.kind.disk and not self._start_on_bad_disk():
+            return events, killed
+        try:
+            load = Load(self.server, name, self._seed)
+        except OSError:
+            # On a bad disk it may end at any moment.
+            assert self.kind.disk, "the server does not listen"
+            self.server.crash()
+            return events, killed
         if self.kind.embedded:
             start_writers(folder, name, self._seed, SESSIONS)
-        self._disturb(time.monotonic() + self._choose.uniform(0.2, 1) * ROUND_S)
-        while len(load.events) < calls and self.server.alive:
-            time.sleep(0.001)
+        with contextlib.suppress(OSError):
+            self._disturb(load, calls)
         killed = time.monotonic()
         self.server.crash()
         load.join()
@@ -222,18 +280,25 @@ class Life:
             events += events_of(folder, name, self._seed)
         return events, killed
 
-    def _disturb(self, end: float) -> None:
+    def _disturb(self, load: Load, calls: int) -> None:
         """Asks for rewrites and snapshots until it is time; every other round ends in one."""
+        end = time.monotonic() + self._choose.uniform(0.2, 1) * self._length_s()
         with self.server.connect() as connection:
-            while (left := end - time.monotonic()) > 0:
+            while self.server.alive and (left := end - time.monotonic()) > 0:
                 time.sleep(min(left, self._choose.random() * 0.1))
                 words = self._choose.choice([("BGREWRITEAOF",)] * 3 + [("BGSAVE",), ("PING",)])
-                if not self._rewrites:
-                    continue
-                self.seen[words[0].lower()] += connection.do(*words).kind == "simple"
+                if self._rewrites:
+                    self.seen[words[0].lower()] += connection.do(*words).kind == "simple"
             if self._rewrites and self._choose.random() < 0.5:
                 connection.do("BGREWRITEAOF")
                 time.sleep(self._choose.random() * AIM_S)
+        while len(load.events) < calls and self.server.alive:
+            time.sleep(0.001)
+
+    def _length_s(self) -> float:
+        """Now and then so long that something is promised though it is synced every second."""
+        is_long = self.kind.disk and self.kind.fsync == "everysec" and self._choose.random() < 0.2
+        return 2 * UNSYNCED_S if is_long else ROUND_S
 
     def _judge(
         self, name: str, events: list[Event], state: dict[str, Value], killed: float
@@ -280,6 +345,6 @@ def _lasting(state: dict[str, Value]) -> dict[str, Value]:
 def play_rounds(life: Life, rounds: int, *, redis_every: int = 4) -> None:
     """So many crashes, none of which leaves anything wrong."""
     for number in range(rounds):
-        is_shared = not life.server.is_redis and number % redis_every == 0
+        is_shared = not (life.server.is_redis or life.kind.disk) and number % redis_every == 0
         complaints = life.round(redis_loads_it=is_shared)
         assert not complaints, "\n".join(complaints)

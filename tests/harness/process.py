@@ -175,15 +175,16 @@ class Server:
         self._process.kill()
         self._process.wait()
 
-    def restart(self, *extra: str, wrapper: Sequence[str] | None = None) -> None:
+    def restart(self, *extra: str, program: Sequence[str] | None = None) -> None:
         """Starts it again in its folder, after SIGTERM if it runs still, with the same options and
         those given. Raises StartFailed if it does not start; `restart` may then be called again."""
         self._forget()
         if self.alive:
             returncode = self._terminate()
             assert returncode == 0, f"exit code {returncode}\n{self.output()[-4000:]}"
-        before, tcp, own_wrapper = self._launched
-        self._launch([*before, *extra], tcp, own_wrapper if wrapper is None else wrapper)
+        before, tcp, wrapper = self._launched
+        self._program = program or self._program
+        self._launch([*before, *extra], tcp, wrapper)
 
     def start_unready(self, *extra: str) -> None:
         """Starts what has ended again, and does not wait until it is ready."""
