@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness.crash_rounds import DISKS, Kind, Life, disk_kinds, play_rounds
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCES = sorted(
@@ -192,3 +193,20 @@ def run_wire(sanitizer: str, configuration: str, folder: Path, *tests: str) -> N
 @pytest.mark.parametrize("configuration", ["epoll-1", "io_uring-3-tiny"])
 def test_wire(configuration: str, tmp_path: Path) -> None:
     run_wire("address,undefined", configuration, tmp_path, *WIRE_CHOICE)
+
+
+# ---- Crashes -------------------------------------------------------------------------------------
+
+# One of each disk, on one shard or several, with each promise now and then.
+BAD_DISKS = disk_kinds()[:: len(DISKS) // 2]
+ROUNDS_ON_A_DISK = 3
+
+
+@pytest.mark.parametrize("kind", BAD_DISKS, ids=lambda kind: kind.name)
+def test_crashes_on_a_bad_disk(kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine stops, and what was not synced is gone; all of it is `./test --long crash`."""
+    for name, value in SANITIZER_OPTIONS.items():
+        monkeypatch.setenv(name, value)
+    program = [str(server_script("address,undefined", tmp_path))]
+    with Life(kind, "a disk", program=program) as life:
+        play_rounds(life, ROUNDS_ON_A_DISK)
