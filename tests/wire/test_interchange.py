@@ -17,6 +17,7 @@ from harness.matrix import REDIS
 from harness.process import Server
 from harness.random_data import RandomData
 from harness.resp import OK
+from test_every_command import STATES
 from test_restart_verbs import rewrite
 
 Start = Callable[..., Server]
@@ -104,6 +105,10 @@ def test_from_redis(durable: Start, form: str) -> None:
         check_log_of_redis(redis, start, "base")
 
 
+needs_save = pytest.mark.skipif(STATES["SAVE"] != "works", reason="there is no SAVE")
+
+
+@needs_save
 @pytest.mark.parametrize("compression", ["yes", "no"])
 def test_to_redis(durable: Start, compression: str) -> None:
     base = "yes" if compression == "yes" else "no"
@@ -144,6 +149,7 @@ def test_payloads(durable: Start, form: str) -> None:
         compare(ours, redis, "and back")
 
 
+@needs_save
 def test_a_file_is_the_same_for_the_same_data(durable: Start) -> None:
     """What Redis loads and writes again, we load again."""
     ours = durable()
