@@ -202,7 +202,7 @@ class Judge:
                 places = [place for place in effect.keys if token in self._where.get(place, ())]
                 if len(places) > 1:
                     self._complain("twice", f"{token} in {' and in '.join(places)}")
-                is_safe = event.is_answered and not event.is_refused
+                is_safe = event.is_answered and not event.is_refused and self._must_last(event)
                 if here is None and is_safe and (key, token) not in self._popped:
                     missing[key] += 1
         for key, count in missing.items():
