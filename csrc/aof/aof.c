@@ -139,7 +139,7 @@ static bool goes_on(const struct aof_files *files) {
 static int open_file(struct aof *aof, enum aof_begin begin, uint64_t *end) {
     struct aof_log *log = &aof->log;
     int result = 0;
-    *end = 0;
+    *end = AOF_BEGINNING;
     if (begin == AOF_FRESH) {
         log->detached = true;
         return aof_files_open_detached(&log->files, &log->fd);

@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "aof/header.h"
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "base/mem.h"
 
@@ -276,13 +278,26 @@ int aof_files_create(struct aof_files *files, bool as_dump) {
     return put_manifest(files, &next, &named);
 }
 
+/* A file of ours says so with a chunk that has no commands, which is synced before anything comes behind it: without it, what
+ * a crash of the machine has torn could be anybody's. */
+static int put_beginning(const struct aof_files *files, int fd) {
+    char text[AOF_BEGINNING];
+    struct aof_header header = {.header_len = aof_header_len(0, 0)};
+    KRT_ASSERT(header.header_len == sizeof text);
+    header.crc = aof_header_sum(0, 0, text, 0);
+    aof_header_format(text, &header);
+    int result = disk_write_all(files->disk, fd, text, sizeof text, 0);
+    return result < 0 ? result : files->disk->sync(files->disk, fd);
+}
+
 int aof_files_new_incr(struct aof_files *files, int *fd) {
     char name[AOF_PATH_MAX];
     int result = numbered(files, ++files->manifest.incr_seq, "incr.aof", name);
     if (result < 0) return result;
     *fd = open_named(files, name, DISK_CREATE);
     if (*fd < 0) return *fd;
-    result = sync_folder(files);
+    result = put_beginning(files, *fd);
+    if (result == 0) result = sync_folder(files);
     if (result < 0) {
         files->disk->close(files->disk, *fd);
         remove_named(files, name);
@@ -334,7 +349,11 @@ static int open_temporary(const struct aof_files *files, const char *name, int *
 }
 
 int aof_files_open_detached(struct aof_files *files, int *fd) {
-    return open_temporary(files, detached_name, fd);
+    int result = open_temporary(files, detached_name, fd);
+    if (result == 0) result = put_beginning(files, *fd);
+    if (result < 0 && *fd >= 0) files->disk->close(files->disk, *fd);
+    if (result < 0) *fd = -1;
+    return result;
 }
 
 int aof_files_open_base(const struct aof_files *files, int *fd) {

@@ -40,7 +40,8 @@ int aof_files_path(const struct aof_files *files, const char *name, char out[AOF
 
 /* The folder, and a first base that is empty (a dump, or else a log). */
 int aof_files_create(struct aof_files *files, bool as_dump);
-/* A new, empty incremental file, open for writing, with a number that no file had. No manifest names it yet. */
+/* A new incremental file, open for writing, with a number that no file had, of AOF_BEGINNING bytes: a chunk without commands, so
+ * that it is known as ours. No manifest names it yet. */
 int aof_files_new_incr(struct aof_files *files, int *fd);
 /* It is not wanted after all. */
 void aof_files_drop_incr(const struct aof_files *files);
@@ -48,7 +49,7 @@ void aof_files_drop_incr(const struct aof_files *files);
 int aof_files_add_incr(struct aof_files *files, uint64_t cut);
 /* The last one of the manifest, and its size. */
 int aof_files_open_incr(struct aof_files *files, int *fd, uint64_t *size);
-/* One that gets its place in the manifest with the next base. There is only one of them. */
+/* One that gets its place in the manifest with the next base, beginning likewise. There is only one of them. */
 int aof_files_open_detached(struct aof_files *files, int *fd);
 /* Where a new base is written. There is only one of them. Any thread. */
 int aof_files_open_base(const struct aof_files *files, int *fd);

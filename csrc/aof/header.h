@@ -15,7 +15,13 @@
 
 #include "base/bytes.h"
 
-enum { AOF_ALIGN = 64, AOF_HEADER_MIN = 37, AOF_HEADER_MAX = AOF_HEADER_MIN + AOF_ALIGN - 1 };
+enum {
+    AOF_ALIGN = 64,
+    AOF_HEADER_MIN = 37,
+    AOF_HEADER_MAX = AOF_HEADER_MIN + AOF_ALIGN - 1,
+    AOF_BEGINNING =
+        AOF_ALIGN, /* what a file of ours begins with: the header of a chunk without commands */
+};
 
 /* Lengths and offsets that a header has room for. */
 #define AOF_LENGTH_MAX ((UINT64_C(1) << 40) - 1)

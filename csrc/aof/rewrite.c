@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 
+#include "aof/header.h"
 #include "aof/internal.h"
 #include "base/assert.h"
 #include "plat/futex.h"
@@ -53,7 +54,7 @@ static int begin_detached(struct aof *aof) {
     int fd = -1;
     int result = aof_files_open_detached(&log->files, &fd);
     if (result < 0) return result;
-    aof_begin_file(aof, fd, 0);
+    aof_begin_file(aof, fd, AOF_BEGINNING);
     log->broken = false;
     log->detached = true;
     return 0;
@@ -73,7 +74,7 @@ static int begin_next(struct aof *aof) {
         return result;
     }
     log->other_bytes += log->written;
-    aof_begin_file(aof, fd, 0);
+    aof_begin_file(aof, fd, AOF_BEGINNING);
     return 0;
 }
 
@@ -172,11 +173,11 @@ static int act_let_go(struct aof *aof, struct aof_mark *mark) {
     return 0;
 }
 
-/* The file is empty and behind the base: all that was queued is safe with it. */
+/* The file is new and behind the base: all that was queued is safe with it. */
 static void settle(struct aof *aof, struct aof_rewrite *rewrite, int fd) {
     struct aof_log *log = &aof->log;
     aof_forget_unwritten(aof);
-    aof_begin_file(aof, fd, 0);
+    aof_begin_file(aof, fd, AOF_BEGINNING);
     log->failed = log->broken = log->frozen = log->detached = false;
     log->written_position = log->synced_position = log->position;
     aof_measure(aof);
