@@ -107,8 +107,9 @@ needs_redis = pytest.mark.skipif(
 
 
 @needs_redis
-@pytest.mark.parametrize("fsync", ["always", "everysec", "no"])
+@pytest.mark.parametrize("fsync", ["always", "no"])
 def test_redis_loses_nothing_to_a_kill(fsync: str) -> None:
+    """With everysec it may: it answers before it writes while a sync takes its time."""
     with Life(Kind(REDIS, fsync), "sound") as life:
         for _ in range(ROUNDS):
             assert not life.round(calls=CALLS)

@@ -17,7 +17,7 @@ CHOSEN = (
     "io_uring-3-auto-everysec-rdb-sessions",
     "epoll-3-never-always-log-sessions",
 )
-MUST_SEE = ("put", "transactions", "move", "count", "claim", "read", "unanswered")
+MUST_SEE = ("put", "transactions", "move", "count", "claim", "read", "unanswered", "bgrewriteaof")
 
 
 @pytest.mark.parametrize("kind", [k for k in KINDS if k.name in CHOSEN], ids=lambda k: k.name)

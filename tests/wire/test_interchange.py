@@ -17,7 +17,6 @@ from harness.matrix import REDIS
 from harness.process import Server
 from harness.random_data import RandomData
 from harness.resp import OK
-from test_every_command import STATES
 from test_restart_verbs import rewrite
 
 Start = Callable[..., Server]
@@ -98,17 +97,13 @@ def test_from_redis(durable: Start, form: str) -> None:
         check_file(redis, lambda folder: durable(files=folder), "dump.rdb")
         if form == "usual":
             check_log_of_redis(redis, start, "log")
-            rewrite(redis.control())
+            rewrite(redis)
             fill(redis.control(), "from redis, more")
         else:
-            rewrite(redis.control())
+            rewrite(redis)
         check_log_of_redis(redis, start, "base")
 
 
-needs_save = pytest.mark.skipif(STATES["SAVE"] != "works", reason="there is no SAVE")
-
-
-@needs_save
 @pytest.mark.parametrize("compression", ["yes", "no"])
 def test_to_redis(durable: Start, compression: str) -> None:
     base = "yes" if compression == "yes" else "no"
@@ -118,7 +113,7 @@ def test_to_redis(durable: Start, compression: str) -> None:
     log = start_redis("--appendonly", "yes")
     check_file(ours, start_redis(), "dump.rdb")
     check_log(ours, log, "log")
-    rewrite(ours.control())
+    rewrite(ours)
     check_log(ours, log, "base")
     fill(ours.control(), f"to redis {compression}, more")
     check_log(ours, log, "base and log")
@@ -149,7 +144,6 @@ def test_payloads(durable: Start, form: str) -> None:
         compare(ours, redis, "and back")
 
 
-@needs_save
 def test_a_file_is_the_same_for_the_same_data(durable: Start) -> None:
     """What Redis loads and writes again, we load again."""
     ours = durable()
