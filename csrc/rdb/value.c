@@ -277,6 +277,9 @@ static bool read_score(struct source *source, uint8_t type, double *score) {
 }
 
 static bool name_zset(struct value_maker *maker, bool large) {
+    if (!value_check_build(maker, build_settle(&maker->build))) {
+        return false;
+    }
     if (large) {
         mark_large(maker);
         return true;
@@ -499,7 +502,8 @@ bool value_read(struct value_maker *maker, uint8_t type, struct built *built, bo
         return refuse(maker, type);
     }
     build_begin(&maker->build, maker->heap, maker->seed, readers[type].type);
-    if (!readers[type].read(maker, type)) {
+    if (!readers[type].read(maker, type) ||
+        !value_check_build(maker, build_settle(&maker->build))) {
         build_drop(&maker->build);
         return false;
     }

@@ -18,19 +18,39 @@ static struct collection_view view_of_build(const struct build *build) {
     };
 }
 
+struct build_element {
+    struct bytes record;
+    uint64_t score_order;
+};
+
+static void batch_free(struct build_batch *batch) {
+    for (uint32_t i = 0; i < batch->count; i++) {
+        if (batch->at[i].record.flags & BYTES_BLOB) {
+            blob_put(blob_of(batch->at[i].record));
+        }
+    }
+    mem_free(NULL, batch->at);
+    mem_free(NULL, batch->order);
+    mem_free(NULL, batch->other);
+    arena_deinit(&batch->records);
+    *batch = (struct build_batch){0};
+}
+
 void build_begin(struct build *build, struct node_heap *heap, const struct hash_seed *seed,
                  enum value_type type) {
     build->heap = heap;
     build->seed = seed;
     build->collection = NULL;
+    build->batch = (struct build_batch){0};
     build->end = (struct tree_path){0};
-    build->filter = 0;
-    build->pack_len = PACK_HEADER_BYTES;
+    memset(build->filter, 0, sizeof build->filter);
+    build->pack_len = build->pack_last = PACK_HEADER_BYTES;
     build->type = (uint8_t)type;
     pack_set_count(build->pack, 0);
 }
 
 void build_drop(struct build *build) {
+    batch_free(&build->batch);
     if (build->collection != NULL) {
         collection_free(build->collection);
         build->collection = NULL;
@@ -39,7 +59,8 @@ void build_drop(struct build *build) {
 
 uint64_t build_count(const struct build *build) {
     struct collection_view view = view_of_build(build);
-    return view_count(&view);
+    uint64_t batched = type_of(build) == VALUE_ZSET ? 0 : build->batch.count;
+    return view_count(&view) + batched;
 }
 
 /* ---- In trees -------------------------------------------------------------------------------- */
@@ -53,68 +74,218 @@ static bool reserve(const struct build *build) {
     return node_reserve(build->heap, (uint32_t)need);
 }
 
-/* The path stays with the last element, so that nothing is searched for. */
-static void append_to_tree(struct build *build, struct bytes record) {
-    struct tree *tree = &build->collection->trees[0];
-    struct record_key key = {0};
+/* The path stays with the last record, so that nothing is searched for. */
+static void append(struct build *build, struct tree *tree, struct tree_path *end,
+                   const struct record_key *key, struct bytes record) {
     if (tree->count == 0) {
-        (void)tree_seek(tree, 0, &build->end);
+        (void)tree_seek(tree, 0, end);
     } else {
-        build->end.index[build->end.height]++;
+        end->index[end->height]++;
     }
-    tree_insert(tree, build->heap, &build->end, &key, record);
+    tree_insert(tree, build->heap, end, key, record);
 }
 
-static enum build_result put_by_hash(struct build *build, struct bytes member,
-                                     struct bytes record) {
-    struct walk walk;
-    struct collection_view view = view_of_build(build);
-    struct record_key key = {element_hash(build->seed, member), 0};
-    if (walk_find(&walk, &view, build->seed, member)) {
-        return BUILD_TWICE;
-    }
-    tree_insert(&build->collection->trees[0], build->heap, &walk.path, &key, record);
-    return BUILD_DONE;
-}
-
-static enum build_result put_by_score(struct build *build, uint64_t order, struct bytes member) {
-    struct walk walk;
+static void put_by_score(struct build *build, uint64_t order, struct bytes member) {
     struct tree_path path;
-    struct collection_view view = view_of_build(build);
-    struct tree *trees = build->collection->trees;
-    struct record_key by_hash = {element_hash(build->seed, member), order};
-    struct record_key by_score = {order, 0};
-    struct tree_probe probe = {.key = by_score, .member = member};
-    if (walk_find(&walk, &view, build->seed, member)) {
-        return BUILD_TWICE;
+    struct tree *tree = &build->collection->trees[0];
+    struct record_key key = {order, 0};
+    struct tree_probe probe = {.key = key, .member = member};
+    (void)tree_find(tree, &probe, &path);
+    tree_insert(tree, build->heap, &path, &key, member);
+}
+
+/* ---- Batches --------------------------------------------------------------------------------- */
+
+static void *grow(void *at, size_t bytes) {
+    return at == NULL ? mem_alloc(NULL, bytes) : mem_realloc(NULL, at, bytes);
+}
+
+static bool batch_reserve(struct build_batch *batch) {
+    uint32_t room = batch->room == 0 ? 128 : 2 * batch->room;
+    if (KRT_LIKELY(batch->count < batch->room)) {
+        return true;
     }
-    tree_insert(&trees[1], build->heap, &walk.path, &by_hash, member);
-    (void)tree_find(&trees[0], &probe, &path);
-    tree_insert(&trees[0], build->heap, &path, &by_score, member);
+    struct build_element *at = grow(batch->at, room * sizeof *at);
+    batch->at = at != NULL ? at : batch->at;
+    uint64_t *order = at != NULL ? grow(batch->order, room * sizeof *order) : NULL;
+    batch->order = order != NULL ? order : batch->order;
+    uint64_t *other = order != NULL ? grow(batch->other, room * sizeof *other) : NULL;
+    batch->other = other != NULL ? other : batch->other;
+    batch->room = other != NULL ? room : batch->room;
+    return other != NULL;
+}
+
+/* A blob's count is the batch's then. */
+static bool batch_keep(struct build_batch *batch, struct bytes *record) {
+    batch->bytes += record->len;
+    if (record->flags & BYTES_BLOB) {
+        (void)blob_get(blob_of(*record));
+        return true;
+    }
+    char *at = arena_alloc(&batch->records, record->len);
+    if (at != NULL) {
+        bytes_copy(at, record->at, record->len);
+        *record = bytes_of(at, record->len);
+    }
+    return at != NULL;
+}
+
+/* By the hash, which is in the high half: a byte at a time, the lowest first. */
+static void batch_sort(struct build_batch *batch) {
+    uint32_t starts[4][256] = {{0}};
+    for (uint32_t i = 0; i < batch->count; i++) {
+        for (unsigned digit = 0; digit < 4; digit++) {
+            starts[digit][batch->order[i] >> (32 + 8 * digit) & 0xff]++;
+        }
+    }
+    for (unsigned digit = 0; digit < 4; digit++) {
+        uint32_t sum = 0;
+        for (unsigned value = 0; value < 256; value++) {
+            uint32_t count = starts[digit][value];
+            starts[digit][value] = sum;
+            sum += count;
+        }
+        for (uint32_t i = 0; i < batch->count; i++) {
+            uint64_t one = batch->order[i];
+            batch->other[starts[digit][one >> (32 + 8 * digit) & 0xff]++] = one;
+        }
+        uint64_t *sorted = batch->other;
+        batch->other = batch->order;
+        batch->order = sorted;
+    }
+}
+
+static const struct build_element *batch_element(const struct build_batch *batch, uint32_t i) {
+    return &batch->at[(uint32_t)batch->order[i]];
+}
+
+/* Is it one of those before it, which have the same hash? */
+static bool is_twice(const struct build *build, uint32_t i) {
+    const struct build_batch *batch = &build->batch;
+    enum value_type type = type_of(build);
+    struct bytes member = element_member(type, batch_element(batch, i)->record);
+    for (uint32_t j = i; j-- > 0 && batch->order[j] >> 32 == batch->order[i] >> 32;) {
+        if (bytes_equal(element_member(type, batch_element(batch, j)->record), member)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Where the record belongs. False: it is there. */
+static bool find_place(const struct build *build, const struct tree *tree, uint64_t hash,
+                       struct bytes record, struct tree_path *place) {
+    enum value_type type = type_of(build);
+    struct tree_probe probe = {.key = {hash, 0}};
+    bool found = tree_find(tree, &probe, place);
+    struct tree_path path = *place;
+    for (; found && tree_key(&path).order == hash; found = tree_next(&path)) {
+        if (bytes_equal(element_member(type, tree_record(&path)), element_member(type, record))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Behind the one before it, if the tree was empty; else where it belongs. False: it is there. */
+static bool put_sorted(struct build *build, struct tree *tree, struct tree_path *end,
+                       bool was_empty, uint32_t i) {
+    struct tree_path place;
+    const struct build_element *element = batch_element(&build->batch, i);
+    struct record_key key = {build->batch.order[i] >> 32, element->score_order};
+    if (was_empty) {
+        append(build, tree, end, &key, element->record);
+        return true;
+    }
+    if (!find_place(build, tree, key.order, element->record, &place)) {
+        return false;
+    }
+    tree_insert(tree, build->heap, &place, &key, element->record);
+    return true;
+}
+
+/* They lie in the order in which they came. */
+static void prefetch_ahead(const struct build_batch *batch, uint32_t i) {
+    enum { ELEMENTS = 16, RECORDS = 8 };
+    if (i + ELEMENTS < batch->count) {
+        __builtin_prefetch(batch_element(batch, i + ELEMENTS));
+        __builtin_prefetch(batch_element(batch, i + RECORDS)->record.at);
+    }
+}
+
+static void index_deadline(struct build *build, uint32_t i) {
+    int64_t deadline_ms = hash_field_read(batch_element(&build->batch, i)->record).deadline_ms;
+    if (deadline_ms != 0) {
+        fields_index_add(build->heap, build->collection, (uint32_t)(build->batch.order[i] >> 32),
+                         deadline_ms);
+    }
+}
+
+static enum build_result batch_put(struct build *build) {
+    struct tree_path end;
+    bool timed = build->type & FORM_EXPIRES && type_of(build) == VALUE_HASH;
+    struct tree *tree = &build->collection->trees[type_of(build) == VALUE_ZSET];
+    bool was_empty = tree->count == 0;
+    for (uint32_t i = 0; i < build->batch.count; i++) {
+        prefetch_ahead(&build->batch, i);
+        if (!reserve(build)) {
+            return BUILD_NO_MEMORY;
+        }
+        if (is_twice(build, i) || !put_sorted(build, tree, &end, was_empty, i)) {
+            return BUILD_TWICE;
+        }
+        if (timed) {
+            index_deadline(build, i);
+        }
+    }
     return BUILD_DONE;
 }
+
+enum build_result build_settle(struct build *build) {
+    if (build->batch.count == 0) {
+        return BUILD_DONE;
+    }
+    batch_sort(&build->batch);
+    enum build_result result = batch_put(build);
+    batch_free(&build->batch);
+    return result;
+}
+
+static enum build_result batch_add(struct build *build, uint64_t score_order, struct bytes record) {
+    struct build_batch *batch = &build->batch;
+    struct bytes member = element_member(type_of(build), record);
+    if (batch->count == BUILD_BATCH || batch->bytes > BUILD_BATCH_BYTES) {
+        enum build_result result = build_settle(build);
+        if (result != BUILD_DONE) {
+            return result;
+        }
+    }
+    uint64_t hash = element_hash(build->seed, member);
+    if (!batch_reserve(batch) || !batch_keep(batch, &record)) {
+        return BUILD_NO_MEMORY;
+    }
+    batch->at[batch->count] = (struct build_element){record, score_order};
+    batch->order[batch->count] = hash << 32 | batch->count;
+    batch->count++;
+    return BUILD_DONE;
+}
+
+/* ---- Into what it has become ----------------------------------------------------------------- */
 
 static enum build_result put_in_trees(struct build *build, const struct record_key *key,
                                       struct bytes record) {
     enum value_type type = type_of(build);
-    if (!reserve(build)) {
+    if (type != VALUE_SET && type != VALUE_HASH && !reserve(build)) {
         return BUILD_NO_MEMORY;
     }
     if (type == VALUE_LIST) {
-        append_to_tree(build, record);
+        append(build, &build->collection->trees[0], &build->end, &(struct record_key){0}, record);
         return BUILD_DONE;
     }
     if (type == VALUE_ZSET) {
-        return put_by_score(build, key->order, record);
+        put_by_score(build, key->order, record);
     }
-    struct bytes member = element_member(type, record);
-    enum build_result result = put_by_hash(build, member, record);
-    int64_t deadline_ms = type == VALUE_HASH ? hash_field_read(record).deadline_ms : 0;
-    if (result == BUILD_DONE && deadline_ms != 0) {
-        fields_index_add(build->heap, build->collection, element_hash(build->seed, member),
-                         deadline_ms);
-    }
-    return result;
+    return batch_add(build, key->order, record);
 }
 
 /* The collection is empty or has all of them; what is left of the pack is not looked at any more. */
@@ -144,31 +315,48 @@ static enum build_result put_long(struct build *build, const struct record_key *
 
 /* ---- In a pack ------------------------------------------------------------------------------- */
 
-static uint64_t filter_bit(struct bytes member) {
-    uint32_t mix = member.len;
-    if (member.len > 0) {
-        mix += (uint8_t)member.at[0] * 31u + (uint8_t)member.at[member.len - 1] * 7u;
+static uint32_t filter_bit(struct bytes member) {
+    uint64_t mix = member.len;
+    if (member.len >= 8) {
+        mix += bytes_load8(member.at) ^ bytes_load8(member.at + member.len - 8) << 1;
+    } else {
+        for (uint32_t i = 0; i < member.len; i++) {
+            mix = mix << 8 | (uint8_t)member.at[i];
+        }
     }
-    return UINT64_C(1) << (mix & 63);
+    return (uint32_t)(mix * UINT64_C(0x9e3779b97f4a7c15) >> 55);
 }
 
 /* Most members are told from those before by a bit. */
 static bool is_in_pack(struct build *build, struct bytes member) {
     struct walk walk;
-    struct collection_view view = view_of_build(build);
-    uint64_t bit = filter_bit(member);
-    if (!(build->filter & bit)) {
-        build->filter |= bit;
+    uint32_t number = filter_bit(member);
+    uint64_t bit = UINT64_C(1) << number % 64, *word = &build->filter[number / 64];
+    if (!(*word & bit)) {
+        *word |= bit;
         return false;
     }
+    struct collection_view view = view_of_build(build);
     return walk_find(&walk, &view, build->seed, member);
 }
 
+/* Those that come in order are found to be behind the last one. */
 static uint32_t offset_of_score(const struct build *build, const struct record_key *key,
                                 struct bytes member) {
-    struct walk walk;
     struct collection_view view = view_of_build(build);
     struct tree_probe probe = {.key = *key, .member = member};
+    struct walk walk;
+    if (build->pack_len > build->pack_last) {
+        const char *at = build->pack + build->pack_last;
+        struct bytes last = {.len = (uint32_t)varint_read(&at) - 8};
+        uint64_t order;
+        memcpy(&order, at, sizeof order);
+        last.at = at + sizeof order;
+        uint64_t place = tree_score_place(order), other = tree_score_place(key->order);
+        if (place < other || (place == other && bytes_compare(last, member) < 0)) {
+            return build->pack_len;
+        }
+    }
     (void)walk_find_score(&walk, &view, &probe);
     return walk.offset;
 }
@@ -185,6 +373,7 @@ static enum build_result put_in_pack(struct build *build, const struct record_ke
         memmove(build->pack + offset + bytes, build->pack + offset, build->pack_len - offset);
     }
     (void)pack_element_write(build->pack + offset, type, key, record);
+    build->pack_last = offset == build->pack_len ? offset : build->pack_last + bytes;
     build->pack_len += bytes;
     pack_set_count(build->pack, pack_count(bytes_of(build->pack, build->pack_len)) + 1);
     return BUILD_DONE;
@@ -291,6 +480,7 @@ bool build_unsign_zeros(struct build *build) {
 /* ---- The end --------------------------------------------------------------------------------- */
 
 struct built build_end(struct build *build) {
+    KRT_ASSERT(build->batch.count == 0);
     struct built built = {.type = build->type, .collection = build->collection};
     if (built.collection != NULL) {
         collection_changed(built.collection);
