@@ -31,6 +31,7 @@ from kevyrt._core import (
     ResponseError,
     ServerStopped,
     Session,
+    Snapshot,
     TransferError,
     TryAgainError,
     UnblockedError,
@@ -39,7 +40,7 @@ from kevyrt._core import (
     WrongTypeError,
     __version__,
 )
-from kevyrt._stats import ShardStats, Stats
+from kevyrt._stats import PersistenceStats, ShardStats, Stats
 from kevyrt.server import Server
 
 __all__ = [
@@ -69,12 +70,14 @@ __all__ = [
     "NotBusyError",
     "OutOfMemoryError",
     "PersistenceError",
+    "PersistenceStats",
     "ReadOnlyError",
     "ResponseError",
     "Server",
     "ServerStopped",
     "Session",
     "ShardStats",
+    "Snapshot",
     "Stats",
     "TransferError",
     "TryAgainError",

@@ -47,6 +47,54 @@ class ShardStats:
 
 
 @dataclass(frozen=True)
+class PersistenceStats:
+    """What is known of the log and of saves.
+
+    Attributes:
+        loading: data is being loaded, and nobody is served.
+        restoring: restore() is reading, while the data that was there is served.
+        save_running: an RDB file is being written for SAVE, BGSAVE or a save point.
+        save_ok: the last one of these was written.
+        last_save_time: when that was, or when the server started, in seconds since 1970.
+        changes_since_save: changes of the data since then.
+        saves: how many were written since the start.
+        rewrite_running: the log is being rewritten.
+        rewrite_ok: the last rewrite was completed.
+        rewrites: how many were completed since the start.
+        aof_enabled: there is an append-only log.
+        aof_ok: it can be written. Otherwise writes are refused.
+        aof_queued_bytes: what waits to be written to it.
+        aof_unsynced_bytes: what is written and may be lost if the machine loses power.
+        aof_bytes: the length of all its files, and
+        aof_base_bytes: what it was behind the last rewrite, or at the start.
+        aof_syncs: how often it was synced.
+        aof_sync_last_ns, aof_sync_max_ns: how long the last sync took, and the longest one.
+        aof_syncs_delayed: with `appendfsync="everysec"`, those that were more than a second late.
+    """
+
+    loading: bool
+    restoring: bool
+    save_running: bool
+    save_ok: bool
+    last_save_time: int
+    changes_since_save: int
+    saves: int
+    rewrite_running: bool
+    rewrite_ok: bool
+    rewrites: int
+    aof_enabled: bool
+    aof_ok: bool
+    aof_queued_bytes: int
+    aof_unsynced_bytes: int
+    aof_bytes: int
+    aof_base_bytes: int
+    aof_syncs: int
+    aof_sync_last_ns: int
+    aof_sync_max_ns: int
+    aof_syncs_delayed: int
+
+
+@dataclass(frozen=True)
 class Stats:
     """The server at one instant: no command is half done in it.
 
@@ -56,6 +104,7 @@ class Stats:
         uptime_ms: time since the start.
         connections_received: connections accepted since the start.
         connections_rejected: those of them that were sent away.
+        persistence: the log, and saves.
         total: over all shards: sums, and the longest `loop_gap_max_ns`.
         shards: each shard.
     """
@@ -65,6 +114,7 @@ class Stats:
     uptime_ms: int
     connections_received: int
     connections_rejected: int
+    persistence: PersistenceStats
     total: ShardStats
     shards: tuple[ShardStats, ...]
 
@@ -80,5 +130,7 @@ def _total(shards: tuple[ShardStats, ...]) -> ShardStats:
 
 def from_core(found: Mapping[str, Any]) -> Stats:
     shards = tuple(ShardStats(**shard) for shard in found["shards"])
-    rest = {name: value for name, value in found.items() if name != "shards"}
-    return Stats(**rest, total=_total(shards), shards=shards)
+    persistence = PersistenceStats(**found["persistence"])
+    apart = ("shards", "persistence")
+    rest = {name: value for name, value in found.items() if name not in apart}
+    return Stats(**rest, persistence=persistence, total=_total(shards), shards=shards)

@@ -7,12 +7,14 @@ import os
 import weakref
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Literal, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from kevyrt import _core, _log, _settings, _stats
 
 _Server = TypeVar("_Server", bound="Server")
+# Data: a snapshot, bytes of an RDB file, or the path of one.
+_Source: TypeAlias = _core.Snapshot | bytes | bytearray | memoryview | str | os.PathLike[str]
 
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -27,10 +29,15 @@ class Server(_core.Server):
         threads: the number of shards, 1 to 64, each with a thread of its own. One is enough for
             in-process calls, which run on their callers' threads.
         io: "io_uring", "epoll", or "auto": io_uring where it can be had.
+        load: what it begins with: a Snapshot, the bytes of an RDB file, or the path (str,
+            os.PathLike) of one.
         config: other settings by Redis's names, with `_` for `-`: `maxclients=100`,
             `enable_debug_command=True`.
 
-    Nothing is started, and no file is touched, before `start()` or the `with` block.
+    Nothing is started, and no file is touched, before `start()` or the `with` block. Nothing is
+    kept on disk unless it is asked for: `appendonly=True` logs every change into the folder
+    `dir`, and loads it at the next start; `save="60 1"` writes an RDB file there when something
+    has changed for a minute.
 
     Raises:
         ValueError: an unknown setting (the message names it), or an impossible value.
@@ -51,9 +58,12 @@ class Server(_core.Server):
         unixsocket: str | os.PathLike[str] | None = None,
         threads: int = 1,
         io: Literal["auto", "io_uring", "epoll"] = "auto",
+        load: _Source | None = None,
         **config: _settings.Value,
     ) -> None:
         self._init(_settings.from_keywords(port, bind, unixsocket, threads, io, config))
+        if load is not None:
+            self._load(load)
 
     def _init(self, settings: list[tuple[str, str]]) -> None:
         super().__init__(settings)
@@ -63,11 +73,16 @@ class Server(_core.Server):
     def start(self: _Server) -> _Server:
         """Starts the shards and listens; returns the server. Does nothing if it runs.
 
-        After a stop it starts again, empty.
+        Returns when everything is loaded. After a stop it starts again, empty but for what is
+        loaded: what `load` was given, or what its log has. The handlers of signals run meanwhile;
+        if one raises, nothing runs afterwards.
 
         Raises:
-            OSError: it cannot listen (the message has the address), or `io="io_uring"` cannot be
-                had (the message has the reason).
+            OSError: it cannot listen (the message has the address), a file cannot be read or
+                written, or `io="io_uring"` cannot be had (the message has the reason).
+            DamagedError: what is to be loaded is damaged; it has the name and the offset.
+            ValueError: there is a log already, beside which `load` is refused.
+            ServerStopped: it was stopped while it loaded.
             ForkedError: it belongs to the parent process.
         """
         try:
@@ -77,7 +92,10 @@ class Server(_core.Server):
         return self
 
     def stop(self) -> None:
-        """Ends every connection and thread; the data is gone. Does nothing if it is stopped.
+        """Ends every connection and thread. Does nothing if it is stopped.
+
+        With a log everything that was answered is on disk first; without one, and without a save
+        that was asked for, the data is gone.
 
         On return an immediate start on the same port succeeds. Calls that are under way in other
         threads raise ServerStopped. A forgotten server is stopped when it is collected, and at the
@@ -127,6 +145,78 @@ class Server(_core.Server):
             ForkedError: it belongs to the parent process.
         """
         return _stats.from_core(self._stats())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes all data, as it is at one instant, to an RDB file, which redis-server loads too.
+
+        The server goes on serving meanwhile. The file is there whole or not at all: it is written
+        beside its place, synced, and renamed. Ctrl-C ends it and leaves nothing behind. While
+        another save or rewrite runs, it waits for its turn.
+
+        Args:
+            path: where the file is to be, in a folder that exists.
+
+        Raises:
+            OSError: the file cannot be written; it has the name of the file.
+            MemoryError: no memory; the data is as it was.
+            ServerStopped: it does not run, or was stopped meanwhile.
+            ForkedError: it belongs to the parent process.
+
+        >>> server.save("monday.rdb")
+        """
+        self._save(path)
+
+    def snapshot(self) -> _core.Snapshot:
+        """All data as it is at one instant of this call, kept in memory.
+
+        The server goes on serving meanwhile. The snapshot stays when the server changes and stops;
+        its memory is not counted as the server's. While another save or rewrite runs, it waits for
+        its turn.
+
+        Raises:
+            MemoryError: no memory; the data is as it was.
+            ServerStopped: it does not run, or was stopped meanwhile.
+            ForkedError: it belongs to the parent process.
+
+        >>> before = server.snapshot()
+        >>> server.set("greeting", "good bye")
+        True
+        >>> server.restore(before)
+        >>> server.get("greeting")
+        b'hello'
+        """
+        return self._snapshot()
+
+    def restore(self, source: _Source) -> None:
+        """Puts the data of a snapshot or an RDB file in the place of all data, at one instant.
+
+        It is read beside the data that is served meanwhile, and nobody ever sees a part of it.
+        Transactions that watch a key which is there before or afterwards are broken, clients that
+        cache forget everything, and who waits for a key that is there now is served. There are no
+        notifications. Keys whose time has come meanwhile are left out. Memory is needed for both
+        sets of data.
+
+        Args:
+            source: a Snapshot; the bytes of an RDB file; or the path (str, os.PathLike) of one.
+
+        Raises:
+            DamagedError: it is no whole RDB file; it has its name and the offset.
+            OSError: the file cannot be read; FileNotFoundError: there is none.
+            PersistenceError: another restore is in progress.
+            MemoryError: no memory.
+            ServerStopped: it does not run, or was stopped meanwhile.
+            ForkedError: it belongs to the parent process.
+
+        After any of them, and after Ctrl-C, the data is as it was.
+
+        >>> monday = server.snapshot().to_bytes()
+        >>> server.delete("greeting")
+        1
+        >>> server.restore(monday)
+        >>> server.get("greeting")
+        b'hello'
+        """
+        self._restore(source)
 
     @property
     def url(self) -> str | None:

@@ -77,7 +77,8 @@ static int core_exec(PyObject *module) {
     if (errors_init(module, state) < 0) return -1;
     state->server_type = add_type(module, &server_type_spec);
     state->session_type = add_type(module, &session_type_spec);
-    if (!state->server_type || !state->session_type) return -1;
+    state->snapshot_type = add_type(module, &snapshot_type_spec);
+    if (!state->server_type || !state->session_type || !state->snapshot_type) return -1;
     if (PyModule_AddIntConstant(module, "SHARDS_MAX", KEVYRT_SHARDS_MAX) < 0) return -1;
     if (PyModule_AddStringConstant(module, "redis_version", KEVYRT_REDIS_VERSION) < 0) return -1;
     return PyModule_AddStringConstant(module, "__version__", KEVYRT_VERSION);
@@ -87,6 +88,7 @@ static int core_traverse(PyObject *module, visitproc visit, void *arg) {
     struct module_state *state = state_of(module);
     Py_VISIT(state->server_type);
     Py_VISIT(state->session_type);
+    Py_VISIT(state->snapshot_type);
     return errors_visit(state, visit, arg);
 }
 
@@ -94,6 +96,7 @@ static int core_clear(PyObject *module) {
     struct module_state *state = state_of(module);
     Py_CLEAR(state->server_type);
     Py_CLEAR(state->session_type);
+    Py_CLEAR(state->snapshot_type);
     errors_clear(state);
     return 0;
 }

@@ -16,7 +16,7 @@
 enum { ERROR_CLASSES_MAX = 40, ARGUMENTS_INLINE = 8 };
 
 struct module_state {
-    PyTypeObject *server_type, *session_type;
+    PyTypeObject *server_type, *session_type, *snapshot_type;
     PyObject *error, *response_error, *server_stopped, *forked_error;
     PyObject *persistence_error, *damaged_error;
     PyObject *classes[ERROR_CLASSES_MAX]; /* parallel to the table in errors.c */
@@ -60,6 +60,7 @@ PyObject *replies_decode(struct module_state *state, const char *at, size_t len)
 struct server_object {
     PyObject_HEAD struct kevyrt_server *server; /* NULL until __init__ has run */
     struct module_state *state;                 /* the type holds the module */
+    PyObject *load; /* what the server loads at its start is borrowed from it; or NULL */
 };
 
 extern PyType_Spec server_type_spec;
@@ -82,6 +83,13 @@ PyObject *server_set(struct server_object *self, PyObject *const *values, Py_ssi
                      PyObject *names);
 PyObject *server_delete(struct server_object *self, PyObject *const *values, Py_ssize_t count,
                         PyObject *names);
+
+/* ---- persistence.c --------------------------------------------------------------------------- */
+extern PyType_Spec snapshot_type_spec;
+PyObject *server_save(struct server_object *self, PyObject *path);
+PyObject *server_snapshot(struct server_object *self, PyObject *unused);
+PyObject *server_restore(struct server_object *self, PyObject *source);
+PyObject *server_load(struct server_object *self, PyObject *source);
 
 /* ---- session.c, stats.c ---------------------------------------------------------------------- */
 extern PyType_Spec session_type_spec;

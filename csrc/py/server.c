@@ -71,6 +71,7 @@ static void server_dealloc(struct server_object *self) {
         Py_BEGIN_ALLOW_THREADS kevyrt_server_put(server);
         Py_END_ALLOW_THREADS
     }
+    Py_XDECREF(self->load);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -216,6 +217,11 @@ static PyMethodDef server_methods[] = {
     {"_stop", (PyCFunction)(void *)server_stop, METH_NOARGS, "stop() without the log."},
     {"_wait", (PyCFunction)(void *)server_wait, METH_O, "wait() with its argument."},
     {"_stats", (PyCFunction)(void *)server_stats, METH_NOARGS, "stats() as a dict."},
+    {"_save", (PyCFunction)(void *)server_save, METH_O, "save() with its argument."},
+    {"_load", (PyCFunction)(void *)server_load, METH_O,
+     "What the server begins with, as restore() takes it. Before the start only."},
+    {"_restore", (PyCFunction)(void *)server_restore, METH_O, "restore() with its argument."},
+    {"_snapshot", (PyCFunction)(void *)server_snapshot, METH_NOARGS, "snapshot()."},
     {"_setting", (PyCFunction)(void *)server_setting, METH_O,
      "A setting as CONFIG GET shows it. Before the start only: later CONFIG SET may be writing."},
     {"execute", (PyCFunction)(void *)server_execute, METH_FASTCALL | METH_KEYWORDS,

@@ -23,13 +23,35 @@ static PyObject *shard_list(const struct kevyrt_stats *stats) {
     return list;
 }
 
+static PyObject *persistence_dict(const struct kevyrt_persistence_stats *stats) {
+    return Py_BuildValue(
+        "{s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:L,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}",
+        "loading", PyBool_FromLong(stats->loading), "restoring", PyBool_FromLong(stats->restoring),
+        "save_running", PyBool_FromLong(stats->save_running), "save_ok",
+        PyBool_FromLong(!stats->save_failed), "rewrite_running",
+        PyBool_FromLong(stats->rewrite_running), "rewrite_ok",
+        PyBool_FromLong(!stats->rewrite_failed), "aof_enabled", PyBool_FromLong(stats->log_on),
+        "aof_ok", PyBool_FromLong(!stats->log_failed), "last_save_time", (long long)stats->saved_s,
+        "changes_since_save", stats->changes, "saves", stats->saves, "rewrites", stats->rewrites,
+        "aof_queued_bytes", stats->queued_bytes, "aof_unsynced_bytes", stats->unsynced_bytes,
+        "aof_bytes", stats->log_bytes, "aof_base_bytes", stats->base_bytes, "aof_syncs",
+        stats->syncs, "aof_sync_last_ns", stats->sync_last_ns, "aof_sync_max_ns",
+        stats->sync_max_ns, "aof_syncs_delayed", stats->syncs_delayed);
+}
+
 static PyObject *make_object(const struct kevyrt_stats *stats) {
     PyObject *shards = shard_list(stats);
     if (!shards) return NULL;
-    return Py_BuildValue("{s:s,s:s,s:K,s:K,s:K,s:N}", "backend", stats->io_backend,
+    PyObject *persistence = persistence_dict(&stats->persistence);
+    if (!persistence) {
+        Py_DECREF(shards);
+        return NULL;
+    }
+    return Py_BuildValue("{s:s,s:s,s:K,s:K,s:K,s:N,s:N}", "backend", stats->io_backend,
                          "backend_reason", stats->io_reason, "uptime_ms", stats->uptime_ms,
                          "connections_received", stats->connections_received,
-                         "connections_rejected", stats->rejected_connections, "shards", shards);
+                         "connections_rejected", stats->rejected_connections, "persistence",
+                         persistence, "shards", shards);
 }
 
 PyObject *stats_object(struct server_object *self) {

@@ -286,10 +286,12 @@ static void shard_stats(const struct fabric *fabric, uint32_t index,
         out->keys += keyspace_count(keyspace, db);
 }
 
-static bool read_shards(struct fabric *fabric, struct kevyrt_stats *out) {
+static bool read_shards(struct kevyrt_server *server, struct kevyrt_stats *out) {
+    struct fabric *fabric = &server->fabric;
     uint64_t all = fabric_all(fabric);
     if (baton_set_take(&fabric->set, all, FUTEX_NO_DEADLINE) != BATON_TAKEN) return false;
     for (uint32_t i = 0; i < out->shard_count; i++) shard_stats(fabric, i, &out->shards[i]);
+    persistence_stats(server, &out->persistence);
     baton_set_drop(&fabric->set, all);
     return true;
 }
@@ -298,7 +300,7 @@ enum kevyrt_status kevyrt_stats(struct kevyrt_server *server, struct kevyrt_stat
     struct fabric *fabric = &server->fabric;
     *out = (struct kevyrt_stats){.shard_count = fabric->settings.shard_count};
     if (!server_enter(server)) return KEVYRT_STOPPED;
-    bool read = read_shards(fabric, out);
+    bool read = read_shards(server, out);
     server_leave(server);
     if (!read) return KEVYRT_STOPPED;
     bool uring = fabric->settings.reactor == REACTOR_URING;

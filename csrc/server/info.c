@@ -195,45 +195,6 @@ static void clients_section(struct info *info) {
     blocking_keys(info);
 }
 
-static uint64_t count_changes(const struct info *info) {
-    uint64_t changes = 0;
-    for (uint32_t i = 0; i < info->fabric->settings.shard_count; i++)
-        changes += info->fabric->shards[i]->data.effects.dirty;
-    struct save_status status;
-    save_status_get(info->server, &status);
-    return changes - status.saved_changes;
-}
-
-/* As Redis estimates it: what is left goes as what is done went. */
-static void loading_lines(struct info *info) {
-    struct loading_progress *progress = &info->server->loading;
-    uint64_t total = atomic_load_relaxed(&progress->total_bytes);
-    uint64_t loaded = atomic_load_relaxed(&progress->loaded_bytes);
-    uint64_t spent_ns = clock_monotonic_ns() - atomic_load_relaxed(&progress->started_ns);
-    double share = total && loaded < total ? (double)loaded / (double)total : loaded ? 1 : 0;
-    double left_s = share > 0 ? (double)spent_ns / 1e9 * (1 - share) / share : 1;
-    info_number(info, "loading_start_time", atomic_load_relaxed(&progress->started_s));
-    info_number(info, "loading_total_bytes", total);
-    info_number(info, "loading_rdb_used_mem", 0);
-    info_number(info, "loading_loaded_bytes", loaded);
-    info_hundredths(info, "loading_loaded_perc", 100 * share, "%");
-    info_number(info, "loading_eta_seconds", (uint64_t)left_s);
-}
-
-static void persistence_section(struct info *info) {
-    bool log = config_number(&info->server->config, SETTING_APPENDONLY);
-    struct save_status status;
-    save_status_get(info->server, &status);
-    bool loads = atomic_load_relaxed(&info->server->loading.active);
-    info_number(info, "loading", loads);
-    info_number(info, "async_loading", 0);
-    info_number(info, "rdb_changes_since_last_save", count_changes(info));
-    info_number(info, "rdb_bgsave_in_progress", status.running);
-    info_number(info, "aof_rewrite_in_progress", 0);
-    info_number(info, "aof_enabled", log);
-    if (loads) loading_lines(info);
-}
-
 static void replication_section(struct info *info) {
     info_text(info, "role", "master"); /* there are no replicas, in either direction */
     info_number(info, "connected_slaves", 0);
@@ -342,7 +303,7 @@ static const struct section {
     {"server", "Server", server_section, false},
     {"clients", "Clients", clients_section, false},
     {"memory", "Memory", info_memory, false},
-    {"persistence", "Persistence", persistence_section, false},
+    {"persistence", "Persistence", info_persistence, false},
     {"stats", "Stats", info_stats, false},
     {"replication", "Replication", replication_section, false},
     {"cpu", "CPU", cpu_section, false},

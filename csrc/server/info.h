@@ -32,6 +32,9 @@ void info_size(struct info *info, const char *name, uint64_t bytes);
 /* ---- info_memory.c ------------------------------------------------------------------------------ */
 void info_memory(struct info *info);
 
+/* ---- info_persistence.c -------------------------------------------------------------------------- */
+void info_persistence(struct info *info);
+
 /* ---- info_statistics.c --------------------------------------------------------------------------- */
 void info_stats(struct info *info);
 void info_commandstats(struct info *info);

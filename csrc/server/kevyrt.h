@@ -39,8 +39,7 @@ struct kevyrt_error {
     int number;      /* errno value or 0 */
     uint64_t offset; /* of KEVYRT_DAMAGED */
     char text[512];
-    char file
-        [512]; /* what could not be read or written or understood; "": none, or it is in the text alone */
+    char file[4096]; /* of KEVYRT_SYSTEM and KEVYRT_DAMAGED: which; "": none, or the text has it */
 };
 
 /* One setting in Redis's names ("port", "unixsocket", "save", ...) and text form. */
@@ -179,6 +178,61 @@ enum kevyrt_status kevyrt_get(struct kevyrt_server *server, uint32_t db, struct 
 enum kevyrt_status kevyrt_set(struct kevyrt_server *server, uint32_t db, struct bytes key,
                               struct bytes value, enum kevyrt_wait wait, uint64_t *ticket);
 
+/* ---- Data in files and in memory ----------------------------------------------------------------- */
+
+/* All data as it was at one instant, in the form of an RDB file. Counted; constant; no part of any server. */
+struct kevyrt_snapshot;
+
+void kevyrt_snapshot_get(struct kevyrt_snapshot *snapshot);
+void kevyrt_snapshot_put(struct kevyrt_snapshot *snapshot);
+size_t kevyrt_snapshot_len(const struct kevyrt_snapshot *snapshot);
+/* The bytes from `offset` on that lie in one piece: how many, 0 at the end. */
+size_t kevyrt_snapshot_read(const struct kevyrt_snapshot *snapshot, size_t offset, const char **at);
+/* Into a file, which is there whole or not at all. Blocks. */
+enum kevyrt_status kevyrt_snapshot_save(const struct kevyrt_snapshot *snapshot, const char *path,
+                                        struct kevyrt_error *error);
+
+/* An RDB file: one of the three. What is given is borrowed for as long as it may be read. */
+struct kevyrt_source {
+    const char *path;
+    const struct kevyrt_snapshot *snapshot;
+    const void *at;
+    size_t len;
+};
+
+/* What each start begins with (NULL: nothing), in the place of what the settings say is to be loaded. With an append-only log it
+ * becomes the first part of it at the first start, and later ones load that; a log that is there already refuses it
+ * (KEVYRT_BAD_CONFIG). While the server does not run; the source must stay as long as it may be started. */
+void kevyrt_server_load(struct kevyrt_server *server, const struct kevyrt_source *source);
+
+/* Something that takes time: it goes on by itself, and who has begun it waits for it, a thread at a time. */
+struct kevyrt_job;
+
+/* Writes an RDB file, which is there whole or not at all. The path must stay until the job is put. */
+enum kevyrt_status kevyrt_save(struct kevyrt_server *server, const char *path,
+                               struct kevyrt_job **out, struct kevyrt_error *error);
+/* Takes a snapshot in memory: kevyrt_job_snapshot. */
+enum kevyrt_status kevyrt_snapshot_take(struct kevyrt_server *server, struct kevyrt_job **out,
+                                        struct kevyrt_error *error);
+/* Puts the data of the source in the place of all databases, at one instant; until then they are served. After any other end they
+ * are as they were. The source must stay until the job is put. */
+enum kevyrt_status kevyrt_restore(struct kevyrt_server *server, const struct kevyrt_source *source,
+                                  struct kevyrt_job **out, struct kevyrt_error *error);
+/* Rewrites the append-only log (BGREWRITEAOF); one that is going on already is waited for first. */
+enum kevyrt_status kevyrt_rewrite(struct kevyrt_server *server, struct kevyrt_job **out,
+                                  struct kevyrt_error *error);
+
+/* Sleeps until it has ended: KEVYRT_OK, or why it failed; or KEVYRT_TIMEOUT: the absolute monotonic deadline has passed, and it
+ * goes on. KEVYRT_BLOCKED: woken for another reason, such as a signal; the same. May be asked again after the end. */
+enum kevyrt_status kevyrt_job_wait(struct kevyrt_job *job, uint64_t deadline_ns,
+                                   struct kevyrt_error *error);
+/* It ends soon, with KEVYRT_CANCELLED and nothing left behind, unless it has ended before. A rewrite goes on. */
+void kevyrt_job_cancel(struct kevyrt_job *job);
+/* Of kevyrt_snapshot_take after KEVYRT_OK: a reference. */
+struct kevyrt_snapshot *kevyrt_job_snapshot(struct kevyrt_job *job);
+/* Cancels it if it has not ended, and waits until it has. */
+void kevyrt_job_put(struct kevyrt_job *job);
+
 /* ---- Statistics ------------------------------------------------------------------------------ */
 
 struct kevyrt_shard_stats {
@@ -191,11 +245,22 @@ struct kevyrt_shard_stats {
     uint64_t borrowed_runs, forwarded_requests;
 };
 
+struct kevyrt_persistence_stats {
+    bool loading, restoring;
+    bool save_running, save_failed, rewrite_running, rewrite_failed; /* failed: the last one */
+    bool log_on, log_failed;           /* failed: writes are refused until it is well again */
+    int64_t saved_s;                   /* wall clock */
+    uint64_t changes, saves, rewrites; /* changes since the last save */
+    uint64_t queued_bytes, unsynced_bytes, log_bytes, base_bytes;
+    uint64_t syncs, sync_last_ns, sync_max_ns, syncs_delayed;
+};
+
 struct kevyrt_stats {
     uint32_t shard_count;
     char io_backend[16]; /* "io_uring" or "epoll" */
     char io_reason[160]; /* why this one */
     uint64_t uptime_ms, connections_received, rejected_connections;
+    struct kevyrt_persistence_stats persistence;
     struct kevyrt_shard_stats shards[KEVYRT_SHARDS_MAX];
 };
 

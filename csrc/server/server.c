@@ -22,6 +22,7 @@
 #include "plat/random.h"
 #include "server/admin.h"
 #include "server/log.h"
+#include "server/persistence/initial.h"
 #include "shard/blocking/waitaof.h"
 #include "shard/board/monitor.h"
 #include "shard/board/pubsub.h"
@@ -109,6 +110,12 @@ enum kevyrt_status server_fail(struct kevyrt_error *error, enum kevyrt_status st
     return status;
 }
 
+enum kevyrt_status server_fail_file(struct kevyrt_error *error, int number, const char *path) {
+    server_fail(error, KEVYRT_SYSTEM, number, "%s", system_error_text(number));
+    if (error) snprintf(error->file, sizeof error->file, "%s", path);
+    return KEVYRT_SYSTEM;
+}
+
 /* ---- New and gone ---------------------------------------------------------------------------- */
 
 static void list_add(struct kevyrt_server *server) {
@@ -171,6 +178,7 @@ enum kevyrt_status kevyrt_server_new(const struct kevyrt_setting *settings, size
     pthread_mutex_init(&server->control, NULL);
     pthread_mutex_init(&server->life, NULL);
     server->disk = disk_default;
+    pthread_mutex_init(&server->restoring.log_lock, NULL);
     keeper_init(&server->keeper);
     migrator_init(&server->migrator);
     persistence_init(server);
@@ -200,6 +208,7 @@ void kevyrt_server_put(struct kevyrt_server *server) {
     config_deinit(&server->config);
     pthread_mutex_destroy(&server->control);
     pthread_mutex_destroy(&server->life);
+    pthread_mutex_destroy(&server->restoring.log_lock);
     keeper_deinit(&server->keeper);
     aof_owner_deinit(server);
     migrator_deinit(&server->migrator);
@@ -326,7 +335,8 @@ static enum kevyrt_status load_data(struct kevyrt_server *server, struct kevyrt_
     struct aof_files files;
     bool logs = config_number(&server->config, SETTING_APPENDONLY);
     atomic_store_relaxed(&server->log.wanted, logs);
-    enum kevyrt_status status = loading_run(server, &files, error);
+    enum kevyrt_status status = initial_is_wanted(server) ? initial_run(server, &files, error)
+                                                          : loading_run(server, &files, error);
     if (status != KEVYRT_OK || !logs) return status;
     return aof_owner_open(server, &files, AOF_CONTINUE, error);
 }

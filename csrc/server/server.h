@@ -13,6 +13,7 @@
 #include "server/persistence/aof_owner.h"
 #include "server/persistence/loading.h"
 #include "server/persistence/persistence.h"
+#include "server/persistence/progress.h"
 #include "shard/fabric.h"
 #include "shard/message.h"
 
@@ -45,12 +46,16 @@ struct kevyrt_server {
     int64_t started_ms;
     const struct disk *disk; /* constant */
     struct loading_progress loading;
+    struct loading_figures loaded;
     atomic_u32 stops_wanted; /* who wants it to stop while it may be starting; any, seq_cst */
     atomic_u64
         start_thread; /* that starts it, or 0; it writes, others see that it is not theirs; relaxed */
     bool given_up;    /* a stop was asked for on that thread, inside of `keep_on`; it alone */
     bool (*keep_on)(void *context); /* control: asked while it loads; NULL: it goes on */
     void *keep_on_context;
+    struct restoring restoring;   /* says itself who writes */
+    struct kevyrt_source initial; /* kevyrt_server_load; control */
+    bool initial_is_set, initial_is_logged;
     struct kevyrt_server *next; /* list lock */
 };
 
@@ -70,6 +75,9 @@ bool server_reads_dump(const struct kevyrt_server *server);
 /* Fills `error` (which may be NULL) and returns `status`. */
 enum kevyrt_status server_fail(struct kevyrt_error *error, enum kevyrt_status status, int number,
                                const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* KEVYRT_SYSTEM, of a file that the system says no to. */
+enum kevyrt_status server_fail_file(struct kevyrt_error *error, int number, const char *path);
 
 /* Around a call that may sleep on a baton: the words are made anew by the next start, so nobody may
  * sleep on them when a stop is over. False: the server does not run, nothing is to be left. */

@@ -47,7 +47,8 @@ def run_examples(text: str, name: str, names: dict[str, Any]) -> int:
 
 
 @pytest.mark.parametrize("page", ["docs/PYTHON.md"])
-def test_interactive_examples(page: str) -> None:
+def test_interactive_examples(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     text = "\n".join(block for block in blocks(page) if block.startswith(">>>"))
     assert run_examples(text, page, names) > 30
@@ -76,7 +77,7 @@ def test_the_page_about_python_names_everything() -> None:
 def documented() -> list[tuple[str, str]]:
     """Docstrings that have examples, by name."""
     found = []
-    for owner in (kevyrt.Server, kevyrt.Session):
+    for owner in (kevyrt.Server, kevyrt.Session, kevyrt.Snapshot):
         for name in ("", *(name for name in dir(owner) if name[0] != "_")):
             text = (getattr(owner, name) if name else owner).__doc__ or ""
             if ">>>" in text:
@@ -85,7 +86,10 @@ def documented() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("name", "text"), documented(), ids=lambda value: value.split("\n")[0])
-def test_docstrings(name: str, text: str, server: kevyrt.Server) -> None:
+def test_docstrings(
+    name: str, text: str, server: kevyrt.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     server.set("greeting", "hello")
     with server.session() as session:
         names = {"server": server, "session": session, "Server": kevyrt.Server}

@@ -70,12 +70,16 @@ def test_parameters_of_server() -> None:
         ("unixsocket", None),
         ("threads", 1),
         ("io", "auto"),
+        ("load", None),
     ]
     assert [p.name for p in parameters if p.kind is p.VAR_KEYWORD] == ["config"]
 
 
 def test_every_public_name_has_a_docstring() -> None:
-    for owner in (kevyrt.Server, kevyrt.Session, kevyrt.Stats, kevyrt.ShardStats):
+    for owner in (
+        *(kevyrt.Server, kevyrt.Session, kevyrt.Snapshot),
+        *(kevyrt.Stats, kevyrt.ShardStats, kevyrt.PersistenceStats),
+    ):
         assert owner.__doc__
         for name in dir(owner):
             member = inspect.getattr_static(owner, name)

@@ -322,6 +322,22 @@ def test_info_invents_no_field(ours: Server, oracle: Oracle) -> None:
         assert all(fields.values()), f"section {section} has empty fields"
 
 
+def test_info_about_persistence_is_complete(ours: Server, oracle: Oracle) -> None:
+    """Redis 7.4 has the fields of 7.0, in their order."""
+    ask = case("info-persistence", "INFO persistence")
+    (theirs,) = oracle.transcript(ask)[0].replies
+    (mine,) = play(ask, ours)[0].replies
+    known = _info(theirs)["persistence"]
+    fields = _info(mine)["persistence"]
+    assert list(fields) == list(known)
+    settled = {
+        *("loading", "async_loading", "current_fork_perc", "rdb_bgsave_in_progress"),
+        *("rdb_last_bgsave_status", "rdb_current_bgsave_time_sec", "rdb_last_cow_size"),
+        *("aof_enabled", "aof_last_rewrite_time_sec", "aof_last_write_status"),
+    }
+    assert {name: fields[name] for name in settled} == {name: known[name] for name in settled}
+
+
 def test_info_of_one_section(subject: Server) -> None:
     with subject.connect() as connection:
         assert set(_info(connection.do("INFO", "server"))) == {"server"}

@@ -96,7 +96,9 @@ static int close_log(struct kevyrt_server *server) {
     struct aof *aof = aof_of(server);
     if (!aof) return 0;
     persistence_rewrite_stop(server);
+    pthread_mutex_lock(&server->restoring.log_lock); /* a restore may be writing into its files */
     int result = aof_close(aof);
+    pthread_mutex_unlock(&server->restoring.log_lock);
     atomic_store_release(&server->log.aof, NULL);
     atomic_store_relaxed(&server->log.failing, 0);
     if (result < 0)

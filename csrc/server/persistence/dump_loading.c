@@ -133,6 +133,7 @@ enum kevyrt_status dump_load(struct kevyrt_server *server, const struct disk *di
     mem_free(NULL, dump.buffer);
     *len = dump.input.offset;
     if (status != RDB_OK) return fail(&dump, status, path, error);
+    loading_note(&server->loaded, dump.target.dropped, dump.target.keys);
     log_line(LOG_NOTICE, "Done loading RDB, keys loaded: %llu, keys expired: %llu.",
              (unsigned long long)dump.target.keys, (unsigned long long)dump.target.dropped);
     return KEVYRT_OK;

@@ -286,12 +286,17 @@ static enum kevyrt_status load_dump(struct load *load) {
 
 /* ---- All of it ---------------------------------------------------------------------------------- */
 
-static void start_progress(struct loading_progress *progress) {
+void loading_show(struct loading_progress *progress) {
     atomic_store_relaxed(&progress->started_s, (uint64_t)clock_wall_ms() / 1000);
     atomic_store_relaxed(&progress->started_ns, clock_monotonic_ns());
     atomic_store_relaxed(&progress->total_bytes, 0);
     atomic_store_relaxed(&progress->loaded_bytes, 0);
     atomic_store_relaxed(&progress->active, 1);
+}
+
+void loading_note(struct loading_figures *figures, uint64_t expired, uint64_t loaded) {
+    atomic_store_relaxed(&figures->keys_expired, expired);
+    atomic_store_relaxed(&figures->keys_loaded, loaded);
 }
 
 bool loading_begin(struct kevyrt_server *server) {
@@ -344,7 +349,7 @@ enum kevyrt_status loading_run(struct kevyrt_server *server, struct aof_files *f
                                struct kevyrt_error *error) {
     struct load load = {.server = server, .disk = server_disk(server), .error = error};
     *files = (struct aof_files){0};
-    start_progress(&server->loading);
+    loading_show(&server->loading);
     exchange_figures(&load, false);
     enum kevyrt_status status = load_all(&load, files);
     exchange_figures(&load, true);

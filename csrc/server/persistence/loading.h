@@ -19,15 +19,18 @@ struct loading_progress {
     atomic_u64 total_bytes, loaded_bytes;
 };
 
-/* What the last load found, for INFO; written by who loads before `active` goes. */
+/* What the last dump that was loaded had, for INFO; who loads writes, any thread reads, relaxed. */
 struct loading_figures {
-    uint64_t keys_expired, keys_loaded; /* of dumps */
+    atomic_u64 keys_expired, keys_loaded;
 };
 
 /* Into shards that are empty, with GATE_LOADING set. `files` are the log's, opened, for who goes on with it; nothing is in them without
  * one. They are the caller's only after KEVYRT_OK. */
 enum kevyrt_status loading_run(struct kevyrt_server *server, struct aof_files *files,
                                struct kevyrt_error *error);
+/* It begins now. */
+void loading_show(struct loading_progress *progress);
+void loading_note(struct loading_figures *figures, uint64_t expired, uint64_t loaded);
 /* Shuts everybody out who may not see what is not whole. False: the server stops. */
 bool loading_begin(struct kevyrt_server *server);
 /* Lets them in again. With `good`, the log that was opened goes on. */

@@ -10,6 +10,7 @@
 #include <pthread.h>
 
 #include "cmd/call.h"
+#include "server/kevyrt.h"
 #include "server/persistence/rewrite.h"
 #include "server/persistence/save.h"
 
@@ -75,6 +76,9 @@ void persistence_shutdown(struct kevyrt_server *server, struct waiter *waiter,
                           uint32_t shutdown_flags);
 /* The same for a stop from outside, which comes next whatever happens: returns when it is saved, or could not be. */
 void persistence_save_before_stop(struct kevyrt_server *server);
+
+/* With all batons. */
+void persistence_stats(struct kevyrt_server *server, struct kevyrt_persistence_stats *out);
 
 /* A save has ended; with the lock. */
 void persistence_note_saved(struct kevyrt_server *server, bool good);

@@ -245,6 +245,7 @@ void rewrite_status_get(struct kevyrt_server *server, struct rewrite_status *out
         .last_took_s = rewriting->took_s,
         .since_s = rewriting->running ? now_s() - rewriting->begun_s : -1,
         .rewrites = rewriting->rewrites,
+        .failures = rewriting->failures,
     };
     unlock(server);
 }

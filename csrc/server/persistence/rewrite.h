@@ -35,6 +35,7 @@ struct rewrite_status {
     bool running, scheduled, last_failed;
     int64_t last_took_s, since_s; /* -1: none; of the one that runs, or -1 */
     uint64_t rewrites;
+    uint32_t failures; /* one after the other */
 };
 void rewrite_status_get(struct kevyrt_server *server, struct rewrite_status *out);
 bool rewrite_is_running(struct kevyrt_server *server);
