@@ -243,14 +243,8 @@ static enum kevyrt_status start_fabric(struct kevyrt_server *server, struct kevy
     if (status != KEVYRT_OK) return status;
     server->fabric.domain.gates |= GATE_LOADING; /* nothing is shown before it is loaded */
     int result = fabric_start(&server->fabric, listeners, count);
-    if (result == 0) {
-        result = persistence_start(server);
-        if (result == 0) return KEVYRT_OK;
-        fabric_stop(&server->fabric);
-        listeners_remove_files(server);
-    } else {
-        listeners_close(server, listeners, count);
-    }
+    if (result == 0) return KEVYRT_OK;
+    listeners_close(server, listeners, count);
     return server_fail(error, KEVYRT_SYSTEM, result, "cannot start the shards: %s",
                        system_error_text(result));
 }
@@ -345,6 +339,10 @@ static enum kevyrt_status load_data(struct kevyrt_server *server, struct kevyrt_
 static enum kevyrt_status load(struct kevyrt_server *server, struct kevyrt_error *error) {
     enum kevyrt_status status = load_data(server, error);
     loading_end(server, status == KEVYRT_OK);
+    int result = status == KEVYRT_OK ? persistence_start(server) : 0;
+    if (result < 0)
+        status = server_fail(error, KEVYRT_SYSTEM, result, "cannot start a thread: %s",
+                             system_error_text(result));
     if (status == KEVYRT_OK) return status;
     fabric_stop(&server->fabric);
     aof_owner_close(server);
