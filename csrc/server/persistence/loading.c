@@ -312,7 +312,8 @@ void loading_end(struct kevyrt_server *server, bool good) {
     if (!caller_take_all(fabric)) return;
     fabric->domain.gates &= ~(uint32_t)GATE_LOADING;
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++)
-        inbox_wake(&fabric->shards[i]->inbox); /* what has expired goes now */
+        if (keyspace_has_deadlines(fabric->keyspaces[i]))
+            inbox_wake(&fabric->shards[i]->inbox); /* what has expired goes now */
     if (good && atomic_load_relaxed(&server->log.aof) && !aof_owner_log(server))
         aof_owner_attach(server);
     caller_drop_all(fabric);

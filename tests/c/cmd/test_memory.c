@@ -159,7 +159,7 @@ static const struct memory_case cases[] = {
     {"HSET k a 1; HEXPIRE k 9 FIELDS 1 a", "HSET k a %100", true},
     {"HSET k a %300 b %600 c 3; HEXPIRE k 9 FIELDS 2 a b", "HEXPIREAT k 1 FIELDS 2 a b", false},
     {"HSET k a 1 b 2; HEXPIRE k 9 FIELDS 1 a", "HEXPIREAT k 1 FIELDS 2 a b", false},
-    {"HSET k a 1 b 2; HEXPIRE k 9 FIELDS 1 a", "HPERSIST k FIELDS 2 a b", false},
+    {"HSET k a 1 b 2; HEXPIRE k 9 FIELDS 1 a", "HPERSIST k FIELDS 2 a b", true},
     {"HSET k a 1 b &5000; HEXPIRE k 9 FIELDS 2 a b", "HPERSIST k FIELDS 2 a b", true},
     {"HSET k a 1 b %600; HEXPIRE k 9 FIELDS 2 a b", "HDEL k a b", false},
     {"HSET k a 1; HEXPIRE k 9 FIELDS 1 a", "HINCRBYFLOAT k a 1000000", true},
