@@ -233,6 +233,22 @@ def _announce(server: _ConfiguredServer) -> None:
     )
 
 
+def _ended(server: _ConfiguredServer, number: signal.Signals) -> bool:
+    """Ends it as SHUTDOWN does, with the words of the signal's setting. False: its data could not be
+    saved, and it goes on."""
+    words = server.setting(f"shutdown-on-{number.name.lower()}").split()
+    _log.LOGGER.info("Received %s, shutting down", number.name)
+    try:
+        server.execute("SHUTDOWN", *(word for word in words if word != "default"))
+    except _core.ServerStopped:
+        return True
+    except _core.Error as error:
+        if "Errors trying to SHUTDOWN" in str(error):
+            _log.LOGGER.warning("The data could not be saved: the server goes on")
+            return False
+    return True
+
+
 def _serve(server: _ConfiguredServer, ends: _Ends) -> None:
     if not ends.start(server):
         return
@@ -243,8 +259,9 @@ def _serve(server: _ConfiguredServer, ends: _Ends) -> None:
             with contextlib.suppress(_core.ServerStopped):  # somebody was quick with SHUTDOWN
                 _announce(server)
             ends.wait(server)
-            if ends.signal is not None:
-                _log.LOGGER.info("Received %s, shutting down", signal.Signals(ends.signal).name)
+            while ends.signal is not None and not _ended(server, signal.Signals(ends.signal)):
+                ends.signal = None
+                ends.wait(server)
 
 
 def _run(words: list[str]) -> None:

@@ -18,7 +18,7 @@
  *     outcomes.c    what a call brings about beside its reply
  *     departures.c  what clients leave behind in data rooms
  * journal/ joins the shards to the log, and holds back what is not safe yet; transactions/ has MULTI, EXEC and WATCH; blocking/ who waits for keys and how they are served; board/ what is sent to
- * those who did not ask; clients/ what a client is and the commands about clients; observation/ what is counted and timed.
+ * those who did not ask; snapshot/ what is kept as it was; clients/ what a client is and the commands about clients; observation/ what is counted and timed.
  */
 #pragma once
 
