@@ -419,6 +419,20 @@ static bool parse_renames(const char *given, struct value *out) {
     return true;
 }
 
+/* ---- Names ----------------------------------------------------------------------------------- */
+
+/* What lies in a folder has no path of its own. */
+static bool is_file_name(const char *setting, struct value *out) {
+    if (!strchr(out->text, '/')) return true;
+    if (strcmp(setting, "dbfilename") == 0)
+        return refuse(out, "dbfilename can't be a path, just a filename");
+    if (strcmp(setting, "appendfilename") == 0)
+        return refuse(out, "appendfilename can't be a path, just a filename");
+    if (strcmp(setting, "appenddirname") == 0)
+        return refuse(out, "appenddirname can't be a path, just a dirname");
+    return true;
+}
+
 /* ---- Any kind -------------------------------------------------------------------------------- */
 
 bool value_parse(const struct setting *setting, const char *given, struct value *out) {
@@ -460,7 +474,7 @@ bool value_parse(const struct setting *setting, const char *given, struct value 
         return parse_replica(given, out);
     case KIND_STRING:
         set_text(out, text);
-        return true;
+        return is_file_name(setting->name, out);
     }
     return refuse(out, "unknown kind of setting");
 }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 from harness.cases import Case, case, in_both_protocols
 from harness.client import Connection
 from harness.compare import Oracle
 from harness.process import Server
-from harness.resp import OK, render
+from harness.resp import OK, encode, render
 
 PATIENCE_S = 20.0
 
@@ -63,3 +64,50 @@ def test_save_in_front_and_behind(subject: Server) -> None:
         reply = connection.do("EXEC")
         assert [part.value for part in reply.value] == [b"Background saving scheduled"]
         await_saved(connection)
+
+
+Start = Callable[..., Server]
+
+
+def test_the_end_saves(own: Start) -> None:
+    """With save points SHUTDOWN and SIGTERM save, NOSAVE does not."""
+    server = own("--save", "3600 1")
+    dump = server.folder / "dump.rdb"
+    for value, words in (("one", []), ("two", ["SAVE"]), ("three", None), ("lost", ["NOSAVE"])):
+        with server.connect() as connection:
+            assert connection.do("SET", "k", value) == OK
+            if words is not None:
+                connection.send(encode("SHUTDOWN", *words))
+                assert connection.read_until_closed() == []
+                assert server.wait() == 0
+        server.restart()
+        expected = b"three" if value == "lost" else value.encode()
+        assert server.control().do("GET", "k").value == expected
+        assert dump.exists()
+
+
+def test_saves_that_fail(own: Start) -> None:
+    """Nothing is lost, and who writes is told."""
+    server = own("--save", "3600 1")
+    dump = server.folder / "dump.rdb"
+    dump.mkdir()
+    (dump / "in the way").touch()
+    with server.connect() as connection:
+        assert connection.do("SET", "k", "v") == OK
+        assert connection.do("SAVE").value == b"ERR"
+        assert connection.do("SHUTDOWN").value == b"ERR Errors trying to SHUTDOWN. Check logs."
+        assert connection.do("SET", "k", "w") == OK
+        assert connection.do("BGSAVE").value == b"Background saving started"
+        await_saved(connection)
+        end = time.monotonic() + PATIENCE_S
+        while (refused := connection.do("SET", "k", "x")) == OK:
+            assert time.monotonic() < end
+        assert refused.value.startswith(b"MISCONF Redis is configured to save RDB snapshots")
+        assert connection.do("GET", "k").kind == "bulk"
+        assert connection.do("CONFIG", "SET", "stop-writes-on-bgsave-error", "no") == OK
+        assert connection.do("SET", "k", "y") == OK
+        connection.send(encode("SHUTDOWN", "FORCE"))
+        assert connection.read_until_closed() == []
+    assert server.wait() == 0
+    (dump / "in the way").unlink()
+    dump.rmdir()

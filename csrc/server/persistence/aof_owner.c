@@ -39,6 +39,7 @@ static void note_failed(void *context, bool failed, const char *why) {
     atomic_store_relaxed(&server->log.why, (void *)(uintptr_t)why);
     atomic_store_relaxed(&server->log.failing, failed);
     wish(server, AOF_WISH_GATE);
+    persistence_ring(server); /* after a gap a rewrite is due */
 }
 
 /* ---- Opening and closing ------------------------------------------------------------------------------ */

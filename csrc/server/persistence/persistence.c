@@ -142,7 +142,8 @@ static bool begin_rewrite(struct kevyrt_server *server) {
 struct look {
     bool loads;     /* its data is not there yet */
     bool automatic; /* the log is to be looked at, */
-    bool due;       /* and has grown enough */
+    bool due;       /* and has grown enough, or has a gap */
+    bool has_gap;
 };
 
 static struct look look_at(struct kevyrt_server *server) {
@@ -152,7 +153,8 @@ static struct look look_at(struct kevyrt_server *server) {
     if (baton_set_take(&fabric->set, own, FUTEX_NO_DEADLINE) != BATON_TAKEN) return look;
     look.loads = fabric->domain.gates & GATE_LOADING;
     look.automatic = rewrite_is_automatic(server);
-    look.due = look.automatic && !look.loads && rewrite_is_due(server);
+    look.has_gap = rewrite_is_needed(server);
+    look.due = !look.loads && rewrite_is_due(server);
     baton_set_drop(&fabric->set, own);
     return look;
 }
@@ -176,8 +178,8 @@ static uint64_t tend_changes(struct kevyrt_server *server) {
     if (busy) return FUTEX_NO_DEADLINE; /* rung at its end */
     struct look look = look_at(server);
     if (look.due && begin_rewrite(server)) return 0;
+    if (look.loads || look.has_gap) return in_seconds(1);
     if (!points && !look.automatic) return FUTEX_NO_DEADLINE;
-    if (look.loads) return in_seconds(1);
     if (!persistence_changes(server, &changes, false)) return FUTEX_NO_DEADLINE;
     lock(server);
     uint64_t since = changes - persistence->saving.saved_changes;
@@ -405,8 +407,8 @@ void persistence_deinit(struct kevyrt_server *server) {
 
 int persistence_start(struct kevyrt_server *server) {
     struct persistence *persistence = &server->persistence;
-    persistence->saving = (struct saving){.saved_s = clock_wall_ms() / 1000, .took_s = -1};
-    persistence->rewriting = (struct rewriting){.took_s = -1};
+    save_init(server);
+    rewrite_init(server);
     persistence->end_wanted = persistence->end_paused = false;
     persistence->end_from_outside = persistence->end_claimed = false;
     atomic_store_relaxed(&persistence->ending, 0);

@@ -164,6 +164,11 @@ void rewrite_refused(struct kevyrt_server *server) {
     end(rewriting, finish(rewriting, SNAPSHOT_FAILED));
 }
 
+void rewrite_init(struct kevyrt_server *server) {
+    *rewriting_of(server) = (struct rewriting){
+        .sink = {.write = write_sink, .done = done}, .server = server, .took_s = -1};
+}
+
 int persistence_rewrite_begin(struct kevyrt_server *server) {
     struct rewriting *rewriting = rewriting_of(server);
     lock(server);
@@ -176,8 +181,6 @@ int persistence_rewrite_begin(struct kevyrt_server *server) {
     }
     unlock(server);
     if (!may) return -EBUSY;
-    rewriting->sink = (struct snapshot_sink){.write = write_sink, .done = done};
-    rewriting->server = server;
     log_line(LOG_NOTICE, "Background append only file rewriting started");
     if (rewrite_try(server) < 0) persistence_ring(server);
     return 0;
@@ -201,6 +204,13 @@ void persistence_rewrite_stop(struct kevyrt_server *server) {
 
 /* ---- Automatic ------------------------------------------------------------------------------------------------------ */
 
+bool rewrite_is_needed(struct kevyrt_server *server) {
+    struct aof_status status = {0};
+    struct aof *aof = aof_owner_log(server);
+    if (aof) aof_status_get(aof, &status);
+    return status.needs_rewrite;
+}
+
 bool rewrite_is_automatic(struct kevyrt_server *server) {
     return aof_owner_log(server) &&
            config_number(&server->config, SETTING_AUTO_AOF_REWRITE_PERCENTAGE);
@@ -214,9 +224,17 @@ static bool is_limited(const struct rewriting *rewriting) {
     return now_s() - rewriting->tried_s < delay_s;
 }
 
+static bool may_begin(struct kevyrt_server *server) {
+    lock(server);
+    bool may = !rewriting_of(server)->running && !is_limited(rewriting_of(server));
+    unlock(server);
+    return may;
+}
+
 bool rewrite_is_due(struct kevyrt_server *server) {
     const struct config *config = &server->config;
     struct aof_status status;
+    if (rewrite_is_needed(server)) return may_begin(server);
     if (!rewrite_is_automatic(server)) return false;
     aof_status_get(aof_owner_log(server), &status);
     uint64_t percentage = (uint64_t)config_number(config, SETTING_AUTO_AOF_REWRITE_PERCENTAGE);
@@ -224,9 +242,7 @@ bool rewrite_is_due(struct kevyrt_server *server) {
     uint64_t base = status.base_bytes ? status.base_bytes : 1;
     if (status.current_bytes <= least || status.current_bytes * 100 / base < percentage + 100)
         return false;
-    lock(server);
-    bool may = !rewriting_of(server)->running && !is_limited(rewriting_of(server));
-    unlock(server);
+    bool may = may_begin(server);
     if (may)
         log_line(LOG_NOTICE, "Starting automatic rewriting of AOF on %llu%% growth",
                  (unsigned long long)(status.current_bytes * 100 / base - 100));

@@ -40,6 +40,8 @@ struct rewrite_status {
 void rewrite_status_get(struct kevyrt_server *server, struct rewrite_status *out);
 bool rewrite_is_running(struct kevyrt_server *server);
 
+/* Before each start. */
+void rewrite_init(struct kevyrt_server *server);
 /* With all batons, between two calls. It may still have to wait for the end of another snapshot. 0, or a negative errno value: -EBUSY if
  * one runs. */
 int persistence_rewrite_begin(struct kevyrt_server *server);
@@ -51,6 +53,8 @@ void persistence_rewrite_stop(struct kevyrt_server *server);
 int rewrite_try(struct kevyrt_server *server);
 /* No baton held: ends one that could not begin. */
 void rewrite_refused(struct kevyrt_server *server);
+/* With a baton: has the log a gap, that nothing else ends? */
+bool rewrite_is_needed(struct kevyrt_server *server);
 /* With a baton: has the log grown so much that it is to be rewritten, and is it asked for? */
 bool rewrite_is_automatic(struct kevyrt_server *server);
 bool rewrite_is_due(struct kevyrt_server *server);

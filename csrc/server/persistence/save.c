@@ -125,9 +125,10 @@ static struct waiter *note_end(struct kevyrt_server *server, enum snapshot_resul
 }
 
 static void end(struct saving *saving, enum snapshot_result result) {
+    struct kevyrt_server *server = saving->server;
     tell_log(saving, result);
-    struct waiter *waiter = note_end(saving->server, result);
-    persistence_ring(saving->server);
+    struct waiter *waiter = note_end(server, result); /* another one may begin now */
+    persistence_ring(server);
     if (waiter) await_answer(waiter, write_answer, &result);
 }
 
@@ -209,6 +210,13 @@ void save_stop(struct kevyrt_server *server) {
     if (waits) end(saving, SNAPSHOT_ABORTED);
 }
 
+void save_init(struct kevyrt_server *server) {
+    *saving_of(server) = (struct saving){.sink = {.write = write_sink, .done = done},
+                                         .server = server,
+                                         .saved_s = now_s(),
+                                         .took_s = -1};
+}
+
 void save_begin(struct kevyrt_server *server, enum save_cause cause, struct waiter *waiter) {
     struct saving *saving = saving_of(server);
     lock(server);
@@ -218,8 +226,6 @@ void save_begin(struct kevyrt_server *server, enum save_cause cause, struct wait
     saving->tried_s = saving->begun_s = now_s();
     saving->saves++;
     unlock(server);
-    saving->sink = (struct snapshot_sink){.write = write_sink, .done = done};
-    saving->server = server;
     saving->in_front = cause != SAVE_BEHIND;
     saving->at_end = cause == SAVE_AT_END;
     saving->waiter = waiter;

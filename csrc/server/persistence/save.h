@@ -46,6 +46,8 @@ struct save_status {
 };
 void save_status_get(struct kevyrt_server *server, struct save_status *out);
 
+/* Before each start. */
+void save_init(struct kevyrt_server *server);
 /* With all batons. */
 uint64_t save_changes_now(const struct fabric *fabric);
 
