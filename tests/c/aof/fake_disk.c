@@ -336,7 +336,9 @@ static int fake_sync(const struct disk *disk, int fd) {
         return end_call(fake, result);
     }
     settle(file_of(fake, fd));
-    return end_call(fake, 0);
+    end_call(fake, 0);
+    if (fake->plan.slow_sync_us) usleep(fake->plan.slow_sync_us);
+    return 0;
 }
 
 static int fake_rename(const struct disk *disk, const char *from, const char *to) {
@@ -475,6 +477,7 @@ static bool parse_part(const char *part, struct fake_plan *plan) {
     if (!strncmp(part, "seed=", 5)) plan->seed = strtoull(part + 5, NULL, 10);
     else if (!strncmp(part, "crash=", 6)) plan->crash_at = strtoull(part + 6, NULL, 10);
     else if (!strncmp(part, "capacity=", 9)) plan->capacity = strtoull(part + 9, NULL, 10);
+    else if (!strncmp(part, "slow=", 5)) plan->slow_sync_us = (uint32_t)strtoul(part + 5, NULL, 10);
     else if (!strncmp(part, "fail=", 5)) return parse_failure(part + 5, plan);
     else if (!strcmp(part, "power")) plan->power = true;
     else if (!strcmp(part, "short")) plan->shorten = true;

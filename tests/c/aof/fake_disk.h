@@ -34,7 +34,8 @@ struct fake_plan {
     uint64_t fail_count;
     int fail_error;    /* a negative errno value */
     uint64_t capacity; /* bytes that can be written; 0: any number */
-    bool shorten;      /* writes are shorter than asked for, at random */
+    uint32_t slow_sync_us;
+    bool shorten; /* writes are shorter than asked for, at random */
 };
 
 struct fake_disk;
@@ -47,5 +48,5 @@ void fake_disk_crash(struct fake_disk *fake);
 /* There is room for so many bytes more. */
 void fake_disk_grow(struct fake_disk *fake, uint64_t bytes);
 void fake_disk_free(struct fake_disk *fake);
-/* `seed=7,crash=120,power,fail=sync:3:1:EIO,capacity=100000,short`; the crash ends the process. False: it is no plan. */
+/* `seed=7,crash=120,power,fail=sync:3:1:EIO,capacity=100000,slow=500,short`; the crash ends the process. False: it is no plan. */
 bool fake_plan_parse(const char *text, struct fake_plan *plan);
