@@ -61,7 +61,7 @@ static void publish_status(struct aof *aof) {
     bool lost = log->broken || log->frozen || log->detached;
     status->needs_rewrite = lost && (!log->rewrite || log->rewrite_spoiled);
     status->error = log->error;
-    status->unsynced_bytes = log->written - log->synced;
+    status->unsynced_bytes = log->written - log->clean;
     status->incr_bytes = log->written;
     status->current_bytes = log->other_bytes + log->written;
     status->chunks = log->position;
@@ -74,6 +74,7 @@ static void publish(struct aof *aof, bool was_full) {
     const struct aof_log *log = &aof->log;
     uint64_t safe = atomic_load_relaxed(&aof->safe), synced = atomic_load_relaxed(&aof->synced);
     uint64_t before = safe, synced_before = synced;
+    aof_layout_check(log);
     publish_status(aof);
     if (!log->frozen) {
         synced = log->synced_position;

@@ -34,6 +34,7 @@ struct aof_log {
     uint32_t db, cut_db; /* in force at `end` and at `cut` */
     uint64_t cut, written, end;
     uint64_t synced; /* the header says it; 0 in a new file */
+    uint64_t clean;  /* the same, or where this process began to write */
     uint64_t ahead;  /* the end of the lines that are written ahead, or less than `written` */
     struct aof_chunk *kept, *last;
     struct aof_chunk *sealed;  /* the last one that a sync under way covers, or NULL */
@@ -110,6 +111,8 @@ void aof_layout_release_sealed(struct aof_log *log, uint64_t offset, uint32_t db
 size_t aof_layout_move(struct aof_log *log, char select[AOF_SELECT_CHUNK_MAX], uint64_t *end);
 /* Nothing is kept; the next chunk is the first of a file, at `end` of it. */
 void aof_layout_begin(struct aof_log *log, uint64_t end);
+/* I1 and I2, in debug builds. */
+void aof_layout_check(const struct aof_log *log);
 void aof_layout_deinit(struct aof_log *log);
 
 /* ---- writer.c ----------------------------------------------------------------------------------- */

@@ -156,6 +156,7 @@ void aof_layout_begin(struct aof_log *log, uint64_t end) {
     drop_kept(log);
     log->cut = log->written = log->end = log->ahead = end;
     log->synced = log->unwritten = 0;
+    log->clean = end;
     log->db = log->cut_db = AOF_DB_NONE;
     log->stamp = 0;
     log->unsafe_cut = false;
@@ -167,8 +168,8 @@ static size_t put_select(const struct aof_log *log, char *out) {
     struct aof_header header = {0};
     if (log->cut_db == AOF_DB_NONE) return 0;
     header.len = aof_select_encode(text, log->cut_db);
-    header.header_len = aof_header_len(0, header.len);
-    header.crc = aof_header_sum(0, 0, text, header.len);
+    header.header_len = aof_header_len(AOF_BEGINNING, header.len);
+    header.crc = aof_header_sum(AOF_BEGINNING, 0, text, header.len);
     aof_header_format(out, &header);
     memcpy(out + header.header_len, text, header.len);
     return header.header_len + header.len;
@@ -191,11 +192,28 @@ static uint64_t move_segment(struct aof_chunk *segment, uint64_t offset) {
 
 size_t aof_layout_move(struct aof_log *log, char select[AOF_SELECT_CHUNK_MAX], uint64_t *end) {
     size_t len = put_select(log, select);
-    *end = len;
+    *end = AOF_BEGINNING + len;
     for (struct aof_chunk *segment = log->kept; segment; segment = segment->next)
         *end = move_segment(segment, *end);
     return len;
 }
+
+#if KRT_DEBUG
+void aof_layout_check(const struct aof_log *log) {
+    uint64_t bytes = 0;
+    for (const struct aof_chunk *segment = log->kept; segment; segment = segment->next) {
+        bytes += segment->len - segment->start;
+        KRT_ASSERT(segment->next || segment == log->last);
+    }
+    KRT_ASSERT(bytes == log->end - log->cut && log->cut <= log->written &&
+               log->written <= log->end);
+    KRT_ASSERT(log->end % AOF_ALIGN == 0 && log->cut % AOF_ALIGN == 0);
+}
+#else
+void aof_layout_check(const struct aof_log *log) {
+    (void)log;
+}
+#endif
 
 void aof_layout_deinit(struct aof_log *log) {
     drop_kept(log);

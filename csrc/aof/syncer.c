@@ -67,7 +67,7 @@ void aof_syncer_collect(struct aof *aof) {
         return;
     }
     aof_note_sync(log, syncer->began_ns, syncer->took_ns);
-    log->synced = syncer->offset;
+    log->synced = log->clean = syncer->offset;
     log->synced_position = syncer->position;
     log->unsafe_cut = false;
     aof_layout_release_sealed(log, syncer->offset, syncer->db);

@@ -165,7 +165,7 @@ static void sync_written(struct aof *aof) {
         return;
     }
     aof_note_sync(log, began, clock_monotonic_ns() - began);
-    log->synced = log->written;
+    log->synced = log->clean = log->written;
     log->synced_position = log->written_position;
     log->unsafe_cut = false;
     if (log->written == log->end) aof_layout_release(log);
@@ -264,8 +264,9 @@ int aof_end_file(struct aof *aof) {
 static int write_kept(struct aof_log *log, int fd, uint64_t *end) {
     char select[AOF_SELECT_CHUNK_MAX];
     const struct disk *disk = log->files.disk;
-    uint64_t offset = aof_layout_move(log, select, end);
-    int result = disk_write_all(disk, fd, select, offset, 0);
+    size_t selects = aof_layout_move(log, select, end);
+    uint64_t offset = AOF_BEGINNING + selects;
+    int result = disk_write_all(disk, fd, select, selects, AOF_BEGINNING);
     for (const struct aof_chunk *segment = log->kept; segment && result == 0;
          segment = segment->next) {
         size_t len = segment->len - segment->start;
@@ -284,7 +285,7 @@ static void change_file(struct aof *aof, int fd, uint64_t end) {
     aof_forget_unwritten(aof);
     aof_begin_file(aof, fd, end);
     log->db = log->cut_db = db;
-    log->synced = end;
+    log->synced = log->clean = end;
     log->written_position = log->synced_position = log->position;
     log->failed = false;
     log->status.recoveries++;
