@@ -143,6 +143,11 @@ struct key_place {
     uint32_t db;
 };
 
+/* Can nothing be logged? Then nothing is deleted either, whatever has expired. */
+static inline bool domain_log_fails(const struct domain *domain) {
+    return KRT_UNLIKELY(domain->gates & GATE_DISK) && (domain->disk_trouble & DISK_TROUBLE_LOG);
+}
+
 /* Wall time in milliseconds, real or virtual, that never goes back. */
 int64_t domain_now(struct domain *domain);
 /* The same in microseconds; full milliseconds of a virtual clock. */

@@ -329,6 +329,7 @@ static enum kevyrt_status load_data(struct kevyrt_server *server, struct kevyrt_
     struct aof_files files;
     bool logs = config_number(&server->config, SETTING_APPENDONLY);
     atomic_store_relaxed(&server->log.wanted, logs);
+    atomic_store_relaxed(&server->log.save_failed, 0);
     enum kevyrt_status status = initial_is_wanted(server) ? initial_run(server, &files, error)
                                                           : loading_run(server, &files, error);
     if (status != KEVYRT_OK || !logs) return status;

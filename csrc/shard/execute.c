@@ -140,17 +140,14 @@ static bool is_loading(struct shard *home, const struct origin *origin, const st
     return true;
 }
 
-/* Nothing may be deleted either, so there is no room to be made. */
+/* Nothing is evicted for it: what has no room whatever happens is told so first, as in Redis. */
 static enum passage pass_failing_disk(struct shard *home, const struct origin *origin,
                                       const struct plan *plan, struct call *call) {
-    const struct domain *domain = &home->fabric->domain;
     bool keeps = home->fabric->settings.budget.policy == EVICT_NOTHING;
     if (keeps && !has_room(home, origin, plan)) return REFUSED;
-    if (is_denied(home, origin, plan) || is_loading(home, origin, plan)) return REFUSED;
-    call->flags |= CALL_PAUSED;
-    bool stops = pause_is_in_force(domain) &&
-                 pause_stops(domain, transaction_flags(origin->client, plan->command));
-    return stops ? POSTPONED : PASSED;
+    if (is_denied(home, origin, plan)) return REFUSED;
+    if (domain_log_fails(&home->fabric->domain)) call->flags |= CALL_PAUSED;
+    return PASSED;
 }
 
 /* What the domain's gates ask for. During a pause nothing is evicted, and what may run leaves the data as it
@@ -159,9 +156,14 @@ static enum passage pass_gates(struct shard *home, const struct origin *origin,
                                const struct plan *plan, struct call *call) {
     const struct domain *domain = &home->fabric->domain;
     home->data.ended_ticks = 0;
-    if (KRT_UNLIKELY(domain->gates & GATE_DISK)) return pass_failing_disk(home, origin, plan, call);
+    if (KRT_UNLIKELY(domain->gates & GATE_DISK) &&
+        pass_failing_disk(home, origin, plan, call) == REFUSED)
+        return REFUSED;
     if (is_loading(home, origin, plan)) return REFUSED;
-    if (!pause_is_in_force(domain)) return has_room(home, origin, plan) ? PASSED : REFUSED;
+    if (!pause_is_in_force(domain)) {
+        bool evicts = !domain_log_fails(domain);
+        return !evicts || has_room(home, origin, plan) ? PASSED : REFUSED;
+    }
     if (pause_stops(domain, transaction_flags(origin->client, plan->command))) return POSTPONED;
     call->flags |= CALL_PAUSED;
     return PASSED;

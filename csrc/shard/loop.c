@@ -166,7 +166,8 @@ static void end_doomed(struct shard *shard) {
 
 /* May the server itself delete? What it did now would be lost, or would be done for a client that may not. */
 static bool may_write(const struct domain *domain) {
-    return !(domain->gates & (GATE_DISK | GATE_LOADING)) && !pause_is_in_force(domain);
+    return !(domain->gates & GATE_LOADING) && !domain_log_fails(domain) &&
+           !pause_is_in_force(domain);
 }
 
 /* Periodic work, with the own baton. Sleeps for ever again when there is none left. */

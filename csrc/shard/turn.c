@@ -127,7 +127,7 @@ bool turn_begin(struct shard *shard) {
     if (KRT_UNLIKELY(atomic_load_relaxed(&shard->busy))) atomic_store_relaxed(&shard->busy, 0);
     domain_keep_time(&shard->fabric->domain);
     /* While the disk fails reads are answered, whatever position their data has. */
-    if (KRT_UNLIKELY(shard->fabric->domain.gates & GATE_DISK)) shard->io.ticket = 0;
+    if (domain_log_fails(&shard->fabric->domain)) shard->io.ticket = 0;
     forward_drain(shard);
     return KRT_LIKELY(shard->held == shard->own) || turn_return(shard);
 }

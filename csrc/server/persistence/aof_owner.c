@@ -198,7 +198,7 @@ static void apply_gate(struct kevyrt_server *server) {
     domain->disk_trouble = trouble_of(server);
     if (domain->disk_trouble) domain->gates |= GATE_DISK;
     else domain->gates &= ~(uint32_t)GATE_DISK;
-    journal_note_failing(&server->fabric, domain->disk_trouble != 0);
+    journal_note_failing(&server->fabric, domain_log_fails(domain));
     domain->disk_why = atomic_load_relaxed(&server->log.why);
 }
 

@@ -47,6 +47,7 @@ static void push(struct letterbox *box, struct post *post) {
 
 void board_send(struct shard *home) {
     struct outcomes *outcomes = &home->data.outcomes;
+    journal_stamp(home);
     struct post *post = outcomes->first_post;
     outcomes->first_post = outcomes->last_post = NULL;
     for (struct post *next; post; post = next) {

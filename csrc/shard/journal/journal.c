@@ -47,8 +47,11 @@ static uint64_t seen(const struct fabric *fabric, uint64_t held) {
     return ticket;
 }
 
-/* A read from nowhere else than what its thread has seen before may tell of that. */
-static void stamp_posts(struct outcomes *outcomes, uint64_t ticket) {
+/* What its thread has seen before may be what it tells of. */
+void journal_stamp(struct shard *home) {
+    struct outcomes *outcomes = &home->data.outcomes;
+    if (!outcomes->first_post || !aof_of(home->fabric)) return;
+    uint64_t ticket = seen(home->fabric, outcomes->held | home->own);
     if (ticket < outcomes->ticket) ticket = outcomes->ticket;
     for (struct post *post = outcomes->first_post; post; post = post->next) post->ticket = ticket;
 }
@@ -59,9 +62,8 @@ void journal_end_call(struct shard *home) {
     bool tells = outcomes->first_post || outcomes->first_answered;
     if (!aof_of(home->fabric)) return;
     aof_tail_end_call(tail);
-    uint64_t held = outcomes->held | home->own;
-    if (!aof_tail_is_empty(tail) && (tells || aof_tail_is_long(tail))) (void)push(home, held);
-    if (outcomes->first_post) stamp_posts(outcomes, seen(home->fabric, held));
+    if (!aof_tail_is_empty(tail) && (tells || aof_tail_is_long(tail)))
+        (void)push(home, outcomes->held | home->own);
 }
 
 void journal_end_eviction(struct shard *home, struct shard *victim) {
@@ -85,7 +87,7 @@ uint64_t journal_seal_all(struct fabric *fabric, uint64_t held) {
         home = shard;
         (void)push(home, held);
     }
-    if (!home && KRT_UNLIKELY(fabric->domain.gates & GATE_DISK)) return 0;
+    if (!home && domain_log_fails(&fabric->domain)) return 0;
     return seen(fabric, held);
 }
 

@@ -53,6 +53,8 @@ struct journal {
 void journal_log(struct call *call, uint32_t db, const struct bytes *argv, uint32_t argc);
 /* The outermost call of `home` is complete. If it has something to tell, its effects are queued before. */
 void journal_end_call(struct shard *home);
+/* What the call has posted tells of what was seen and queued until now: in the middle of a call, that is without its own effects. */
+void journal_stamp(struct shard *home);
 /* What an eviction has left, which is no part of the call that needs room, and cannot wait for the end of the turn: the
  * victim's shard is dropped now (`victim` NULL: it is held for longer). */
 void journal_end_eviction(struct shard *home, struct shard *victim);
