@@ -218,6 +218,29 @@ class Server(_core.Server):
         """
         self._restore(source)
 
+    def rewrite_aof(self, wait: bool = True, timeout: float | None = None) -> None:
+        """Rewrites the append-only log, so that it is as short as the data; the server goes on.
+
+        One that is going on already is waited for first. Ctrl-C and a time-out end the wait; the
+        rewrite goes on.
+
+        Args:
+            wait: return when it is done. If False, when it has begun.
+            timeout: how many seconds to wait at most; None: any time.
+
+        Raises:
+            TimeoutError: it is not done yet.
+            PersistenceError: `appendonly` is off; it failed, and the log is as it was; or, without
+                `wait`, one is going on already.
+            ServerStopped: it does not run, or was stopped meanwhile.
+            ForkedError: it belongs to the parent process.
+
+        >>> import tempfile
+        >>> with Server(appendonly=True, dir=tempfile.mkdtemp()) as durable:
+        ...     durable.rewrite_aof(timeout=60)
+        """
+        self._rewrite_aof(wait, timeout)
+
     @property
     def url(self) -> str | None:
         """Where clients find the server, as redis-py and others take it; None if they cannot.

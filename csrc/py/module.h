@@ -66,6 +66,8 @@ struct server_object {
 extern PyType_Spec server_type_spec;
 /* May the object be used at all? Raises ForkedError in a child, RuntimeError before __init__. */
 int server_check_usable(struct server_object *self);
+/* Seconds, or None, as an absolute deadline on the monotonic clock. */
+int server_parse_deadline(PyObject *timeout, uint64_t *deadline_ns);
 
 /* A signal interrupts a sleep by itself, unless it comes in the instant between the check for
  * signals and the sleep; then it is seen after this long. */
@@ -89,6 +91,7 @@ extern PyType_Spec snapshot_type_spec;
 PyObject *server_save(struct server_object *self, PyObject *path);
 PyObject *server_snapshot(struct server_object *self, PyObject *unused);
 PyObject *server_restore(struct server_object *self, PyObject *source);
+PyObject *server_rewrite(struct server_object *self, PyObject *arguments);
 PyObject *server_load(struct server_object *self, PyObject *source);
 
 /* ---- session.c, stats.c ---------------------------------------------------------------------- */

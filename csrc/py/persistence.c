@@ -215,3 +215,27 @@ PyObject *server_restore(struct server_object *self, PyObject *object) {
     if (result < 0) return NULL;
     Py_RETURN_NONE;
 }
+
+/* ---- The log ----------------------------------------------------------------------------------- */
+
+PyObject *server_rewrite(struct server_object *self, PyObject *arguments) {
+    struct kevyrt_error error = {0};
+    struct kevyrt_job *job;
+    enum kevyrt_status status;
+    uint64_t deadline;
+    PyObject *timeout;
+    int may_wait;
+    if (!PyArg_ParseTuple(arguments, "pO:_rewrite_aof", &may_wait, &timeout)) return NULL;
+    if (server_parse_deadline(timeout, &deadline) < 0 || server_check_usable(self) < 0) return NULL;
+    Py_BEGIN_ALLOW_THREADS status = kevyrt_rewrite(self->server, may_wait, &job, &error);
+    Py_END_ALLOW_THREADS if (begun(self, status, &error) < 0) return NULL;
+    /* One that could not begin has ended, which is told at once. */
+    int result = await_job(self, job, may_wait ? deadline : 0);
+    if (result < 0 && !may_wait && PyErr_ExceptionMatches(PyExc_TimeoutError)) {
+        PyErr_Clear();
+        result = 0;
+    }
+    put_job(job);
+    if (result < 0) return NULL;
+    Py_RETURN_NONE;
+}

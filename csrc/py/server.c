@@ -127,7 +127,7 @@ static PyObject *server_stop(struct server_object *self, PyObject *unused) {
 
 #define TIMEOUT_MAX_S 1e9
 
-static int parse_deadline(PyObject *timeout, uint64_t *deadline_ns) {
+int server_parse_deadline(PyObject *timeout, uint64_t *deadline_ns) {
     *deadline_ns = UINT64_MAX;
     if (timeout == Py_None) return 0;
     double seconds = PyFloat_AsDouble(timeout);
@@ -143,7 +143,7 @@ static int parse_deadline(PyObject *timeout, uint64_t *deadline_ns) {
 
 static PyObject *server_wait(struct server_object *self, PyObject *timeout) {
     uint64_t deadline;
-    if (parse_deadline(timeout, &deadline) < 0 || server_check_usable(self) < 0) return NULL;
+    if (server_parse_deadline(timeout, &deadline) < 0 || server_check_usable(self) < 0) return NULL;
     for (;;) {
         enum kevyrt_status status;
         uint64_t slice = kevyrt_now_ns() + SIGNAL_SLICE_NS;
@@ -221,6 +221,8 @@ static PyMethodDef server_methods[] = {
     {"_load", (PyCFunction)(void *)server_load, METH_O,
      "What the server begins with, as restore() takes it. Before the start only."},
     {"_restore", (PyCFunction)(void *)server_restore, METH_O, "restore() with its argument."},
+    {"_rewrite_aof", (PyCFunction)(void *)server_rewrite, METH_VARARGS,
+     "rewrite_aof() with its arguments."},
     {"_snapshot", (PyCFunction)(void *)server_snapshot, METH_NOARGS, "snapshot()."},
     {"_setting", (PyCFunction)(void *)server_setting, METH_O,
      "A setting as CONFIG GET shows it. Before the start only: later CONFIG SET may be writing."},

@@ -218,9 +218,10 @@ enum kevyrt_status kevyrt_snapshot_take(struct kevyrt_server *server, struct kev
  * are as they were. The source must stay until the job is put. */
 enum kevyrt_status kevyrt_restore(struct kevyrt_server *server, const struct kevyrt_source *source,
                                   struct kevyrt_job **out, struct kevyrt_error *error);
-/* Rewrites the append-only log (BGREWRITEAOF); one that is going on already is waited for first. */
-enum kevyrt_status kevyrt_rewrite(struct kevyrt_server *server, struct kevyrt_job **out,
-                                  struct kevyrt_error *error);
+/* Rewrites the append-only log (BGREWRITEAOF). One that is going on already is waited for first, or, if it may not be waited for,
+ * refuses it, as does a server without a log. */
+enum kevyrt_status kevyrt_rewrite(struct kevyrt_server *server, bool may_wait,
+                                  struct kevyrt_job **out, struct kevyrt_error *error);
 
 /* Sleeps until it has ended: KEVYRT_OK, or why it failed; or KEVYRT_TIMEOUT: the absolute monotonic deadline has passed, and it
  * goes on. KEVYRT_BLOCKED: woken for another reason, such as a signal; the same. May be asked again after the end. */

@@ -26,9 +26,12 @@
 
 enum job_state { JOB_WAITING, JOB_RUNNING, JOB_DONE };
 
+enum job_kind { JOB_SAVE, JOB_SNAPSHOT, JOB_RESTORE, JOB_REWRITE };
+
 struct kevyrt_job {
     struct snapshot_sink sink;    /* first: a sink is its job */
     struct kevyrt_server *server; /* counted */
+    enum job_kind kind;
     atomic_u32
         state; /* futex, enum job_state: the owner until it runs, then who ends it; seq_cst */
     atomic_u32 cancelled;      /* the owner; who works, relaxed */
@@ -39,15 +42,17 @@ struct kevyrt_job {
     struct dump_file file;            /* of a save */
     struct kevyrt_snapshot *snapshot; /* of a snapshot; a reference */
     struct kevyrt_source source;      /* of a restore */
+    uint32_t rewrites_ended;          /* of a rewrite, when it began */
     pthread_t thread;
     bool has_thread;
 };
 
-static struct kevyrt_job *job_new(struct kevyrt_server *server) {
+static struct kevyrt_job *job_new(struct kevyrt_server *server, enum job_kind kind) {
     struct kevyrt_job *job = mem_calloc(NULL, sizeof *job);
     if (!job) return NULL;
     kevyrt_server_get(server);
     job->server = server;
+    job->kind = kind;
     job->file.fd = -1;
     return job;
 }
@@ -143,14 +148,43 @@ static int try_cut(struct kevyrt_job *job) {
     return result;
 }
 
+/* With all batons. */
+static int begin_rewrite(struct kevyrt_job *job) {
+    struct kevyrt_server *server = job->server;
+    if (!aof_owner_log(server)) return -ENODATA;
+    job->rewrites_ended = atomic_load_seq_cst(&server->persistence.rewriting.ended);
+    int result = persistence_rewrite_begin(server);
+    if (result == 0) atomic_store_seq_cst(&job->state, JOB_RUNNING);
+    return result;
+}
+
+static int try_rewrite(struct kevyrt_job *job) {
+    struct kevyrt_server *server = job->server;
+    int result = -ESHUTDOWN;
+    if (!server_enter(server)) return result;
+    if (caller_take_all(&server->fabric)) {
+        result = begin_rewrite(job);
+        caller_drop_all(&server->fabric);
+    }
+    server_leave(server);
+    return result;
+}
+
+static int try_kind(struct kevyrt_job *job) {
+    return job->kind == JOB_REWRITE ? try_rewrite(job) : try_cut(job);
+}
+
 static void try_to_begin(struct kevyrt_job *job) {
-    int result = is_cancelled(job) ? -ECANCELED : try_cut(job);
+    int result = is_cancelled(job) ? -ECANCELED : try_kind(job);
     if (result == 0 || result == -EBUSY) return;
     enum kevyrt_status status = KEVYRT_SYSTEM;
     if (job->write_error) server_fail_file(&job->error, result, job->path);
     else if (result == -ESHUTDOWN) status = KEVYRT_STOPPED;
     else if (result == -ECANCELED) status = KEVYRT_CANCELLED;
     else if (result == -ENOMEM) status = fail_memory(job);
+    else if (result == -ENODATA)
+        status = server_fail(&job->error, KEVYRT_REFUSED, 0,
+                             "there is no append-only log to rewrite: appendonly is off");
     else server_fail(&job->error, status, result, "%s", system_error_text(result));
     end(job, status);
 }
@@ -164,7 +198,7 @@ static void begin_sink(struct kevyrt_job *job, struct kevyrt_job **out) {
 enum kevyrt_status kevyrt_save(struct kevyrt_server *server, const char *path,
                                struct kevyrt_job **out, struct kevyrt_error *error) {
     if (!kevyrt_server_running(server)) return KEVYRT_STOPPED;
-    struct kevyrt_job *job = job_new(server);
+    struct kevyrt_job *job = job_new(server, JOB_SAVE);
     if (!job) return server_fail(error, KEVYRT_NO_MEMORY, ENOMEM, "out of memory");
     job->path = path;
     begin_sink(job, out);
@@ -174,7 +208,7 @@ enum kevyrt_status kevyrt_save(struct kevyrt_server *server, const char *path,
 enum kevyrt_status kevyrt_snapshot_take(struct kevyrt_server *server, struct kevyrt_job **out,
                                         struct kevyrt_error *error) {
     if (!kevyrt_server_running(server)) return KEVYRT_STOPPED;
-    struct kevyrt_job *job = job_new(server);
+    struct kevyrt_job *job = job_new(server, JOB_SNAPSHOT);
     if (job) job->snapshot = memory_snapshot_new();
     if (job && job->snapshot) {
         begin_sink(job, out);
@@ -216,7 +250,7 @@ static void *restore_thread(void *context) {
 enum kevyrt_status kevyrt_restore(struct kevyrt_server *server, const struct kevyrt_source *source,
                                   struct kevyrt_job **out, struct kevyrt_error *error) {
     if (!kevyrt_server_running(server)) return KEVYRT_STOPPED;
-    struct kevyrt_job *job = job_new(server);
+    struct kevyrt_job *job = job_new(server, JOB_RESTORE);
     if (!job) return server_fail(error, KEVYRT_NO_MEMORY, ENOMEM, "out of memory");
     job->source = *source;
     atomic_store_seq_cst(&job->state, JOB_RUNNING);
@@ -229,6 +263,39 @@ enum kevyrt_status kevyrt_restore(struct kevyrt_server *server, const struct kev
     job_free(job);
     return server_fail(error, KEVYRT_SYSTEM, result, "cannot start a thread: %s",
                        system_error_text(result));
+}
+
+/* ---- Rewrite --------------------------------------------------------------------------------------- */
+
+/* Who rewrites counts the ends, and knows of no job. Ours ends first, since there is one at a time. */
+static bool await_rewrite(struct kevyrt_job *job, uint64_t deadline_ns) {
+    struct rewriting *rewriting = &job->server->persistence.rewriting;
+    bool in_time = true;
+    if (atomic_load_seq_cst(&rewriting->ended) == job->rewrites_ended)
+        in_time = futex_wait(&rewriting->ended, job->rewrites_ended, deadline_ns);
+    struct rewrite_status status;
+    rewrite_status_get(job->server, &status);
+    bool ended = atomic_load_seq_cst(&rewriting->ended) != job->rewrites_ended;
+    if (!ended && status.running) return in_time;
+    if (ended && !status.last_failed) end(job, KEVYRT_OK);
+    else if (!kevyrt_server_running(job->server)) end(job, KEVYRT_STOPPED);
+    else
+        end(job, server_fail(&job->error, KEVYRT_REFUSED, 0,
+                             "the append-only log could not be rewritten, and is as it was; the "
+                             "server's log says why"));
+    return true;
+}
+
+enum kevyrt_status kevyrt_rewrite(struct kevyrt_server *server, bool may_wait,
+                                  struct kevyrt_job **out, struct kevyrt_error *error) {
+    if (!kevyrt_server_running(server)) return KEVYRT_STOPPED;
+    struct kevyrt_job *job = job_new(server, JOB_REWRITE);
+    if (!job) return server_fail(error, KEVYRT_NO_MEMORY, ENOMEM, "out of memory");
+    try_to_begin(job);
+    *out = job;
+    if (may_wait || state_of(job) != JOB_WAITING) return KEVYRT_OK;
+    job_free(job);
+    return server_fail(error, KEVYRT_REFUSED, 0, "the append-only log is being rewritten already");
 }
 
 /* ---- Any job --------------------------------------------------------------------------------------- */
@@ -247,7 +314,10 @@ enum kevyrt_status kevyrt_job_wait(struct kevyrt_job *job, uint64_t deadline_ns,
         if (now >= deadline_ns) return KEVYRT_TIMEOUT;
         (void)futex_wait(&job->state, JOB_WAITING, sooner(deadline_ns, now + TURN_NS));
     }
-    bool late = !futex_wait(&job->state, JOB_RUNNING, deadline_ns);
+    bool late = false;
+    if (state_of(job) == JOB_RUNNING)
+        late = job->kind == JOB_REWRITE ? !await_rewrite(job, deadline_ns)
+                                        : !futex_wait(&job->state, JOB_RUNNING, deadline_ns);
     if (state_of(job) != JOB_DONE) return late ? KEVYRT_TIMEOUT : KEVYRT_BLOCKED;
     if (error) *error = job->error;
     return job->status;
@@ -260,6 +330,8 @@ void kevyrt_job_cancel(struct kevyrt_job *job) {
 void kevyrt_job_put(struct kevyrt_job *job) {
     if (!kevyrt_server_usable(job->server)) return; /* a child's copy; see kevyrt_server_put */
     kevyrt_job_cancel(job);
-    while (state_of(job) != JOB_DONE) (void)kevyrt_job_wait(job, FUTEX_NO_DEADLINE, NULL);
+    bool goes_on = job->kind == JOB_REWRITE && state_of(job) == JOB_RUNNING;
+    while (!goes_on && state_of(job) != JOB_DONE)
+        (void)kevyrt_job_wait(job, FUTEX_NO_DEADLINE, NULL);
     job_free(job);
 }

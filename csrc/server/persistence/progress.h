@@ -9,6 +9,8 @@
 struct restoring {
     atomic_u32 running; /* acq_rel: who sets it restores; there is one at a time */
     atomic_u64 started_s, total_bytes, loaded_bytes; /* who restores writes, any reads, relaxed */
+    atomic_u32
+        holds_log; /* who restores writes, with nothing held; who rewrites, relaxed: a rewrite waits */
     pthread_mutex_t
         log_lock; /* the log is not closed: who restores, who closes it. Behind it batons, never before */
 };

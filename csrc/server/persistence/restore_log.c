@@ -26,6 +26,7 @@ static enum kevyrt_status hold(struct restore_log *log, const atomic_u32 *cancel
                                struct kevyrt_error *error) {
     bool steps = config_number(&log->server->config, SETTING_AOF_REWRITE_INCREMENTAL_FSYNC);
     int result;
+    atomic_store_relaxed(&log->server->restoring.holds_log, 1);
     while ((result = aof_replace_begin(log->aof, &log->replace, true, steps)) == -EBUSY) {
         if (atomic_load_relaxed(cancelled)) return KEVYRT_CANCELLED;
         if (!kevyrt_server_running(log->server)) return KEVYRT_STOPPED;
@@ -86,6 +87,8 @@ enum kevyrt_status restore_log_end(struct restore_log *log, struct kevyrt_error 
     enum kevyrt_status status = KEVYRT_OK;
     if (log->committed) status = finish(log, error);
     else if (log->begun) aof_replace_abandon(&log->replace);
+    atomic_store_relaxed(&log->server->restoring.holds_log, 0);
     if (log->locked) pthread_mutex_unlock(&log->server->restoring.log_lock);
+    if (log->aof) persistence_ring(log->server); /* a rewrite may wait */
     return status;
 }

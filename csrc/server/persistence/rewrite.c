@@ -125,6 +125,7 @@ int rewrite_try(struct kevyrt_server *server) {
     const struct config *config = &server->config;
     struct aof *aof = aof_owner_log(server);
     if (snapshot_is_running(fabric) || fabric->domain.gates & GATE_LOADING) return -EBUSY;
+    if (atomic_load_relaxed(&server->restoring.holds_log)) return -EBUSY;
     rewriting->as_dump = config_number(config, SETTING_AOF_USE_RDB_PREAMBLE);
     rewriting->has_log = aof != NULL;
     rewriting->has_files = false;
