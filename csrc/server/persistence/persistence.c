@@ -231,6 +231,7 @@ static uint64_t tend_waiting(struct kevyrt_server *server) {
 /* ---- The end with a save ------------------------------------------------------------------------------------- */
 
 bool persistence_must_save(struct kevyrt_server *server, uint32_t flags) {
+    if (atomic_load_relaxed(&server->loading.active)) return false; /* half of it, as in Redis */
     lock(server);
     bool points = server->persistence.point_count != 0;
     unlock(server);
