@@ -2,6 +2,7 @@
 
 import os
 import types
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final, Literal, TypeAlias, final, overload
 
@@ -139,6 +140,14 @@ class Session:
 
 def log_next() -> tuple[int, str] | None: ...
 def log_wanted() -> bool: ...
+def check(
+    path: str,
+    fix: bool,
+    until_s: int,
+    say: Callable[[str], object],
+    agree: Callable[[str], object],
+    /,
+) -> bool: ...
 def parse_options(
     words: list[str], standard_input: str | None = None, /
 ) -> list[tuple[str, str]]: ...

@@ -64,6 +64,57 @@ static PyObject *core_parse_options(PyObject *module, PyObject *arguments) {
     return parse_options(state_of(module), (int)count, argv, input);
 }
 
+/* ---- Files ----------------------------------------------------------------------------------- */
+
+/* Who is told and asked, by a thread that is without the GIL in between. */
+struct talk {
+    PyThreadState *thread;
+    PyObject *say, *agree;
+    bool failed; /* with an exception */
+};
+
+static bool talk(struct talk *talk, PyObject *callable, const char *text) {
+    PyEval_RestoreThread(talk->thread);
+    PyObject *words =
+        talk->failed ? NULL
+                     : PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace");
+    PyObject *answer = words ? PyObject_CallOneArg(callable, words) : NULL;
+    int agrees = answer ? PyObject_IsTrue(answer) : -1;
+    talk->failed |= agrees < 0;
+    Py_XDECREF(words);
+    Py_XDECREF(answer);
+    talk->thread = PyEval_SaveThread();
+    return agrees > 0;
+}
+
+static void talk_say(void *context, const char *line) {
+    struct talk *one = context;
+    (void)talk(one, one->say, line);
+}
+
+static bool talk_agree(void *context, const char *question) {
+    struct talk *one = context;
+    return talk(one, one->agree, question);
+}
+
+static PyObject *core_check(PyObject *module, PyObject *arguments) {
+    (void)module;
+    int fix;
+    long long until_s;
+    PyObject *path;
+    struct talk talk = {0};
+    if (!PyArg_ParseTuple(arguments, "O&pLOO", PyUnicode_FSConverter, &path, &fix, &until_s,
+                          &talk.say, &talk.agree))
+        return NULL;
+    struct kevyrt_checking checking = {
+        .fix = fix, .until_s = until_s, .say = talk_say, .agree = talk_agree, .context = &talk};
+    talk.thread = PyEval_SaveThread();
+    enum kevyrt_status status = kevyrt_check(PyBytes_AS_STRING(path), &checking);
+    PyEval_RestoreThread(talk.thread);
+    Py_DECREF(path);
+    return talk.failed ? NULL : PyBool_FromLong(status == KEVYRT_OK);
+}
+
 /* ---- Module ---------------------------------------------------------------------------------- */
 
 static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec) {
@@ -112,6 +163,10 @@ static PyMethodDef core_methods[] = {
      "parse_options($module, words, standard_input=None, /)\n--\n\n"
      "redis-server's command line as a list of settings: (name, value). ValueError:\n"
      "nonsense; OSError: the file cannot be read."},
+    {"check", core_check, METH_VARARGS,
+     "check($module, path, fix, until_s, say, agree, /)\n--\n\n"
+     "Whether a file of persistence can be loaded; say(line) is told about it, and\n"
+     "agree(question) asked before it is changed."},
     {NULL, NULL, 0, NULL},
 };
 

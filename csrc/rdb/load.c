@@ -208,6 +208,7 @@ static bool keep(struct loader *loader, struct batch *batch, struct item *item, 
                    item->deadline_ms < target->drop_before_ms;
     if (batch == NULL || is_empty || expired) {
         target->dropped += expired;
+        target->keys += target->enter == NULL && !is_empty && !expired;
         built_drop(&item->built);
         return true;
     }
@@ -312,6 +313,7 @@ static bool read_aux(struct loader *loader) {
         return false;
     }
     if (target->aux != NULL) {
+        source_settle(&loader->source); /* `offset` is behind it */
         target->aux(target->context, name, value);
     }
     return true;

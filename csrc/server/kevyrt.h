@@ -91,6 +91,20 @@ bool kevyrt_server_setting(struct kevyrt_server *server, const char *name, char 
 enum kevyrt_status kevyrt_server_adopt(struct kevyrt_server *server, int fd,
                                        struct kevyrt_error *error);
 
+/* ---- Files ----------------------------------------------------------------------------------- */
+
+struct kevyrt_checking {
+    bool fix; /* a log that is torn or damaged is cut where it is whole so far */
+    int64_t
+        until_s; /* so is one that goes on later (aof-timestamp-enabled), Unix time; 0: none is */
+    void (*say)(void *context, const char *line);
+    bool (*agree)(void *context, const char *question); /* before a cut; NULL: yes */
+    void *context;
+};
+/* Looks at a dump, a log or a manifest with all that it names, without a server, and says what is found, line by line.
+ * KEVYRT_DAMAGED: it cannot be loaded as it is now. KEVYRT_SYSTEM: it cannot be read. */
+enum kevyrt_status kevyrt_check(const char *path, const struct kevyrt_checking *checking);
+
 /* ---- Calls ----------------------------------------------------------------------------------- */
 
 enum kevyrt_wait {

@@ -9,11 +9,6 @@
 #include "plat/errors.h"
 #include "server/persistence/check.h"
 
-/* check.c and check_dump.c have them. */
-__attribute__((weak)) enum check_result check_dump(const struct check *check, const char *path,
-                                                   uint64_t *log_from);
-__attribute__((weak)) void check_say(const struct check *check, const char *format, ...);
-
 enum { MANIFEST_MAX_BYTES = 16 << 20, PATH_BYTES = 4096 };
 
 /* A file, and what may be done to it. */

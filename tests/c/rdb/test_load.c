@@ -169,6 +169,7 @@ static void test_nothing_kept(void **state) {
     world.target.enter = NULL;
     load_one(&world, &file);
     assert_int_equal(world_count(&world), 0);
+    assert_int_equal(world.target.keys, 5);
     world_deinit(&world);
     file_free(&file);
 }
