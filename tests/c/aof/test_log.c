@@ -125,9 +125,10 @@ static void test_commands(void **state) {
     aof_tail_end_call(&tail);
     ticket = aof_push(aof, &tail);
     assert_true(wait_for(aof, ticket));
-    assert_true(aof_synced(aof) >= ticket && aof_safe(aof) >= ticket && safe_calls > 0);
+    assert_true(aof_synced(aof) >= ticket && aof_safe(aof) >= ticket);
     assert_false(aof_wait(aof, ticket + 1, false, clock_monotonic_ns() + 1000000));
     assert_int_equal(aof_close(aof), 0);
+    assert_true(safe_calls > 0);
     aof = begin(AOF_SYNC_NO, AOF_CONTINUE);
     set(&tail, 3, "f", "6");
     ticket = aof_push(aof, &tail);
