@@ -210,3 +210,14 @@ def test_crashes_on_a_bad_disk(kind: Kind, tmp_path: Path, monkeypatch: pytest.M
     program = [str(server_script("address,undefined", tmp_path))]
     with Life(kind, "a disk", program=program) as life:
         play_rounds(life, ROUNDS_ON_A_DISK)
+
+
+def test_the_bad_disk_forgets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judged as if everything were synced, what is not is missed."""
+    for name, value in SANITIZER_OPTIONS.items():
+        monkeypatch.setenv(name, value)
+    program = [str(server_script("address,undefined", tmp_path))]
+    kind = next(kind for kind in disk_kinds() if kind.fsync == "no" and kind.disk == "power")
+    with Life(kind, "forgets", program=program, promises=lambda event, killed: True) as life:
+        complaints = [complaint for _ in range(8) for complaint in life.round()]
+    assert any(": lost: " in complaint for complaint in complaints), life.seen
