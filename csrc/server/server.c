@@ -296,7 +296,9 @@ static void stop_running(struct kevyrt_server *server) {
 static void stop_locked(struct kevyrt_server *server, bool saves) {
     pthread_mutex_lock(&server->life);
     if (atomic_load_acquire(&server->state) == SERVER_RUNNING) {
-        if (saves && persistence_must_save(server, 0)) persistence_save_before_stop(server);
+        bool asked = atomic_load_seq_cst(&server->persistence.end_is_asked);
+        if (saves && !asked && persistence_must_save(server, 0))
+            persistence_save_before_stop(server);
         stop_running(server);
     }
     pthread_mutex_unlock(&server->life);
@@ -425,7 +427,9 @@ void kevyrt_server_stop(struct kevyrt_server *server) {
     pthread_mutex_unlock(&server->control);
 }
 
+/* What it says of saving has been seen to. */
 void server_request_shutdown(struct kevyrt_server *server) {
+    atomic_store_seq_cst(&server->persistence.end_is_asked, 1);
     keeper_request_stop(&server->keeper);
 }
 

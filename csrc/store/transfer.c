@@ -42,7 +42,6 @@ struct entry *keyspace_move_entry(const struct entry_place *from, struct entry *
     if (target == NULL) {
         return NULL;
     }
-    database_preserve(from->keyspace, source, entry);
     struct entry *moved = entry_copy_as(entry, &target->store, to->key, entry_deadline(entry));
     if (moved == NULL) {
         return NULL;

@@ -413,6 +413,7 @@ int persistence_start(struct kevyrt_server *server) {
     persistence->end_wanted = persistence->end_paused = false;
     persistence->end_from_outside = persistence->end_claimed = false;
     atomic_store_relaxed(&persistence->ending, 0);
+    atomic_store_relaxed(&persistence->end_is_asked, 0);
     if (!caller_take_all(&server->fabric)) return -ESHUTDOWN;
     server->fabric.change_bell = (struct change_bell){ring_context, server};
     persistence_apply(server);
