@@ -21,8 +21,8 @@
 #include "shard/pause.h"
 #include "shard/shard.h"
 
-/* How often it is looked whether a load is over. */
-#define LOADING_TURN_NS UINT64_C(1000000)
+/* How often it is looked whether what is in the way is over. */
+#define TURN_NS UINT64_C(1000000)
 
 struct restore {
     struct aside aside;
@@ -34,28 +34,22 @@ struct restore {
 
 /* ---- The instant ------------------------------------------------------------------------------- */
 
-/* A pause of writes, or a load (DEBUG RELOAD). With all batons, which are dropped meanwhile. */
-static bool waited(const struct restore *restore, uint32_t bell) {
-    struct fabric *fabric = restore->fabric;
-    bool paused = (fabric->domain.gates & GATE_PAUSE) && pause_is_in_force(&fabric->domain);
-    bool loading = fabric->domain.gates & GATE_LOADING;
-    if (!paused && !loading) return false;
-    caller_drop_all(fabric);
-    if (paused) pause_sleep(fabric, bell);
-    else clock_sleep_ns(LOADING_TURN_NS);
-    return true;
+/* Is a pause of writes in the way, or a load (DEBUG RELOAD)? With all batons. */
+static bool is_held_up(const struct domain *domain) {
+    bool paused = (domain->gates & GATE_PAUSE) && pause_is_in_force(domain);
+    return paused || domain->gates & GATE_LOADING;
 }
 
 /* All batons, while nothing is in the way. */
 static enum kevyrt_status take_all(const struct restore *restore) {
     struct fabric *fabric = restore->fabric;
-    uint32_t bell;
-    do {
-        bell = atomic_load_seq_cst(&fabric->pause_bell);
+    for (;;) {
         if (atomic_load_relaxed(restore->cancelled)) return KEVYRT_CANCELLED;
         if (!caller_take_all(fabric)) return KEVYRT_STOPPED;
-    } while (waited(restore, bell));
-    return KEVYRT_OK;
+        if (!is_held_up(&fabric->domain)) return KEVYRT_OK;
+        caller_drop_all(fabric);
+        clock_sleep_ns(TURN_NS);
+    }
 }
 
 static uint64_t count_keys(const struct fabric *fabric) {
