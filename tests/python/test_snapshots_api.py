@@ -115,6 +115,53 @@ def test_expired_keys_are_left_out() -> None:
         assert server.execute("DBSIZE") == 1
 
 
+def test_what_expires_goes_by_itself() -> None:
+    with running() as server:
+        server.set("short", "lived", px=300)
+        server.set("long", "lived")
+        snapshot = server.snapshot()
+        server.execute("FLUSHALL")
+        server.restore(snapshot)
+        assert server.execute("DBSIZE") == 2
+        end = time.monotonic() + 20
+        while server.execute("DBSIZE") > 1 and time.monotonic() < end:
+            time.sleep(0.02)
+        assert server.get("long") == b"lived" and server.stats().total.expired_keys == 1
+
+
+def test_nothing_is_evicted_for_what_is_aside() -> None:
+    with running(maxmemory="20mb", maxmemory_policy="allkeys-lru") as server:
+        for i in range(12_000):
+            server.set(f"k{i}", b"x" * 1000)
+        snapshot = server.snapshot()
+        stop = threading.Event()
+
+        def write() -> None:
+            while not stop.is_set():
+                server.set("k0", b"y" * 1000)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        for _ in range(3):
+            server.restore(snapshot)
+        stop.set()
+        writer.join(10)
+        assert server.stats().total.evicted_keys == 0
+        assert server.execute("DBSIZE") == 12_000
+
+
+def test_a_restore_waits_for_the_end_of_a_pause() -> None:
+    with running() as server:
+        server.set("k", "old")
+        snapshot = server.snapshot()
+        server.set("k", "new")
+        server.execute("CLIENT", "PAUSE", 150, "WRITE")
+        begun = time.monotonic()
+        server.restore(snapshot)
+        assert time.monotonic() - begun > 0.1
+        assert server.get("k") == b"old"
+
+
 # ---- Nobody sees a half --------------------------------------------------------------------------
 
 
