@@ -19,6 +19,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "plat/process.h"
 
 enum { MANIFEST_MAX = 16 << 20 };
 static const char detached_name[] = "temp-detached.incr.aof", base_name[] = "temp-rewrite.base";
@@ -235,13 +236,22 @@ static int look_around(struct aof_files *files, char why[AOF_WHY_MAX]) {
     return cut_files(files);
 }
 
+/* The process may change its folder while the log is open. */
+static int make_absolute(char out[AOF_PATH_MAX], const char *dir) {
+    char here[AOF_PATH_MAX];
+    int len = *dir == '/' ? snprintf(out, AOF_PATH_MAX, "%s", dir) : 0;
+    if (*dir != '/') return join(out, process_folder(here, sizeof here), "", dir);
+    return len < AOF_PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
 int aof_files_open(struct aof_files *files, const struct aof_place *place, char why[AOF_WHY_MAX]) {
-    char folder[AOF_PATH_MAX];
+    char dir[AOF_PATH_MAX], folder[AOF_PATH_MAX];
     *files = (struct aof_files){.disk = place->disk};
     why[0] = 0;
-    int result = join(folder, place->dir, "", place->folder);
+    int result = make_absolute(dir, place->dir);
+    if (result == 0) result = join(folder, dir, "", place->folder);
     if (result == 0) {
-        files->dir = copy_text(place->dir);
+        files->dir = copy_text(dir);
         files->folder = copy_text(folder);
         files->name = copy_text(place->name);
         result = files->dir && files->folder && files->name ? look_around(files, why) : -ENOMEM;

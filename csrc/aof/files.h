@@ -14,14 +14,14 @@ enum { AOF_PATH_MAX = 4096, AOF_WHY_MAX = 512 };
 
 struct aof_place { /* borrowed; copied by aof_files_open */
     const struct disk *disk;
-    const char *dir;    /* absolute, or from where the process is */
+    const char *dir;    /* absolute, or from where the process is now */
     const char *folder; /* appenddirname */
     const char *name;   /* appendfilename */
 };
 
 struct aof_files {
     const struct disk *disk;
-    char *dir, *folder, *name; /* `folder` is a path */
+    char *dir, *folder, *name; /* `dir` and `folder` are absolute paths */
     struct aof_manifest manifest;
 };
 

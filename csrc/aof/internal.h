@@ -128,7 +128,8 @@ void aof_recover_if_due(struct aof *aof, uint64_t now);
 int aof_recover(struct aof *aof);
 /* There is a gap. */
 void aof_break(struct aof *aof, int error);
-void aof_fail(struct aof *aof, int error);
+/* A call failed; a sync, with which all since the last one may be lost, or a write. */
+void aof_fail(struct aof *aof, int error, bool of_sync);
 /* The file is done with: without what was written ahead, on the disk, closed. */
 int aof_end_file(struct aof *aof);
 /* Another file, empty or aligned, in place of the one before, which is closed. */

@@ -179,7 +179,8 @@ static size_t put_select(const struct aof_log *log, char *out) {
 static uint64_t move_segment(struct aof_chunk *segment, uint64_t offset) {
     for (size_t at = segment->start; at < segment->len;) {
         struct aof_header header;
-        bool found = aof_header_parse(bytes_of(segment->at + at, segment->len - at), &header);
+        size_t len = segment->len - at < AOF_HEADER_MAX ? segment->len - at : AOF_HEADER_MAX;
+        bool found = aof_header_parse(bytes_of(segment->at + at, len), &header);
         KRT_ASSERT(found && header.header_len == aof_header_len(offset, header.len));
         header.synced = 0;
         header.crc = aof_header_sum(offset, 0, segment->at + at + header.header_len, header.len);

@@ -63,13 +63,13 @@ void aof_syncer_collect(struct aof *aof) {
     if (atomic_load_seq_cst(&syncer->state) != SYNCER_DONE) return;
     atomic_store_seq_cst(&syncer->state, SYNCER_IDLE);
     if (syncer->result < 0) {
-        aof_fail(aof, syncer->result);
+        aof_fail(aof, syncer->result, true);
         return;
     }
     aof_note_sync(log, syncer->began_ns, syncer->took_ns);
     log->synced = log->clean = syncer->offset;
     log->synced_position = syncer->position;
-    log->unsafe_cut = false;
+    if (log->cut <= syncer->offset) log->unsafe_cut = false; /* else more was let go of meanwhile */
     aof_layout_release_sealed(log, syncer->offset, syncer->db);
 }
 

@@ -68,11 +68,11 @@ void aof_break(struct aof *aof, int error) {
     aof_tell_owner(aof);
 }
 
-void aof_fail(struct aof *aof, int error) {
+void aof_fail(struct aof *aof, int error, bool of_sync) {
     struct aof_log *log = &aof->log;
     aof_syncer_settle(aof); /* a sync under way has its say about where the file is cut */
     if (log->broken) return;
-    if (log->detached || log->unsafe_cut) {
+    if (log->detached || (of_sync && log->unsafe_cut)) {
         aof_break(aof, error);
         return;
     }
@@ -134,7 +134,7 @@ void aof_write(struct aof *aof) {
                  batch <= AHEAD_BATCH;
     if (result == 0 && ahead) result = write_ahead(log, batch);
     if (result < 0) {
-        aof_fail(aof, result);
+        aof_fail(aof, result, false);
         return;
     }
     aof_forget_unwritten(aof);
@@ -161,7 +161,7 @@ static void sync_written(struct aof *aof) {
     uint64_t began = clock_monotonic_ns();
     int result = log->files.disk->sync(log->files.disk, log->fd);
     if (result < 0) {
-        aof_fail(aof, result);
+        aof_fail(aof, result, true);
         return;
     }
     aof_note_sync(log, began, clock_monotonic_ns() - began);

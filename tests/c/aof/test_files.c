@@ -272,6 +272,25 @@ static void test_nothing(void **state) {
     assert_int_not_equal(access(path, F_OK), 0);
 }
 
+static void test_another_working_folder(void **state) {
+    (void)state;
+    struct aof_place place = {&disk_kernel, ".", "dir", "log.aof"};
+    struct aof_files files;
+    char why[AOF_WHY_MAX];
+    int fd;
+    assert_int_equal(chdir(folder), 0);
+    assert_int_equal(aof_files_open(&files, &place, why), 0);
+    assert_int_equal(chdir("/"), 0);
+    assert_int_equal(aof_files_create(&files, true), 0);
+    assert_int_equal(aof_files_new_incr(&files, &fd), 0);
+    assert_int_equal(aof_files_add_incr(&files, AOF_WHOLE), 0);
+    disk_kernel.close(&disk_kernel, fd);
+    aof_files_deinit(&files);
+    assert_int_equal(open_files(&disk_kernel, &files), 0);
+    assert_int_equal(files.manifest.count, 2);
+    aof_files_deinit(&files);
+}
+
 static void test_wrong_manifest_file(void **state) {
     (void)state;
     struct aof_files files;
@@ -295,6 +314,7 @@ int main(void) {
         cmocka_unit_test(test_pool),
         cmocka_unit_test_setup_teardown(test_single_file, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_nothing, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_another_working_folder, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_wrong_manifest_file, make_folder, remove_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
