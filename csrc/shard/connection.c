@@ -153,6 +153,23 @@ static void count_bytes(atomic_u64 *counter, uint64_t more) {
     atomic_store_relaxed(counter, atomic_load_relaxed(counter) + more);
 }
 
+/* The log is behind: nothing is taken from the socket until there is room again, so that the client waits, and not memory. */
+static void choke(struct shard *shard, struct connection *connection) {
+    if (connection->choked) return;
+    connection->choked = shard->io.has_choked = true;
+    reactor_pause(shard->io.reactor, &connection->socket);
+}
+
+void connection_unchoke_all(struct shard *shard) {
+    shard->io.has_choked = false;
+    for (uint32_t i = 0; i < shard->io.connection_capacity; i++) {
+        struct connection *connection = shard->io.connections[i];
+        if (!connection || !connection->choked) continue;
+        connection->choked = false;
+        if (!connection->closing) reactor_resume(shard->io.reactor, &connection->socket);
+    }
+}
+
 void connection_receive(struct shard *shard, struct connection *connection, struct bytes data) {
     if (connection->closing || connection->client.close_after_reply) return;
     atomic_store_relaxed(&connection->client.card->seen_ns, shard->io.woke_ns);
@@ -171,6 +188,7 @@ void connection_receive(struct shard *shard, struct connection *connection, stru
     }
     connection_want_input(shard, connection);
     connection_want_keep(shard, connection);
+    if (KRT_UNLIKELY(atomic_load_relaxed(&shard->fabric->journal.full))) choke(shard, connection);
 }
 
 void connection_push(struct shard *shard, struct connection *connection, struct reply *push) {

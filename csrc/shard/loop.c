@@ -255,6 +255,7 @@ static bool run_turn(struct shard *shard, bool cron_due) {
     if (cron_due) run_cron(shard);
     arm_cron(shard);
     if (is_full(shard)) journal_look(shard->fabric);
+    if (KRT_UNLIKELY(shard->io.has_choked) && !is_full(shard)) connection_unchoke_all(shard);
     relieve_budget(shard);
     if (KRT_UNLIKELY(shard->data.keyspace.part != NULL)) snapshot_tend(shard);
     turn_end(shard);

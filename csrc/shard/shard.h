@@ -61,6 +61,7 @@ struct connection {
         outstanding_at; /* the shard at which its forwarded requests are, while slots are pending */
     bool in_input, in_ready, in_keep, suspended, paused, ended_input, closing;
     bool sending;
+    bool choked;  /* its socket is not read from (connection_receive) */
     bool drowned; /* something was not told to it, or it has got too much: the next flush ends it */
     struct held_output held;
     struct iovec iov[16];
@@ -136,6 +137,7 @@ struct shard_io {
     uint64_t ticket;  /* the highest position of what the thread has seen (journal/held.h) */
     uint64_t awaited; /* the lowest one that output waits for; UINT64_MAX: none */
     bool has_log;     /* there is a position, or was */
+    bool has_choked;  /* some connection is */
     bool failing;     /* journal.failing, as it was when those that wait were last looked at */
     struct connection *held_first;
     uint64_t next_cron_ns; /* FUTEX_NO_DEADLINE: nothing periodic to do */
@@ -370,6 +372,8 @@ bool message_push(struct shard *from, uint32_t target, struct message *message);
 /* ---- connection.c ------------------------------------------------------------------------------- */
 struct connection *connection_open(struct shard *shard, int fd);
 void connection_receive(struct shard *shard, struct connection *connection, struct bytes data);
+/* The log has room again. */
+void connection_unchoke_all(struct shard *shard);
 void connection_want_input(struct shard *shard, struct connection *connection);
 struct connection *connection_next_input(struct shard *shard);
 void connection_want_ready(struct shard *shard, struct connection *connection);

@@ -25,7 +25,7 @@ static void sleep_ms(long ms) {
 
 /* ---- The disk ----------------------------------------------------------------------------------- */
 
-enum { DISK_GOES, DISK_STANDS, DISK_FAILS };
+enum { DISK_GOES, DISK_STANDS, DISK_FAILS, DISK_WRITES_NOTHING };
 
 static atomic_u32 disk_mode;
 
@@ -33,6 +33,12 @@ static int slow_sync(const struct disk *disk, int fd) {
     while (atomic_load_seq_cst(&disk_mode) == DISK_STANDS) sleep_ms(1);
     if (atomic_load_seq_cst(&disk_mode) == DISK_FAILS) return -EIO;
     return disk_kernel.sync(disk, fd);
+}
+
+static int64_t slow_write(const struct disk *disk, int fd, const void *at, size_t len,
+                          uint64_t offset) {
+    while (atomic_load_seq_cst(&disk_mode) == DISK_WRITES_NOTHING) sleep_ms(1);
+    return disk_kernel.write(disk, fd, at, len, offset);
 }
 
 static struct disk slow_disk;
@@ -343,14 +349,67 @@ static void test_waitaof(void **state) {
     for_each_setting(waitaof);
 }
 
+/* ---- Back-pressure ------------------------------------------------------------------------------------------ */
+
+enum { LARGE = 1 << 20, LARGE_COUNT = 128 };
+
+static atomic_u32 sent_count;
+
+static void *send_large(void *argument) {
+    int fd = *(int *)argument;
+    char *value = malloc(LARGE), head[64];
+    memset(value, 'x', LARGE);
+    for (int i = 0; i < LARGE_COUNT; i++) {
+        wire_say(fd, "*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n");
+        (void)snprintf(head, sizeof head, "$%d\r\n", LARGE);
+        wire_say(fd, head);
+        wire_send(fd, value, LARGE);
+        wire_say(fd, "\r\n");
+        atomic_add_relaxed(&sent_count, 1);
+    }
+    free(value);
+    return NULL;
+}
+
+/* The log's queue is full: clients wait, and not memory. */
+static void back_pressure(const struct variant *variant) {
+    if (strcmp(variant->name, "epoll-1") != 0 && strcmp(variant->name, "io_uring-4") != 0) return;
+    struct kevyrt_server *server = open_logged(variant, "everysec");
+    int writer = wire_open(server);
+    pthread_t sender;
+    atomic_store_relaxed(&sent_count, 0);
+    assert_answers(writer, "PING\r\n", "+PONG\r\n");
+    set_disk(DISK_WRITES_NOTHING);
+    assert_int_equal(pthread_create(&sender, NULL, send_large, &writer), 0);
+    uint32_t before, now = 0;
+    do {
+        before = now;
+        sleep_ms(200);
+        now = atomic_load_relaxed(&sent_count);
+    } while (now != before || now == 0);
+    assert_true(now >= 60 && now < 100);
+    set_disk(DISK_GOES);
+    for (int i = 0; i < LARGE_COUNT; i++) assert_hears(writer, "+OK\r\n");
+    (void)pthread_join(sender, NULL);
+    close(writer);
+    close_logged(server);
+}
+
+static void test_back_pressure(void **state) {
+    (void)state;
+    for_each_setting(back_pressure);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_held_replies), cmocka_unit_test(test_held_pushes),
         cmocka_unit_test(test_held_results), cmocka_unit_test(test_stops),
-        cmocka_unit_test(test_failing_disk), cmocka_unit_test(test_waitaof),
+        cmocka_unit_test(test_failing_disk), cmocka_unit_test(test_back_pressure),
+        cmocka_unit_test(test_waitaof),
     };
     slow_disk = disk_kernel;
     slow_disk.sync = slow_sync;
+    slow_disk.write = slow_write;
     disk_default = &slow_disk;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
