@@ -234,8 +234,10 @@ def _announce(server: _ConfiguredServer) -> None:
 
 
 def _ended(server: _ConfiguredServer, number: signal.Signals) -> bool:
-    """Ends it as SHUTDOWN does, with the words of the signal's setting. False: its data could not be
-    saved, and it goes on."""
+    """Ends it as SHUTDOWN does, with the words of the signal's setting.
+
+    False: its data could not be saved, and it goes on.
+    """
     words = server.setting(f"shutdown-on-{number.name.lower()}").split()
     _log.LOGGER.info("Received %s, shutting down", number.name)
     try:

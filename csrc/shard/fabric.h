@@ -68,6 +68,8 @@ struct snapshot;
 /* Who wants to know that the data changes again (shard_data.quiet_changes). */
 struct change_bell {
     void (*ring)(void *context); /* with a baton held, or NULL */
+    void (*emptied)(
+        void *context); /* all of it will be gone (FLUSHALL); with all batons, or NULL */
     void *context;
 };
 

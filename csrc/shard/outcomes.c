@@ -19,7 +19,8 @@ static void touch_all(struct call *call, uint32_t db, uint32_t replaced_by) {
 
 /* Clients that cache are told of what was emptied, and not of what was exchanged. */
 static void flush(struct call *call, uint32_t db) {
-    (void)db;
+    const struct change_bell *bell = &fabric_of(call)->change_bell;
+    if (db == UINT32_MAX && bell->emptied) bell->emptied(bell->context);
     tracking_flush(call);
 }
 

@@ -278,6 +278,39 @@ def test_signal(start: Start, socket_path: str, number: signal.Signals, tmp_path
     assert f"Received {number.name}" in (tmp_path / "output").read_text()
 
 
+@pytest.mark.parametrize(
+    ("options", "saves"),
+    [
+        (("--save", "3600 1"), True),
+        (("--save", "3600 1", "--shutdown-on-sigterm", "nosave"), False),
+        (("--shutdown-on-sigterm", "save"), True),
+        ((), False),
+    ],
+)
+def test_signal_and_saves(
+    start: Start, socket_path: str, tmp_path: Path, options: tuple[str, ...], saves: bool
+) -> None:
+    process = start(*options)
+    assert do(socket_path, "SET", "k", "v") == b"+OK\r\n"
+    process.terminate()
+    assert process.wait(DEADLINE_S) == 0
+    assert (tmp_path / "dump.rdb").exists() == saves
+
+
+def test_signal_and_a_save_that_fails(start: Start, socket_path: str, tmp_path: Path) -> None:
+    """As Redis it goes on rather than lose what cannot be saved."""
+    process = start("--save", "3600 1")
+    assert do(socket_path, "SET", "k", "v") == b"+OK\r\n"
+    (tmp_path / "dump.rdb" / "in the way").mkdir(parents=True)
+    process.terminate()
+    await_text(tmp_path / "output", "the server goes on")
+    assert do(socket_path, "GET", "k") == b"$1\r\nv\r\n"
+    shutil.rmtree(tmp_path / "dump.rdb")
+    process.terminate()
+    assert process.wait(DEADLINE_S) == 0
+    assert (tmp_path / "dump.rdb").exists()
+
+
 def test_many_signals(start: Start) -> None:
     process = start()
     for _ in range(20):

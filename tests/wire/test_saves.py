@@ -111,3 +111,17 @@ def test_saves_that_fail(own: Start) -> None:
     assert server.wait() == 0
     (dump / "in the way").unlink()
     dump.rmdir()
+
+
+def test_flushall_saves(own: Start) -> None:
+    """Where there are save points: what was flushed does not come back."""
+    server = own("--save", "3600 1000000")
+    with server.connect() as connection:
+        assert connection.do("SET", "k", "v") == OK
+        assert connection.do("SAVE") == OK
+        size = (server.folder / "dump.rdb").stat().st_size
+        assert connection.do("FLUSHALL") == OK
+        end = time.monotonic() + PATIENCE_S
+        while (server.folder / "dump.rdb").stat().st_size >= size:
+            assert time.monotonic() < end
+            time.sleep(0.002)

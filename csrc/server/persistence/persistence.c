@@ -41,6 +41,19 @@ static void ring_context(void *context) {
     persistence_ring(context);
 }
 
+/* With save points, what is saved is not to have what is flushed: as in Redis a save that runs is given up for a new one. */
+static void note_emptied(void *context) {
+    struct kevyrt_server *server = context;
+    lock(server);
+    bool saves = server->persistence.point_count != 0;
+    saves &= !(server->fabric.domain.gates & GATE_LOADING);
+    if (saves) server->persistence.saving.scheduled = true;
+    unlock(server);
+    if (!saves) return;
+    if (!server->persistence.saving.in_front) save_abort(server);
+    persistence_ring(server);
+}
+
 /* ---- Changes ---------------------------------------------------------------------------------------------- */
 
 bool persistence_changes(struct kevyrt_server *server, uint64_t *changes, bool call) {
@@ -415,7 +428,7 @@ int persistence_start(struct kevyrt_server *server) {
     atomic_store_relaxed(&persistence->ending, 0);
     atomic_store_relaxed(&persistence->end_is_asked, 0);
     if (!caller_take_all(&server->fabric)) return -ESHUTDOWN;
-    server->fabric.change_bell = (struct change_bell){ring_context, server};
+    server->fabric.change_bell = (struct change_bell){ring_context, note_emptied, server};
     persistence_apply(server);
     persistence->saving.saved_changes = save_changes_now(&server->fabric);
     caller_drop_all(&server->fabric);

@@ -43,12 +43,12 @@ struct persistence {
     uint64_t seen_changes;                     /* the thread */
     /* A save before the end. */
     bool end_claimed, end_wanted, end_begun, end_saved, end_failed, end_forced,
-        end_from_outside;          /* lock */
-    struct waiter *end_waiter;     /* lock: who is told if it fails, or NULL */
-    struct waiter *end_answer;     /* the thread, then the stop: the same, when it did not fail */
-    atomic_u32 end_is_asked;       /* SHUTDOWN is through: a stop does not save again; any, seq_cst */
-    atomic_u32 end_done;           /* futex, for a stop from outside; seq_cst */
-    bool end_paused;               /* the thread: writes are stopped for it */
+        end_from_outside;      /* lock */
+    struct waiter *end_waiter; /* lock: who is told if it fails, or NULL */
+    struct waiter *end_answer; /* the thread, then the stop: the same, when it did not fail */
+    atomic_u32 end_is_asked;   /* SHUTDOWN is through: a stop does not save again; any, seq_cst */
+    atomic_u32 end_done;       /* futex, for a stop from outside; seq_cst */
+    bool end_paused;           /* the thread: writes are stopped for it */
     struct domain_pause end_pause; /* the thread: what was in force before */
 };
 
