@@ -244,7 +244,8 @@ static int make_absolute(char out[AOF_PATH_MAX], const char *dir) {
     return len < AOF_PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-int aof_files_open(struct aof_files *files, const struct aof_place *place, char why[AOF_WHY_MAX]) {
+static int open_files(struct aof_files *files, const struct aof_place *place,
+                      int (*look)(struct aof_files *, char *), char *why) {
     char dir[AOF_PATH_MAX], folder[AOF_PATH_MAX];
     *files = (struct aof_files){.disk = place->disk};
     why[0] = 0;
@@ -254,10 +255,18 @@ int aof_files_open(struct aof_files *files, const struct aof_place *place, char 
         files->dir = copy_text(dir);
         files->folder = copy_text(folder);
         files->name = copy_text(place->name);
-        result = files->dir && files->folder && files->name ? look_around(files, why) : -ENOMEM;
+        result = files->dir && files->folder && files->name ? look(files, why) : -ENOMEM;
     }
     if (result < 0) aof_files_deinit(files);
     return result;
+}
+
+int aof_files_open(struct aof_files *files, const struct aof_place *place, char why[AOF_WHY_MAX]) {
+    return open_files(files, place, look_around, why);
+}
+
+int aof_files_look(struct aof_files *files, const struct aof_place *place, char why[AOF_WHY_MAX]) {
+    return open_files(files, place, read_manifest, why);
 }
 
 void aof_files_deinit(struct aof_files *files) {

@@ -29,6 +29,8 @@ struct aof_files {
  * nothing there the manifest is empty and nothing is made. Temporary files are removed, and files cut at their `size`.
  * `why` says what is wrong with the manifest (-EINVAL), or what failed. */
 int aof_files_open(struct aof_files *files, const struct aof_place *place, char why[AOF_WHY_MAX]);
+/* The same of a log that somebody writes, for who only reads: nothing is changed. -ENOENT: there is no manifest. */
+int aof_files_look(struct aof_files *files, const struct aof_place *place, char why[AOF_WHY_MAX]);
 void aof_files_deinit(struct aof_files *files);
 static inline bool aof_files_are_there(const struct aof_files *files) {
     return files->manifest.count > 0;

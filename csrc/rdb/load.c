@@ -65,8 +65,12 @@ static void note_access(const struct keyspace *keyspace, const struct item *item
 
 static bool put_item(struct loader *loader, struct keyspace *keyspace, struct item *item) {
     struct edit_place place = {keyspace, item->db, item->hash, item->key};
-    if (KRT_UNLIKELY(keyspace_find(keyspace, item->db, item->hash, item->key) != NULL)) {
-        return fail_at(loader, item, RDB_DUPLICATE, "a key is in it twice");
+    struct entry *found = keyspace_find(keyspace, item->db, item->hash, item->key);
+    if (KRT_UNLIKELY(found != NULL)) {
+        if (!loader->target->replace) {
+            return fail_at(loader, item, RDB_DUPLICATE, "a key is in it twice");
+        }
+        keyspace_delete(keyspace, item->db, item->hash, found);
     }
     struct entry *entry = built_store(&item->built, &place, item->deadline_ms, NULL);
     if (entry == NULL) {

@@ -228,6 +228,8 @@ static void debug_help(struct call *call) {
         "    The number of the shard at which a key is.",
         "LISTPACK <key>, QUICKLIST <key>",
         "    Tell that the value at <key> is not kept so.",
+        "LOADAOF",
+        "    Empty the databases and load the append-only log, which must be on.",
         "LOG <message>",
         "    Write <message> to the log of the server.",
         "OBJECT <key>",
@@ -238,6 +240,12 @@ static void debug_help(struct call *call) {
         "PROTOCOL <type>",
         "    Reply with a value of this type: string, integer, double, bignum, null, array,",
         "    set, map, attrib, push, verbatim, true, false.",
+        "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
+        "    Save, empty the databases and load what was saved; or load what a save before has "
+        "left "
+        "(NOSAVE),",
+        "    beside what is there (NOFLUSH), of which keys in both are an error, or give way "
+        "(MERGE).",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    With 0 keys expire when they are asked for, and not before.",
         "SLEEP <seconds>",
@@ -265,6 +273,7 @@ static const struct {
     {"kevyrt-snapshot", 3, 4, debug_kevyrt_snapshot},
     {"leak", 3, 3, debug_refuse},
     {"listpack", 3, 3, debug_listpack},
+    {"loadaof", 2, 2, debug_loadaof},
     {"log", 3, 3, debug_log},
     {"object", 3, 3, debug_object},
     {"oom", 2, 2, debug_refuse},
@@ -273,6 +282,7 @@ static const struct {
     {"protocol", 3, 3, debug_protocol},
     {"quicklist", 3, 4, debug_quicklist},
     {"quicklist-packed-threshold", 3, 3, debug_packed_threshold},
+    {"reload", 2, 5, debug_reload},
     {"replybuffer", 4, 4, debug_reply_buffer},
     {"restart", 2, 3, debug_refuse},
     {"segfault", 2, 2, debug_refuse},

@@ -279,6 +279,7 @@ static void await_waiters(struct kevyrt_server *server) {
 
 static void stop_running(struct kevyrt_server *server) {
     atomic_store_seq_cst(&server->state, SERVER_STOPPING);
+    reload_stop(server);
     persistence_stop(server);
     fabric_stop(&server->fabric);
     migrator_stop(&server->migrator);
@@ -317,6 +318,7 @@ static void stop_on_keeper(void *context) {
 
 bool server_is_wanted(struct kevyrt_server *server) {
     if (server->given_up || atomic_load_seq_cst(&server->stops_wanted)) return false;
+    if (atomic_load_relaxed(&server->reload.ended)) return false;
     bool goes_on = !server->keep_on || server->keep_on(server->keep_on_context);
     return goes_on && !server->given_up;
 }

@@ -14,6 +14,7 @@
 #include "server/persistence/loading.h"
 #include "server/persistence/persistence.h"
 #include "server/persistence/progress.h"
+#include "server/persistence/reload.h"
 #include "shard/fabric.h"
 #include "shard/message.h"
 
@@ -46,6 +47,7 @@ struct kevyrt_server {
     int64_t started_ms;
     const struct disk *disk; /* constant */
     struct loading_progress loading;
+    struct reload reload;
     struct loading_figures loaded;
     atomic_u32 stops_wanted; /* who wants it to stop while it may be starting; any, seq_cst */
     atomic_u64

@@ -240,3 +240,52 @@ def test_files_go_to_and_fro(own: Start, tmp_path: Path) -> None:
     after = _digest(again)
     again.restart()
     assert _digest(again) == after
+
+
+# ---- DEBUG RELOAD and LOADAOF --------------------------------------------------------------------
+
+
+def test_debug_reload_and_loadaof(own: Start) -> None:
+    server = own(*LOG)
+    c = server.control()
+    for line in ALL_TYPES:
+        assert c.do(*line.split()).kind != "error", line
+    before = _digest(server)
+    with server.connect() as watcher:
+        assert watcher.do("WATCH", "string", "not-there") == OK
+        assert c.do("DEBUG", "RELOAD") == OK
+        assert watcher.do("MULTI") == OK
+        watcher.do("PING")
+        assert watcher.do("EXEC").value is None
+    assert _digest(server) == before
+    assert c.do("DEBUG", "LOADAOF") == OK
+    assert _digest(server) == before
+    assert c.do("SET", "number", 6) == OK
+    assert c.do("DEBUG", "RELOAD", "NOSAVE", "NOFLUSH", "MERGE") == OK
+    assert values(c, "number") == [b"5"]
+    assert c.do("SET", "new", 1) == OK
+    assert c.do("DEBUG", "RELOAD", "NOSAVE") == OK
+    assert values(c, "number", "new") == [b"5", None]
+    assert c.do("DEBUG", "LOADAOF") == OK
+    assert values(c, "number", "new") == [b"6", b"1"]
+    wrong = b"ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options."
+    assert c.do("DEBUG", "RELOAD", "ELSE").value == wrong
+
+
+def test_debug_reload_while_others_write(own: Start) -> None:
+    """What was answered for is there afterwards; nobody sees half of it."""
+    server = own(*LOG)
+    if server.is_redis:
+        pytest.skip("it answers nobody meanwhile")
+    for key in ("DEBUG POPULATE 20000", "DEBUG POPULATE 100 x 100000"):
+        assert server.control().do(*key.split()) == OK
+    with server.connect() as writer:
+        written = 0
+        for command in ("RELOAD", "LOADAOF", "RELOAD"):
+            server.control().send(commands(f"DEBUG {command}"))
+            for _ in range(300):
+                reply = writer.do("INCR", "counter")
+                assert reply.kind == "integer" or reply.value == LOADING
+                written += reply.kind == "integer"
+            assert server.control().read() == OK
+        assert writer.do("GET", "counter").value == b"%d" % written

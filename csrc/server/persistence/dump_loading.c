@@ -119,7 +119,7 @@ static enum kevyrt_status fail(const struct dump *dump, enum rdb_status status, 
 
 enum kevyrt_status dump_load(struct kevyrt_server *server, const struct disk *disk,
                              const char *path, uint64_t before, int64_t drop_before_ms,
-                             uint64_t *len, struct kevyrt_error *error) {
+                             bool replace, uint64_t *len, struct kevyrt_error *error) {
     struct dump dump = {.server = server, .disk = disk, .before = before};
     dump.fd = disk->open(disk, path, DISK_READ);
     if (dump.fd < 0) dump.number = dump.fd;
@@ -128,6 +128,7 @@ enum kevyrt_status dump_load(struct kevyrt_server *server, const struct disk *di
     dump.input.skip_checksum = !config_number(&server->config, SETTING_RDBCHECKSUM);
     dump.target = target_of(&dump);
     dump.target.drop_before_ms = drop_before_ms;
+    dump.target.replace = replace;
     enum rdb_status status = rdb_load(&dump.input, &dump.target);
     disk->close(disk, dump.fd);
     mem_free(NULL, dump.buffer);

@@ -8,7 +8,8 @@
 #include "server/kevyrt.h"
 
 /* `before`: bytes of other files, for the progress. Keys whose deadline is before drop_before_ms are left out; 0: none are, since
- * a log may follow that was written while they were there. *len: where the dump ends. */
+ * a log may follow that was written while they were there. `replace`: keys that are there give way. *len: where the
+ * dump ends. */
 enum kevyrt_status dump_load(struct kevyrt_server *server, const struct disk *disk,
                              const char *path, uint64_t before, int64_t drop_before_ms,
-                             uint64_t *len, struct kevyrt_error *error);
+                             bool replace, uint64_t *len, struct kevyrt_error *error);

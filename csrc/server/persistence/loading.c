@@ -23,6 +23,8 @@ struct load {
     const struct disk *disk;
     struct replay replay;
     uint64_t before; /* bytes of files that are through */
+    bool again;      /* at run time: the log is written by somebody, and is not cut */
+    bool replace;    /* keys of a dump take the place of those that are there */
     struct kevyrt_error *error;
     char path[AOF_PATH_MAX]; /* of the file at hand */
 };
@@ -130,7 +132,7 @@ static enum kevyrt_status replay_whole(struct load *load, struct aof_reader *rea
     case REPLAY_STOPPED:
         return fail_stopped(load);
     }
-    if (status != KEVYRT_OK || !is_last) return status;
+    if (status != KEVYRT_OK || !is_last || load->again) return status;
     return cut(load, reader, result == REPLAY_TORN);
 }
 
@@ -144,7 +146,8 @@ static enum kevyrt_status load_preamble(struct load *load, uint64_t *len) {
     load->disk->close(load->disk, fd);
     if (got < 0) return fail_system(load, (int)got, "read");
     if (got < (int64_t)sizeof magic || memcmp(magic, "REDIS", sizeof magic) != 0) return KEVYRT_OK;
-    return dump_load(load->server, load->disk, load->path, load->before, 0, len, load->error);
+    return dump_load(load->server, load->disk, load->path, load->before, 0, false, len,
+                     load->error);
 }
 
 static enum kevyrt_status load_file(struct load *load, bool is_base, bool is_last) {
@@ -278,7 +281,7 @@ static enum kevyrt_status load_dump(struct load *load) {
     atomic_store_relaxed(&load->server->loading.total_bytes, (uint64_t)size);
     enum kevyrt_status status =
         dump_load(load->server, load->disk, load->path, 0, domain_now(&load->server->fabric.domain),
-                  &len, load->error);
+                  load->replace, &len, load->error);
     if (status == KEVYRT_OK)
         log_line(LOG_NOTICE, "DB loaded from disk: %.3f seconds", seconds_since(start_ns));
     return status;
@@ -353,6 +356,35 @@ enum kevyrt_status loading_run(struct kevyrt_server *server, struct aof_files *f
     loading_show(&server->loading);
     exchange_figures(&load, false);
     enum kevyrt_status status = load_all(&load, files);
+    exchange_figures(&load, true);
+    return status;
+}
+
+/* ---- At run time -------------------------------------------------------------------------------- */
+
+static enum kevyrt_status load_log_again(struct load *load) {
+    char why[AOF_WHY_MAX];
+    struct aof_files files;
+    struct aof_place place;
+    aof_owner_place(load->server, &place);
+    (void)snprintf(load->path, sizeof load->path, "%s/%s/%s.manifest", place.dir, place.folder,
+                   place.name);
+    int result = aof_files_look(&files, &place, why);
+    if (result < 0) return fail_system(load, result, "open");
+    enum kevyrt_status status = load_log(load, &files);
+    aof_files_deinit(&files);
+    return status;
+}
+
+enum kevyrt_status loading_again(struct kevyrt_server *server, bool of_log, bool replace,
+                                 struct kevyrt_error *error) {
+    struct load load = {.server = server,
+                        .disk = server_disk(server),
+                        .error = error,
+                        .again = true,
+                        .replace = replace};
+    exchange_figures(&load, false);
+    enum kevyrt_status status = of_log ? load_log_again(&load) : load_dump(&load);
     exchange_figures(&load, true);
     return status;
 }

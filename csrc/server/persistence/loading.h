@@ -28,6 +28,9 @@ struct loading_figures {
  * one. They are the caller's only after KEVYRT_OK. */
 enum kevyrt_status loading_run(struct kevyrt_server *server, struct aof_files *files,
                                struct kevyrt_error *error);
+/* The same at run time, of the log or of the dump: nothing is cut. `replace`: keys that are there give way to those of a dump. */
+enum kevyrt_status loading_again(struct kevyrt_server *server, bool of_log, bool replace,
+                                 struct kevyrt_error *error);
 /* It begins now. */
 void loading_show(struct loading_progress *progress);
 void loading_note(struct loading_figures *figures, uint64_t expired, uint64_t loaded);
