@@ -150,11 +150,11 @@ def test_broken(name: str, few: Server) -> None:
         if few.is_redis:
             assert connection.do("RESTORE", "k", 0, b"").kind == "error"
             return
-        payloads = [_broken(OLD_VALUES[name], rng) for _ in range(150)]
+        payloads = [_broken(OLD_VALUES[name], rng) for _ in range(60)]
         replies = connection.pipeline([("RESTORE", "k", 0, p, "REPLACE") for p in payloads])
         refused = sum(reply.value == BAD_FORMAT.encode() for reply in replies)
         assert refused + sum(reply == OK for reply in replies) == len(payloads)
-        assert refused > 10
+        assert refused > 3
         connection.pipeline([("DEBUG", "DIGEST-VALUE", "k"), ("DUMP", "k")])
         assert connection.do("PING").value == b"PONG"
 
