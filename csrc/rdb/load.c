@@ -4,6 +4,8 @@
  * per shard, and a shard is entered for a batch of them: what is done there for each is to make an entry and to put it into the
  * table, whose memory is fetched for the whole batch at once.
  */
+#include <stdio.h>
+
 #include "base/assert.h"
 #include "rdb/value.h"
 
@@ -219,6 +221,22 @@ static bool keep(struct loader *loader, struct batch *batch, struct item *item, 
     return add(loader, batch, item);
 }
 
+/* Whose value it is, for who has to do without it. */
+static bool name_key(struct loader *loader, struct bytes key) {
+    enum { SHOWN = 48 };
+    char shown[SHOWN + 1];
+    uint32_t len = key.len < SHOWN ? key.len : SHOWN;
+    char *text = loader->source.input->text;
+    size_t room = sizeof loader->source.input->text, used = strlen(text);
+    for (uint32_t i = 0; i < len; i++) {
+        shown[i] = key.at[i] > ' ' && key.at[i] <= '~' ? key.at[i] : '?';
+    }
+    shown[len] = 0;
+    snprintf(text + used, room - used, ", in the value of the key %s%s", shown,
+             key.len > SHOWN ? "..." : "");
+    return false;
+}
+
 static bool read_item(struct loader *loader, uint8_t type) {
     struct item *item = &loader->next;
     struct batch *batch = NULL;
@@ -236,8 +254,10 @@ static bool read_item(struct loader *loader, uint8_t type) {
         }
         loader->heap.account = &batch->keyspace->account;
     }
-    if (!value_read(&loader->maker, type, &item->built, &is_empty) ||
-        !keep(loader, batch, item, is_empty)) {
+    if (!value_read(&loader->maker, type, &item->built, &is_empty)) {
+        return name_key(loader, item->key);
+    }
+    if (!keep(loader, batch, item, is_empty)) {
         return false;
     }
     forget_item(loader);

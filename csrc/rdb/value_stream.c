@@ -303,6 +303,14 @@ static bool read_state(struct stream_reader *reader, uint8_t type) {
 
 /* ---- Groups ---------------------------------------------------------------------------------- */
 
+/* Names come in order from whoever keeps them in order; to put many others where they belong would take long. */
+static bool may_be_next(struct stream_reader *reader, const struct stream_names *names,
+                        struct bytes name) {
+    enum { UNORDERED_MAX = 4096 };
+    return names->count < UNORDERED_MAX ||
+           bytes_compare(names->at[names->count - 1]->name, name) < 0 || damaged(reader);
+}
+
 enum { NOBODY = UINT32_MAX };
 
 struct pending_list { /* of a group, in the order of the ids */
@@ -393,6 +401,9 @@ static bool read_consumer(struct stream_reader *reader, uint8_t type,
     if (stream_consumer_find(group, name) != NULL) {
         return damaged(reader);
     }
+    if (!may_be_next(reader, &group->consumers, name)) {
+        return false;
+    }
     struct stream_consumer *consumer = stream_consumer_add(group, reader->maker->heap, name, 0);
     if (consumer == NULL) {
         return no_memory(reader->source);
@@ -449,6 +460,9 @@ static bool read_group(struct stream_reader *reader, uint8_t type) {
     }
     if (stream_group_find(&stream->groups, name) != NULL) {
         return damaged(reader);
+    }
+    if (!may_be_next(reader, &stream->groups.names, name)) {
+        return false;
     }
     struct stream_group *group = stream_group_add(&stream->groups, reader->maker->heap, name);
     if (group == NULL) {

@@ -343,6 +343,21 @@ static void test_checksum(void **state) {
     file_free(&file);
 }
 
+static void test_whose_value(void **state) {
+    (void)state;
+    struct world world;
+    struct file file = {0};
+    world_init(&world);
+    put_head(&file, 10);
+    put_byte(&file, RDB_SET_INTSET);
+    put_text(&file, "a\nkey");
+    put_text(&file, "damaged");
+    assert_int_equal(world_load(&world, &file, 0), RDB_DAMAGED);
+    assert_string_equal(world.input.text, "a packed set is damaged, in the value of the key a?key");
+    file_free(&file);
+    world_deinit(&world);
+}
+
 /* No memory is asked for that the file cannot fill. */
 static void test_hostile_lengths(void **state) {
     (void)state;
@@ -404,6 +419,7 @@ int main(void) {
         cmocka_unit_test(test_checksum),
         cmocka_unit_test(test_hostile_lengths),
         cmocka_unit_test(test_refused_memory),
+        cmocka_unit_test(test_whose_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -504,6 +504,33 @@ static void test_refused(void **state) {
         refused(bodies[i].at, bodies[i].len);
 }
 
+/* Consumers in no order: a few of them are put where they belong, very many are refused. */
+static void test_unordered_names(void **state) {
+    (void)state;
+    for (uint32_t count = 100; count <= 10000; count += 9900) {
+        struct world world;
+        struct entry *entry;
+        struct file file = {0};
+        char name[16];
+        world_init(&world);
+        put_byte(&file, RDB_STREAM_LISTPACKS_2);
+        for (uint32_t i = 0; i < 9; i++) put_length(&file, 0); /* nothing was ever in it */
+        put_byte(&file, 1), put_text(&file, "group");
+        for (uint32_t i = 0; i < 4; i++) put_length(&file, 0);
+        put_length(&file, count);
+        for (uint32_t i = 0; i < count; i++) {
+            snprintf(name, sizeof name, "%05u", 99999 - i);
+            put_text(&file, name);
+            put_little(&file, 1, 8);
+            put_length(&file, 0);
+        }
+        enum rdb_status status = restore(&world, &file, file.len, &entry);
+        assert_int_equal(status, count == 100 ? RDB_OK : RDB_DAMAGED);
+        file_free(&file);
+        world_deinit(&world);
+    }
+}
+
 static void test_footers(void **state) {
     (void)state;
     struct file body = body_of(&forms[0]);
@@ -545,6 +572,7 @@ int main(void) {
         cmocka_unit_test(test_changed),
         cmocka_unit_test(test_refused_memory),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_unordered_names),
         cmocka_unit_test(test_footers),
         cmocka_unit_test(test_replaced),
     };
