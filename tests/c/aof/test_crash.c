@@ -162,6 +162,7 @@ struct life {
     int started; /* aof_start's result */
     int rewritten;
     uint32_t failures; /* how often it failed; the log's thread */
+    bool replaces;     /* in the place of a rewrite */
     bool synced;       /* everysec is every moment, and it waits for that */
 };
 
@@ -235,6 +236,30 @@ static int rewrite(struct life *life) {
     return result;
 }
 
+/* All numbers so far become the base, as if they had come by a restore. */
+static int replace(struct life *life) {
+    struct aof_rewrite rewrite;
+    struct aof_tail base = {0};
+    int result = aof_replace_begin(life->aof, &rewrite, false, true);
+    if (result < 0) return result;
+    for (uint64_t i = 1; i <= life->number; i++) {
+        append_number(&base, i);
+        aof_tail_end_call(&base);
+    }
+    const struct aof_chunk *chunk = base.chunk;
+    result = aof_rewrite_write(&rewrite, chunk->at + chunk->start, chunk->len - chunk->start);
+    if (result == 0) result = aof_replace_prepare(&rewrite);
+    if (result == 0) {
+        aof_replace_commit(&rewrite);
+        push(life);
+        result = aof_replace_finish(&rewrite);
+    } else {
+        aof_replace_abandon(&rewrite);
+    }
+    aof_tail_deinit(&base);
+    return result;
+}
+
 /* Everything that happens to a log. */
 static void live(struct life *life) {
     start(life, fake_disk_of(life->fake), AOF_CONTINUE);
@@ -245,7 +270,7 @@ static void live(struct life *life) {
     }
     push(life);
     push(life);
-    life->rewritten = rewrite(life);
+    life->rewritten = life->replaces ? replace(life) : rewrite(life);
     push(life);
     (void)acknowledge(life);
     push(life);
@@ -289,19 +314,26 @@ static void clean(void) {
     if (dir) closedir(dir);
 }
 
-enum mode { EVERYSEC, ALWAYS, NO, SYNCED, MODES };
+enum mode { EVERYSEC, ALWAYS, NO, SYNCED, REPLACED, MODES };
+
+static bool syncs(enum mode mode) {
+    return mode == ALWAYS || mode == SYNCED || mode == REPLACED;
+}
 
 static uint64_t run(const struct fake_plan *plan, enum mode mode, bool crash_at_end) {
     struct fake_plan own = *plan;
     if (mode == SYNCED) own.slow_sync_us = 200; /* which lets more happen meanwhile */
     struct life life = {.fake = fake_disk_new(&own), .synced = mode == SYNCED};
     life.sync = mode == SYNCED ? AOF_SYNC_EVERYSEC : (enum aof_sync)mode;
+    life.replaces = mode == REPLACED;
+    if (life.replaces) life.sync = AOF_SYNC_ALWAYS;
     live(&life);
+    if (!memcmp(plan, &(struct fake_plan){0}, sizeof *plan)) assert_int_equal(life.rewritten, 0);
     if (crash_at_end) fake_disk_crash(life.fake);
     end(&life);
     uint64_t calls = fake_disk_calls(life.fake);
     fake_disk_free(life.fake);
-    check_and_go_on(&life, !plan->power || mode == ALWAYS || mode == SYNCED);
+    check_and_go_on(&life, !plan->power || syncs(mode));
     clean();
     return calls;
 }
@@ -337,7 +369,7 @@ static void test_every_call_fails(void **state) {
         uint64_t calls = count_calls(mode);
         for (uint64_t n = 1; n <= calls; n++) {
             struct fake_plan plan = {.fail_calls = FAKE_ANY, .fail_at = n, .seed = n};
-            plan.power = mode == ALWAYS || mode == SYNCED;
+            plan.power = syncs(mode);
             plan.fail_error = n % 2 ? -EIO : -ENOSPC;
             plan.fail_count = 1 + n % 3;
             plan.shorten = n % 4 == 0;
