@@ -344,7 +344,7 @@ static uint64_t count_calls(enum mode mode) {
 
 static void test_killed_at_every_call(void **state) {
     (void)state;
-    for (enum mode mode = EVERYSEC; mode < MODES; mode++) {
+    for (enum mode mode = EVERYSEC; mode <= ALWAYS; mode++) {
         uint64_t calls = count_calls(mode);
         assert_true(calls > 20);
         for (uint64_t n = 1; n <= calls; n++)
@@ -357,9 +357,7 @@ static void test_without_power_at_every_call(void **state) {
     for (enum mode mode = EVERYSEC; mode < MODES; mode++) {
         uint64_t calls = count_calls(mode);
         for (uint64_t n = 1; n <= calls; n++)
-            for (uint64_t seed = 1; seed <= 2; seed++)
-                (void)run(&(struct fake_plan){.crash_at = n, .power = true, .seed = seed + 7 * n},
-                          mode, false);
+            (void)run(&(struct fake_plan){.crash_at = n, .power = true, .seed = n}, mode, false);
     }
 }
 

@@ -141,6 +141,61 @@ static void test_commands(void **state) {
     aof_tail_deinit(&tail);
 }
 
+static void test_no_sync_on_rewrite(void **state) {
+    (void)state;
+    struct aof *aof = begin(AOF_SYNC_EVERYSEC, AOF_CONTINUE);
+    struct aof_settings settings = {.no_sync_on_rewrite = true, .sync_every_ns = 1};
+    struct aof_rewrite rewrite;
+    struct aof_tail tail = {0};
+    aof_set(aof, &settings);
+    aof_rewrite_begin(aof, &rewrite, false, false);
+    assert_int_equal(aof_rewrite_write(&rewrite, SELECT("0"), 23), 0); /* it has begun */
+    set(&tail, 0, "a", "1");
+    aof_tail_end_call(&tail);
+    uint64_t ticket = aof_push(aof, &tail);
+    assert_true(wait_for(aof, ticket));
+    assert_false(aof_wait(aof, ticket, true, clock_monotonic_ns() + 20000000));
+    assert_int_equal(aof_rewrite_finish(&rewrite, true), 0);
+    assert_true(aof_wait(aof, ticket, true, clock_monotonic_ns() + UINT64_C(20000000000)));
+    assert_int_equal(aof_close(aof), 0);
+    check_text("log.aof.2.incr.aof", SELECT("0") SET("a", "1"));
+    aof_tail_deinit(&tail);
+}
+
+static void test_settings_change(void **state) {
+    (void)state;
+    struct aof *aof = begin(AOF_SYNC_NO, AOF_CONTINUE);
+    struct aof_tail tail = {0};
+    for (int i = 0; i < 300; i++) {
+        struct aof_settings settings = {.sync = (enum aof_sync)(i % 3), .sync_every_ns = 1};
+        aof_set(aof, &settings);
+        set(&tail, (uint32_t)i % 2, "a", "1");
+        aof_tail_end_call(&tail);
+        uint64_t ticket = aof_push(aof, &tail);
+        if (i % 7 == 0) assert_true(wait_for(aof, ticket));
+    }
+    struct aof_settings settings = {.sync = AOF_SYNC_ALWAYS};
+    aof_set(aof, &settings);
+    set(&tail, 0, "a", "1");
+    aof_tail_end_call(&tail);
+    uint64_t ticket = aof_push(aof, &tail);
+    assert_true(aof_wait(aof, ticket, true, clock_monotonic_ns() + UINT64_C(20000000000)));
+    struct aof_status status;
+    do aof_status_get(aof, &status);
+    while (status.chunks < ticket);
+    assert_int_equal(status.unsynced_bytes, 0);
+    assert_int_equal(status.queued_bytes, 0);
+    assert_int_equal(aof_close(aof), 0);
+    size_t len;
+    char *text = read_text("log.aof.1.incr.aof", &len);
+    len = strip(text, len);
+    uint64_t sets = 0;
+    for (char *at = text; (at = memmem(at, len - (size_t)(at - text), "SET\r\n", 5)); at++) sets++;
+    assert_int_equal(sets, 301);
+    free(text);
+    aof_tail_deinit(&tail);
+}
+
 /* ---- Many threads ------------------------------------------------------------------------------- */
 
 enum { THREADS = 4, PUSHES = 3000 };
@@ -248,6 +303,8 @@ static void test_replaced(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_commands, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_no_sync_on_rewrite, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_settings_change, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_many_threads, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_replaced, make_folder, remove_folder),
     };
