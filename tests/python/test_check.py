@@ -72,7 +72,7 @@ def test_damaged_dump(at: int, tmp_path: Path) -> None:
                 assert report[-1].startswith("[offset ")
         assert path.read_bytes() == before
         assert redis_says("redis-check-rdb", path) in (False, None)
-    assert at < 5 or report[-1] == f"[offset {at}] it ends too soon"
+    assert at < 5 or report[-1].startswith(f"[offset {at}] it ends too soon")
 
 
 def test_without_a_checksum(tmp_path: Path) -> None:
