@@ -363,6 +363,7 @@ static enum kevyrt_status start_locked(struct kevyrt_server *server, struct kevy
     if (status == KEVYRT_OK) {
         log_queue_server_started();
         atomic_store_seq_cst(&server->state, SERVER_RUNNING);
+        aof_owner_look(server);
         log_start(server);
     }
     pthread_mutex_unlock(&server->life);

@@ -152,7 +152,8 @@ static void begin_log(struct kevyrt_server *server) {
         (void)close_log(server);
         return;
     }
-    bool still = is_wanted(server);
+    /* What is not whole yet is no beginning: the end of loading looks again. */
+    bool still = is_wanted(server) && !(server->fabric.domain.gates & GATE_LOADING);
     if (still) aof_owner_attach(server);
     int result = 0;
     if (still) result = persistence_rewrite_begin(server);
@@ -171,6 +172,7 @@ static void turn_on(struct kevyrt_server *server) {
     char why[AOF_WHY_MAX] = "";
     struct aof_files files;
     struct aof_place place;
+    persistence_rewrite_stop(server); /* one without a log */
     aof_owner_place(server, &place);
     int result = aof_files_open(&files, &place, why);
     if (result == 0) result = open_log(server, &files, AOF_FRESH);
@@ -223,7 +225,18 @@ void aof_owner_apply(struct kevyrt_server *server) {
     apply_gate(server);
     atomic_store_relaxed(&server->log.wanted,
                          config_number(&server->config, SETTING_APPENDONLY) != 0);
-    if (is_wanted(server) != (aof != NULL)) wish(server, AOF_WISH_SWITCH);
+    aof_owner_look(server);
+}
+
+void aof_owner_look(struct kevyrt_server *server) {
+    if (is_wanted(server) != (aof_owner_log(server) != NULL)) wish(server, AOF_WISH_SWITCH);
+}
+
+/* Not before it is loaded: a start that fails must leave all files as they are. */
+static void turn(struct kevyrt_server *server) {
+    bool on = aof_of(server) != NULL;
+    if (is_wanted(server) && !on) turn_on(server);
+    if (!is_wanted(server) && on) turn_off(server);
 }
 
 void aof_owner_work(struct kevyrt_server *server) {
@@ -231,9 +244,7 @@ void aof_owner_work(struct kevyrt_server *server) {
     journal_work(&server->fabric);
     if (!wishes) return;
     pthread_mutex_lock(&server->log.lock);
-    bool on = aof_of(server) != NULL;
-    if ((wishes & AOF_WISH_SWITCH) && is_wanted(server) && !on) turn_on(server);
-    if ((wishes & AOF_WISH_SWITCH) && !is_wanted(server) && on) turn_off(server);
+    if ((wishes & AOF_WISH_SWITCH) && kevyrt_server_running(server)) turn(server);
     if (wishes & AOF_WISH_GATE) look_at_gate(server);
     pthread_mutex_unlock(&server->log.lock);
 }

@@ -52,6 +52,8 @@ void aof_owner_close(struct kevyrt_server *server);
 /* ---- Run ------------------------------------------------------------------------------------------ */
 /* With all batons: the settings have changed. */
 void aof_owner_apply(struct kevyrt_server *server);
+/* When the server runs, and when it has loaded again: appendonly may have changed meanwhile. */
+void aof_owner_look(struct kevyrt_server *server);
 /* The keeper's thread. */
 void aof_owner_work(struct kevyrt_server *server);
 /* A snapshot for a save point was made, or not (stop-writes-on-bgsave-error). Any thread; batons may be held. */

@@ -113,6 +113,7 @@ static void open_gate(struct reload *reload) {
     loading_end(reload->server, false);
     if (!caller_take_all(fabric)) return;
     effect_replace(&call);
+    aof_owner_look(reload->server);
     caller_drop_all(fabric);
 }
 
