@@ -43,7 +43,7 @@ struct rdb_target {
      * and nothing kept. */
     struct keyspace *(*enter)(void *context, uint64_t hash);
     void (*leave)(void *context, struct keyspace *keyspace);
-    bool replace; /* a key that is there already gives way; else it is an error */
+    bool replace;           /* a key that is there already gives way; else it is an error */
     int64_t drop_before_ms; /* keys whose deadline is before it are left out; 0: none are */
     /* A library of functions; NULL: they are left out. */
     bool (*function)(void *context, struct bytes code);

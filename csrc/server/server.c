@@ -316,9 +316,16 @@ static void stop_on_keeper(void *context) {
     atomic_sub_acq_rel(&server->stops_wanted, 1);
 }
 
+static uint64_t thread_number(void) {
+    return (uint64_t)pthread_self();
+}
+
+/* What `control` guards is looked at by the thread alone that starts the server. */
 bool server_is_wanted(struct kevyrt_server *server) {
-    if (server->given_up || atomic_load_seq_cst(&server->stops_wanted)) return false;
+    if (atomic_load_seq_cst(&server->stops_wanted)) return false;
     if (atomic_load_relaxed(&server->reload.ended)) return false;
+    if (atomic_load_relaxed(&server->start_thread) != thread_number()) return true;
+    if (server->given_up) return false;
     bool goes_on = !server->keep_on || server->keep_on(server->keep_on_context);
     return goes_on && !server->given_up;
 }
@@ -389,10 +396,6 @@ static enum kevyrt_status start_controlled(struct kevyrt_server *server,
         server->keeper_running = false;
     }
     return status;
-}
-
-static uint64_t thread_number(void) {
-    return (uint64_t)pthread_self();
 }
 
 enum kevyrt_status kevyrt_server_start(struct kevyrt_server *server, struct kevyrt_error *error) {
