@@ -1,7 +1,5 @@
 #include "shard/snapshot/encode.h"
 
-#include "plat/thread.h"
-
 enum { PIECE_BYTES = 64 << 10 }; /* some 100 µs of work */
 
 static bool spill(struct rdb_buffer *buffer) {
@@ -12,7 +10,7 @@ static bool spill(struct rdb_buffer *buffer) {
     encoder->written += buffer->len;
     bool taken = encoder->sink->write(encoder->sink, buffer->at, buffer->len);
     buffer->len = 0;
-    thread_yield(); /* see snapshot.c */
+    encoder->rest(encoder->rest_context);
     return taken;
 }
 

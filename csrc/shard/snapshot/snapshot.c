@@ -11,8 +11,9 @@
  * The thread is made for the first snapshot and stays until the server stops. So one may begin while the `done` of the last goes on
  * (a file is synced): its walk has begun then, and its buffers wait.
  *
- * The thread works as hard as any other, so that what waits for it does not grow, but no longer than some 100 µs without letting
- * others run (thread_yield): on a core that it shares with a shard thread, that has no longer a gap than this.
+ * The thread may share a core with a shard thread, so it lets others run every half a millisecond (thread_yield). It does not while more
+ * waits than a walk would leave there: what is kept before changes is memory, and others that are always ready to run leave
+ * it little time.
  *
  * The stop comes when no shard thread runs any more and no baton can be had: the thread tells the sink and ends, and the stop drops
  * what is left of the walks.
@@ -35,7 +36,9 @@ enum {
     SLICE_ENTRIES = 64, /* between two looks at the clock */
     WALK_SLICE_NS = 30000,
     BEHIND_NS = 500000, /* to look again whether the thread has caught up */
-    YIELD_ITEMS = 64,
+    REST_ITEMS = 64, /* between two looks at the clock */
+    REST_NS = 400000,
+    REST_QUEUE_BYTES = SNAPSHOT_QUEUE_BYTES + (2 << 20),
 };
 
 struct snapshot {
@@ -60,6 +63,7 @@ struct snapshot {
     atomic_u32 pace_entries, pace_us;          /* DEBUG; relaxed */
     bool has_thread;                           /* with all batons */
     uint32_t jobs_done;                        /* the thread */
+    uint64_t rested_ns;                        /* the thread: when it let others run */
     pthread_t thread;
 };
 
@@ -221,6 +225,15 @@ static void give_up(struct snapshot *snapshot) {
     (void)atomic_cas_acq_rel(&snapshot->taker.over, &none, KEPT_OVER_FAILED);
 }
 
+static void rest(void *context) {
+    struct snapshot *snapshot = context;
+    if (atomic_load_relaxed(&snapshot->queued_bytes) > REST_QUEUE_BYTES) return;
+    uint64_t now = clock_monotonic_ns();
+    if (now - snapshot->rested_ns < REST_NS) return;
+    thread_yield();
+    snapshot->rested_ns = clock_monotonic_ns();
+}
+
 static void encode_buffer(struct snapshot *snapshot, struct encoder *encoder,
                           struct kept_buffer *buffer) {
     size_t offset = 0;
@@ -229,7 +242,7 @@ static void encode_buffer(struct snapshot *snapshot, struct encoder *encoder,
     while (!is_over(snapshot) && (item = kept_next(buffer, &offset))) {
         if (!encoder_item(encoder, item)) give_up(snapshot);
         kept_release(item);
-        if (++count % YIELD_ITEMS == 0) thread_yield();
+        if (++count % REST_ITEMS == 0) rest(snapshot);
     }
     kept_buffer_free(buffer, offset);
     atomic_sub_relaxed(&snapshot->queued_bytes, len);
@@ -287,6 +300,8 @@ static void run_job(struct snapshot *snapshot) {
     struct snapshot_sink *sink = snapshot->sink;
     struct encoder encoder;
     encoder_init(&encoder, sink, &snapshot->options, &snapshot->taker.over);
+    encoder.rest = rest;
+    encoder.rest_context = snapshot;
     if (!encoder_begin(&encoder, snapshot->version, clock_wall_ms() / 1000, snapshot->used_bytes))
         give_up(snapshot);
     encoder.tell = true;
