@@ -38,10 +38,15 @@ void thread_yield(void) {
     (void)sched_yield();
 }
 
+/* As it is, where it is refused. On Linux a thread is niced by its own id. */
+void thread_be_modest(void) {
+    enum { LITTLE = 8 };
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), LITTLE);
+}
+
 void thread_be_patient(void) {
     enum { LEAST = 19 };
     struct sched_param none = {0};
-    /* As it is, where it is refused. On Linux a thread is niced by its own id. */
     (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), LEAST);
 }

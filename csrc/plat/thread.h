@@ -11,5 +11,7 @@ int thread_start(pthread_t *thread, const char *name, void *(*body)(void *), voi
 void thread_join(pthread_t thread);
 /* Others that are ready to run on the same core run now: for work that is long, in pieces that are short. */
 void thread_yield(void);
+/* The calling thread takes a small part of a core that others want too, and lets them in when they wake up. */
+void thread_be_modest(void);
 /* The calling thread lets others go first, when it wakes up and while it works: for work that is in no hurry. */
 void thread_be_patient(void);

@@ -229,7 +229,7 @@ static uint64_t tend_waiting(struct kevyrt_server *server) {
     struct persistence *persistence = &server->persistence;
     struct saving *saving = &persistence->saving;
     struct rewriting *rewriting = &persistence->rewriting;
-    save_refused(server);
+    save_end(server);
     rewrite_refused(server);
     lock(server);
     bool waits = (saving->running && !saving->begun) || (rewriting->running && !rewriting->begun);
@@ -452,6 +452,7 @@ void persistence_stop(struct kevyrt_server *server) {
 /* Who asked for the end is told nothing: the connection ends with it. Batons are closed. */
 void persistence_stopped(struct kevyrt_server *server) {
     struct persistence *persistence = &server->persistence;
+    save_end(server);
     struct waiter *waiter =
         persistence->end_answer ? persistence->end_answer : persistence->end_waiter;
     persistence->end_answer = persistence->end_waiter = NULL;

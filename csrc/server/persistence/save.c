@@ -136,7 +136,11 @@ static void done(struct snapshot_sink *sink, enum snapshot_result result) {
     struct saving *saving = (struct saving *)sink;
     if (result == SNAPSHOT_DONE && (saving->error = install(saving)) < 0) result = SNAPSHOT_FAILED;
     if (result != SNAPSHOT_DONE) drop_file(saving);
-    end(saving, result);
+    lock(saving->server);
+    saving->has_ended = true;
+    saving->result = result;
+    unlock(saving->server);
+    persistence_ring(saving->server);
 }
 
 /* ---- The beginning: all batons --------------------------------------------------------------------------- */
@@ -190,12 +194,15 @@ int save_try(struct kevyrt_server *server) {
     return result;
 }
 
-void save_refused(struct kevyrt_server *server) {
+void save_end(struct kevyrt_server *server) {
     struct saving *saving = saving_of(server);
     lock(server);
     int refusal = saving->refusal;
+    bool has_ended = saving->has_ended;
     saving->refusal = 0;
+    saving->has_ended = false;
     unlock(server);
+    if (has_ended) end(saving, saving->result);
     if (refusal == 0) return;
     saving->error = refusal;
     end(saving, SNAPSHOT_FAILED);
@@ -203,7 +210,7 @@ void save_refused(struct kevyrt_server *server) {
 
 void save_stop(struct kevyrt_server *server) {
     struct saving *saving = saving_of(server);
-    save_refused(server);
+    save_end(server);
     lock(server);
     bool waits = saving->running && !saving->begun;
     unlock(server);

@@ -30,7 +30,9 @@ struct saving {
     bool running;   /* from save_begin on */
     bool begun;     /* its snapshot is being made; false while another one is in its way */
     bool scheduled; /* BGSAVE is to come when nothing else runs */
-    int refusal;    /* why it could not begin, until save_refused; 0 */
+    int refusal;    /* why it could not begin, until save_end; 0 */
+    bool has_ended; /* with `result`, until save_end */
+    enum snapshot_result result;
     bool last_failed;
     int64_t begun_s, tried_s, saved_s, took_s; /* wall clock; took_s: -1 before the first */
     uint64_t saved_changes; /* what persistence_changes was at the last cut that was saved */
@@ -56,8 +58,9 @@ enum save_cause { SAVE_IN_FRONT, SAVE_BEHIND, SAVE_AT_END };
 void save_begin(struct kevyrt_server *server, enum save_cause cause, struct waiter *waiter);
 /* The same later: what waits for another snapshot; also -EBUSY if it still has to. */
 int save_try(struct kevyrt_server *server);
-/* The thread of struct persistence, without batons: ends a save that could not begin. */
-void save_refused(struct kevyrt_server *server);
+/* The thread of struct persistence, without batons: tells of a save that has ended, or could not begin. The snapshots' thread does not
+ * take places, as it gets little time. */
+void save_end(struct kevyrt_server *server);
 /* When that thread has ended: gives up one that waits for its turn. */
 void save_stop(struct kevyrt_server *server);
 /* The one that runs is given up, if there is one: DEBUG, the end of the server. */

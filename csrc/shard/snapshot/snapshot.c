@@ -1,6 +1,6 @@
 /* The life of a snapshot.
  *
- *   IDLE ──begin, all batons──▶ RUNNING ──walks through, all encoded──▶ thaw, all batons ──▶ IDLE, done(DONE)
+ *   IDLE ──begin, all batons──▶ RUNNING ──walks through, all encoded──▶ thaw, shard 0 with all batons ──▶ IDLE, done(DONE)
  *                                  │                                        ▲
  *                                  └── abort, refused memory, the sink ──▶ done(ABORTED, FAILED); OVER: the walks go on dry
  *
@@ -30,6 +30,7 @@
 #include "shard/snapshot/encode.h"
 #include "store/snapshot.h"
 
+enum thaw_state { THAW_NONE, THAW_WANTED, THAW_DONE };
 enum snapshot_state { SNAPSHOT_IDLE, SNAPSHOT_RUNNING, SNAPSHOT_OVER };
 
 enum {
@@ -62,6 +63,9 @@ struct snapshot {
     atomic_u64 keys, keys_done, bytes_written; /* figures; relaxed */
     atomic_u32 pace_entries, pace_us;          /* DEBUG; relaxed */
     bool has_thread;                           /* with all batons */
+    atomic_u32 thaw;              /* enum thaw_state: the thread wants, shard 0 does, with all batons; seq_cst */
+    struct snapshot_part *melted; /* from shard 0 to the thread: orders `thaw` */
+    struct garbage *waited;       /* the same */
     uint32_t jobs_done;                        /* the thread */
     uint64_t rested_ns;                        /* the thread: when it let others run */
     pthread_t thread;
@@ -122,8 +126,28 @@ static bool walk_slice(struct shard *shard, struct snapshot_part *part, uint32_t
     return false;
 }
 
+/* The thread is in no hurry, and must not hold the places, nor be waited for by who wants them. */
+static void melt(struct shard *shard) {
+    struct fabric *fabric = shard->fabric;
+    struct snapshot *snapshot = fabric->snapshot;
+    shard->io.snapshot_ns = shard->io.woke_ns + BEHIND_NS;
+    if (!turn_coordinate(shard, fabric_all(fabric))) return;
+    shard->io.snapshot_ns = FUTEX_NO_DEADLINE;
+    for (uint32_t i = 0; i < fabric->settings.shard_count; i++)
+        keyspace_thaw(fabric->keyspaces[i], &snapshot->waited);
+    snapshot->melted = snapshot->parts;
+    snapshot->parts = NULL;
+    atomic_store_release(&snapshot->state, SNAPSHOT_IDLE);
+    atomic_store_seq_cst(&snapshot->thaw, THAW_DONE);
+    ring(snapshot);
+}
+
 void snapshot_tend(struct shard *shard) {
     struct snapshot *snapshot = shard->fabric->snapshot;
+    if (shard->index == 0 && atomic_load_seq_cst(&snapshot->thaw) == THAW_WANTED) {
+        melt(shard);
+        return;
+    }
     struct snapshot_part *part = shard->data.keyspace.part;
     uint32_t pace_us = atomic_load_relaxed(&snapshot->pace_us);
     bool waits = shard->io.snapshot_ns != FUTEX_NO_DEADLINE;
@@ -268,24 +292,32 @@ static bool take_all(struct snapshot *snapshot, struct encoder *encoder) {
     }
 }
 
-/* False: the server stops, which sees to it. */
-static bool thaw(struct snapshot *snapshot) {
-    struct fabric *fabric = snapshot->fabric;
-    struct garbage *waited = NULL;
-    uint64_t all = fabric_all(fabric);
-    if (baton_set_take(&fabric->set, all, FUTEX_NO_DEADLINE) != BATON_TAKEN) return false;
-    for (uint32_t i = 0; i < fabric->settings.shard_count; i++)
-        keyspace_thaw(fabric->keyspaces[i], &waited);
-    struct snapshot_part *parts = snapshot->parts;
-    snapshot->parts = NULL;
-    atomic_store_release(&snapshot->state, SNAPSHOT_IDLE);
-    for (uint32_t i = 0; i < fabric->settings.shard_count; i++) snapshot_part_deinit(&parts[i]);
-    mem_free(NULL, parts);
-    baton_set_drop(&fabric->set, all);
+/* What shard 0 has left of it. */
+static void drop_melted(struct snapshot *snapshot) {
+    struct garbage *waited = snapshot->waited;
+    snapshot->waited = NULL;
+    for (uint32_t i = 0; snapshot->melted && i < snapshot->fabric->settings.shard_count; i++)
+        snapshot_part_deinit(&snapshot->melted[i]);
+    mem_free(NULL, snapshot->melted);
+    snapshot->melted = NULL;
     for (struct garbage *next; waited; waited = next) {
         next = waited->next;
         waited->free(waited);
     }
+}
+
+/* False: the server stops, which sees to it. */
+static bool thaw(struct snapshot *snapshot) {
+    atomic_store_seq_cst(&snapshot->thaw, THAW_WANTED);
+    inbox_wake(&snapshot->fabric->shards[0]->inbox);
+    for (;;) {
+        uint32_t seen = atomic_load_seq_cst(&snapshot->bell);
+        if (atomic_load_seq_cst(&snapshot->thaw) == THAW_DONE) break;
+        if (is_ending(snapshot)) return false;
+        futex_wait(&snapshot->bell, seen, FUTEX_NO_DEADLINE);
+    }
+    atomic_store_seq_cst(&snapshot->thaw, THAW_NONE);
+    drop_melted(snapshot);
     return true;
 }
 
@@ -322,6 +354,7 @@ static void run_job(struct snapshot *snapshot) {
 
 static void *snapshot_thread(void *argument) {
     struct snapshot *snapshot = argument;
+    thread_be_modest();
     for (;;) {
         uint32_t seen = atomic_load_seq_cst(&snapshot->bell);
         if (is_ending(snapshot)) return NULL;
@@ -383,6 +416,8 @@ void snapshot_stop(struct fabric *fabric) {
         snapshot->jobs_done++;
         snapshot->sink->done(snapshot->sink, SNAPSHOT_ABORTED);
     }
+    drop_melted(snapshot);
     drop_walks(snapshot);
+    atomic_store_seq_cst(&snapshot->thaw, THAW_NONE);
     atomic_store_release(&snapshot->state, SNAPSHOT_IDLE);
 }
