@@ -254,8 +254,9 @@ def _ended(server: _ConfiguredServer, number: signal.Signals) -> bool:
 def _serve(server: _ConfiguredServer, ends: _Ends) -> None:
     if not ends.start(server):
         return
-    with server:
-        if server.url is None:
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.stop)  # no second start: SHUTDOWN may have been quick
+        if server.url is None and server.running:
             raise _Failure("neither a port nor a Unix socket to listen on")
         with _pid_file(server.setting("pidfile")):
             with contextlib.suppress(_core.ServerStopped):  # somebody was quick with SHUTDOWN
