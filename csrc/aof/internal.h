@@ -33,9 +33,10 @@ struct aof_log {
     int error;
     uint32_t db, cut_db; /* in force at `end` and at `cut` */
     uint64_t cut, written, end;
-    uint64_t synced; /* the header says it; 0 in a new file */
-    uint64_t clean;  /* the same, or where this process began to write */
-    uint64_t ahead;  /* the end of the lines that are written ahead, or less than `written` */
+    uint64_t synced;  /* the header says it; 0 in a new file */
+    uint64_t clean;   /* the same, or where this process began to write */
+    uint64_t ahead;   /* the end of the lines that are written ahead, or less than `written` */
+    bool never_ahead; /* it was refused, in this file */
     struct aof_chunk *kept, *last;
     struct aof_chunk *sealed;  /* the last one that a sync under way covers, or NULL */
     struct aof_chunk *writing; /* the first one that is not written to its end, or NULL */

@@ -159,7 +159,7 @@ void aof_layout_begin(struct aof_log *log, uint64_t end) {
     log->clean = end;
     log->db = log->cut_db = AOF_DB_NONE;
     log->stamp = 0;
-    log->unsafe_cut = false;
+    log->unsafe_cut = log->never_ahead = false;
 }
 
 /* A chunk that does nothing but SELECT. */

@@ -106,8 +106,9 @@ static int write_segments(struct aof_log *log) {
     }
 }
 
-/* Lines to be overwritten by the batches to come, none of which then changes the size of the file. */
-static int write_ahead(struct aof_log *log, uint64_t batch) {
+/* Lines to be overwritten by the batches to come, none of which then changes the size of the file. Where there is no room for them
+ * there may be room for what counts. */
+static void write_ahead(struct aof_log *log, uint64_t batch) {
     char lines[AHEAD_WRITE];
     uint64_t len = batch * AHEAD_BATCHES / AHEAD_WRITE * AHEAD_WRITE;
     if (len < AHEAD_MIN) len = AHEAD_MIN;
@@ -118,10 +119,14 @@ static int write_ahead(struct aof_log *log, uint64_t batch) {
         memcpy(lines + at, lines, AOF_ALIGN);
     for (uint64_t at = log->written; at < end; at += sizeof lines) {
         int result = disk_write_all(log->files.disk, log->fd, lines, sizeof lines, at);
-        if (result < 0) return result;
+        if (result < 0) {
+            (void)log->files.disk->truncate(log->files.disk, log->fd, log->written);
+            log->ahead = log->written;
+            log->never_ahead = true;
+            return;
+        }
         log->ahead = at + sizeof lines;
     }
-    return 0;
 }
 
 void aof_write(struct aof *aof) {
@@ -131,8 +136,8 @@ void aof_write(struct aof *aof) {
     int result = write_segments(log);
     uint64_t batch = log->written - before;
     bool ahead = log->settings.sync == AOF_SYNC_ALWAYS && log->written >= log->ahead && batch > 0 &&
-                 batch <= AHEAD_BATCH;
-    if (result == 0 && ahead) result = write_ahead(log, batch);
+                 batch <= AHEAD_BATCH && !log->never_ahead;
+    if (result == 0 && ahead) write_ahead(log, batch);
     if (result < 0) {
         aof_fail(aof, result, false);
         return;
