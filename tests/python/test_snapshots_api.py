@@ -239,6 +239,41 @@ def test_a_snapshot_is_of_one_instant(threads: int) -> None:
             assert sum(map(int, other.execute("MGET", *accounts))) == 5000
 
 
+@pytest.mark.parametrize("threads", SHARDS)
+def test_snapshots_beside_restores(threads: int) -> None:
+    """A cut may come before, amid and behind a restore: what it has is of one data set."""
+    keys = [f"g{i}" for i in range(1000)]
+    generations = []
+    with running(threads) as server, running() as other:
+        for number in range(3):
+            server.execute("FLUSHALL")
+            server.execute("MSET", *[word for key in keys for word in (key, number)])
+            server.execute("RPUSH", "list", *[number] * 1500)
+            server.set("large", f"{number}" * 50_000)
+            generations.append(server.snapshot())
+        stop = threading.Event()
+
+        def restore() -> None:
+            for i in range(10**9):
+                if stop.is_set():
+                    return
+                server.restore(generations[i % 3])
+
+        restorer = threading.Thread(target=restore)
+        restorer.start()
+        try:
+            taken = [server.snapshot() for _ in range(12)]
+        finally:
+            stop.set()
+            restorer.join(20)
+        for snapshot in taken:
+            other.restore(snapshot)
+            (number,) = set(other.execute("MGET", *keys))
+            assert other.execute("LRANGE", "list", 0, -1) == [number] * 1500
+            assert other.get("large") == number * 50_000
+            assert other.execute("DBSIZE") == 1002
+
+
 # ---- Who watches, waits, caches ------------------------------------------------------------------
 
 
@@ -461,6 +496,33 @@ with kevyrt.Server() as server:
 
 def test_interrupted(program: Program) -> None:
     assert program(INTERRUPTED) == "interrupted\n" * 3 + "\n"
+
+
+STARTED = """
+import logging, os, signal, threading, time
+import kevyrt
+
+logging.getLogger("kevyrt").addHandler(logging.NullHandler())
+with kevyrt.Server() as server:
+    for i in range(200_000):
+        server.set(f"k{i}", b"x" * 100)
+    data = server.snapshot().to_bytes()
+for delay in (0.001, 0.01, 0.06):
+    server = kevyrt.Server(load=data)
+    timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+    try:
+        timer.start()
+        server.start()
+        time.sleep(10)
+    except KeyboardInterrupt:
+        server.stop()
+with server:
+    print(server.execute("DBSIZE"))
+"""
+
+
+def test_a_start_that_loads_is_interrupted(program: Program) -> None:
+    assert program(STARTED) == "200000\n"
 
 
 FORKED = """
