@@ -189,17 +189,22 @@ class _Ends:
             raise _Signalled
 
     def start(self, server: Server) -> bool:
-        """False: while it loaded, or before, it was told to end; then it does not run."""
+        """False: while it loaded, or before, it was told to end; then it does not run.
+
+        Only the loading is interrupted: what Server.start() does beside it is done in any case.
+        """
         try:
             self._waiting = True
             if self.signal is None:
-                server.start()
+                server._start()
             self._waiting = False
         except (_Signalled, _core.ServerStopped):  # or somebody has sent SHUTDOWN
             self._waiting = False
+        finally:
+            _log.start()
+        if not server.running:
             server.stop()
-            return False
-        return self.signal is None
+        return server.running
 
     def wait(self, server: Server) -> None:
         """Until a signal has come, before this call too, or the server has stopped."""
