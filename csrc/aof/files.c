@@ -156,7 +156,7 @@ static int read_manifest(struct aof_files *files, char why[AOF_WHY_MAX]) {
     files->disk->close(files->disk, fd);
     if (result == 0) {
         const char *wrong = aof_manifest_parse(text, len, &files->manifest, &line);
-        if (wrong) result = -EINVAL;
+        if (wrong) result = strcmp(wrong, AOF_MANIFEST_NO_MEMORY) == 0 ? -ENOMEM : -EINVAL;
         if (wrong) (void)snprintf(why, AOF_WHY_MAX, "%s, line %u of %.300s", wrong, line, at);
     }
     mem_free(NULL, text);

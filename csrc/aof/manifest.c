@@ -233,7 +233,7 @@ static const char *read_line(const char *at, const char *end, struct aof_manifes
     file.name = copy_name(file.name);
     if (file.name && insert(out, &file)) return NULL;
     mem_free(NULL, file.name);
-    return "Out of memory";
+    return AOF_MANIFEST_NO_MEMORY;
 }
 
 const char *aof_manifest_parse(const char *text, size_t len, struct aof_manifest *out,

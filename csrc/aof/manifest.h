@@ -42,6 +42,7 @@ void aof_manifest_retire(struct aof_manifest *manifest, uint64_t incr_seq);
 void aof_manifest_drop_history(struct aof_manifest *manifest);
 
 /* NULL: it is right. Else what is wrong, with the number of the line; `*out` is empty then. */
+#define AOF_MANIFEST_NO_MEMORY "Out of memory" /* it may be right */
 const char *aof_manifest_parse(const char *text, size_t len, struct aof_manifest *out,
                                uint32_t *line);
 /* In fresh memory (mem_free with a NULL account), or NULL. */

@@ -412,10 +412,12 @@ static void discard_message(struct fabric *fabric, struct message *message) {
     }
 }
 
-/* After every thread has ended: what is still in the streams to this shard, and its own batches. */
+/* After every thread has ended, or of a start that failed: what is still in the streams to this shard, and its own batches. */
 void forward_deinit(struct shard *shard) {
     for (uint32_t s = 0; s < shard->fabric->settings.shard_count; s++) {
-        struct stream *stream = &shard->fabric->shards[s]->data.streams[shard->index];
+        struct stream *streams = shard->fabric->shards[s]->data.streams;
+        struct stream *stream = streams ? &streams[shard->index] : NULL;
+        if (!stream || !stream->entries) continue; /* there was no memory for it */
         for (struct message *message;; discard_message(shard->fabric, message)) {
             stream_advance(stream);
             if (!(message = stream_pop(stream))) break;

@@ -44,18 +44,19 @@ static void name_file(const struct load *load) {
         (void)snprintf(load->error->file, sizeof load->error->file, "%.500s", load->path);
 }
 
-static enum kevyrt_status fail_system(const struct load *load, int number, const char *what) {
-    server_fail(load->error, KEVYRT_SYSTEM, number, "cannot %s %.300s: %s", what, load->path,
-                system_error_text(number));
-    name_file(load);
-    return KEVYRT_SYSTEM;
-}
-
 static enum kevyrt_status fail_memory(const struct load *load) {
     server_fail(load->error, KEVYRT_NO_MEMORY, ENOMEM, "out of memory while loading %.300s",
                 load->path);
     name_file(load);
     return KEVYRT_NO_MEMORY;
+}
+
+static enum kevyrt_status fail_system(const struct load *load, int number, const char *what) {
+    if (number == -ENOMEM) return fail_memory(load);
+    server_fail(load->error, KEVYRT_SYSTEM, number, "cannot %s %.300s: %s", what, load->path,
+                system_error_text(number));
+    name_file(load);
+    return KEVYRT_SYSTEM;
 }
 
 static enum kevyrt_status fail_damaged(const struct load *load, uint64_t offset, const char *why) {
@@ -261,9 +262,9 @@ static enum kevyrt_status open_log(struct load *load, struct aof_files *files) {
     int result = aof_files_open(files, &place, why);
     if (result == 0) return KEVYRT_OK;
     if (result == -EINVAL && *why) return fail_damaged(load, 0, why);
-    return *why ? server_fail(load->error, KEVYRT_SYSTEM, result, "%s: %s", why,
-                              system_error_text(result))
-                : fail_system(load, result, "open");
+    return *why && result != -ENOMEM ? server_fail(load->error, KEVYRT_SYSTEM, result, "%s: %s",
+                                                   why, system_error_text(result))
+                                     : fail_system(load, result, "open");
 }
 
 /* ---- A dump ------------------------------------------------------------------------------------- */
