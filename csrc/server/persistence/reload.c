@@ -93,10 +93,13 @@ static bool flush(struct reload *reload) {
 
 /* What was answered is in the files. */
 static void await_log(struct reload *reload) {
-    struct aof *aof = aof_owner_log(reload->server);
+    struct kevyrt_server *server = reload->server;
+    pthread_mutex_lock(&server->log.lock); /* nobody closes it meanwhile */
+    struct aof *aof = aof_owner_log(server);
     while (aof && !is_ended(reload) &&
            !aof_wait(aof, aof_ticket(aof), false, clock_monotonic_ns() + LOOK_NS))
         continue;
+    pthread_mutex_unlock(&server->log.lock);
 }
 
 static enum kevyrt_status load(struct reload *reload, struct kevyrt_error *error) {
