@@ -57,10 +57,10 @@ class PersistenceStats:
         save_ok: the last one of these was written.
         last_save_time: when that was, or when the server started, in seconds since 1970.
         changes_since_save: changes of the data since then.
-        saves: how many were written since the start.
+        saves: how many were begun since the server was made.
         rewrite_running: the log is being rewritten.
         rewrite_ok: the last rewrite was completed.
-        rewrites: how many were completed since the start.
+        rewrites: how many were begun since the server was made.
         aof_enabled: there is an append-only log.
         aof_ok: it can be written. Otherwise writes are refused.
         aof_queued_bytes: what waits to be written to it.

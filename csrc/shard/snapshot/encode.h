@@ -15,7 +15,7 @@ struct encoder {
     const struct snapshot_options *options;
     uint32_t db; /* of the last item; KEPT_NO_DB: there was none */
     uint64_t crc, written;
-    bool tell;              /* the sink is still to be told of the end */
+    bool tell;                   /* the sink is still to be told of the end */
     void (*rest)(void *context); /* between two pieces */
     void *rest_context;
     const atomic_u32 *over; /* nobody needs the rest; any thread sets, relaxed */

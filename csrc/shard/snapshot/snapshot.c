@@ -37,7 +37,7 @@ enum {
     SLICE_ENTRIES = 64, /* between two looks at the clock */
     WALK_SLICE_NS = 30000,
     BEHIND_NS = 500000, /* to look again whether the thread has caught up */
-    REST_ITEMS = 64, /* between two looks at the clock */
+    REST_ITEMS = 64,    /* between two looks at the clock */
     REST_NS = 400000,
     REST_QUEUE_BYTES = SNAPSHOT_QUEUE_BYTES + (2 << 20),
 };
@@ -63,11 +63,11 @@ struct snapshot {
     atomic_u64 keys, keys_done, bytes_written; /* figures; relaxed */
     atomic_u32 pace_entries, pace_us;          /* DEBUG; relaxed */
     bool has_thread;                           /* with all batons */
-    atomic_u32 thaw;              /* enum thaw_state: the thread wants, shard 0 does, with all batons; seq_cst */
+    atomic_u32 thaw; /* enum thaw_state: the thread wants, shard 0 does, with all batons; seq_cst */
     struct snapshot_part *melted; /* from shard 0 to the thread: orders `thaw` */
     struct garbage *waited;       /* the same */
-    uint32_t jobs_done;                        /* the thread */
-    uint64_t rested_ns;                        /* the thread: when it let others run */
+    uint32_t jobs_done;           /* the thread */
+    uint64_t rested_ns;           /* the thread: when it let others run */
     pthread_t thread;
 };
 

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -152,6 +153,61 @@ static void test_nobody_sees_a_half(struct kevyrt_server *server) {
     kevyrt_snapshot_put(snapshots[1]);
 }
 
+/* ---- With a log ------------------------------------------------------------------------------------- */
+
+static void rewrite(struct kevyrt_server *server) {
+    struct kevyrt_job *job;
+    struct kevyrt_error error;
+    assert_int_equal(kevyrt_rewrite(server, true, &job, &error), KEVYRT_OK);
+    assert_int_equal(finish(job), KEVYRT_OK);
+    kevyrt_job_put(job);
+}
+
+static struct kevyrt_server *server_with_log(const char *folder) {
+    struct kevyrt_setting settings[] = {
+        {"port", "0"},         {"threads", "3"}, {"appendonly", "yes"},
+        {"appendfsync", "no"}, {"dir", folder},
+    };
+    struct kevyrt_error error = {0};
+    struct kevyrt_server *server = NULL;
+    if (kevyrt_server_new(settings, sizeof settings / sizeof *settings, &server, &error) !=
+        KEVYRT_OK)
+        fail_msg("%s", error.text);
+    server_start(server);
+    return server;
+}
+
+/* Readers, restores and rewrites; what the log has afterwards is what was served. */
+static void test_with_a_log(void **state) {
+    (void)state;
+    char folder[] = "/tmp/krtrestoreXXXXXX", command[64], value[REPLY_MAX];
+    assert_non_null(mkdtemp(folder));
+    struct kevyrt_server *server = server_with_log(folder);
+    struct reader reader = {.server = server};
+    fill(server, "one");
+    struct kevyrt_snapshot *snapshot = take(server);
+    assert_int_equal(pthread_create(&reader.thread, NULL, read_pairs, &reader), 0);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(restore(server, snapshot), KEVYRT_OK);
+        assert_call(server, "INCR count", ":1\r\n");
+        if (i % 2) rewrite(server);
+    }
+    __atomic_store_n(&reader.stop, true, __ATOMIC_RELAXED);
+    pthread_join(reader.thread, NULL);
+    assert_false(reader.mixed);
+    assert_call(server, "SET later 1", "+OK\r\n");
+    assert_int_equal(call(server, "HGETALL hash", value), KEVYRT_OK);
+    server_close(server);
+    server = server_with_log(folder);
+    assert_call(server, "DBSIZE", ":15\r\n");
+    assert_call(server, "MGET a h later", "*3\r\n$3\r\none\r\n$3\r\none\r\n$1\r\n1\r\n");
+    assert_call(server, "HGETALL hash", value);
+    kevyrt_snapshot_put(snapshot);
+    server_close(server);
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
 /* A stop ends what is under way, and a snapshot outlives it. */
 static void test_stopped(const struct variant *variant) {
     struct kevyrt_server *server = server_open(variant);
@@ -207,6 +263,7 @@ int main(void) {
         cmocka_unit_test(run_there_and_back),
         cmocka_unit_test(run_refused_memory),
         cmocka_unit_test(run_nobody_sees_a_half),
+        cmocka_unit_test(test_with_a_log),
         cmocka_unit_test(run_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
