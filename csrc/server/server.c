@@ -344,6 +344,10 @@ static enum kevyrt_status load_data(struct kevyrt_server *server, struct kevyrt_
     enum kevyrt_status status = initial_is_wanted(server) ? initial_run(server, &files, error)
                                                           : loading_run(server, &files, error);
     if (status != KEVYRT_OK || !logs) return status;
+    if (!atomic_load_relaxed(&server->log.wanted)) { /* CONFIG SET has turned it off meanwhile */
+        aof_files_deinit(&files);
+        return KEVYRT_OK;
+    }
     return aof_owner_open(server, &files, AOF_CONTINUE, error);
 }
 
