@@ -151,12 +151,17 @@ static const char *run(struct reload *reload, char text[600]) {
 static void *reload_thread(void *argument) {
     struct reload *reload = argument;
     char text[600];
+    if (reload->has_previous) thread_join(reload->previous);
     while (atomic_load_seq_cst(&reload->running) == RELOAD_READY)
         futex_wait(&reload->running, RELOAD_READY, FUTEX_NO_DEADLINE);
-    if (atomic_load_seq_cst(&reload->running) == RELOAD_NONE) return NULL;
+    if (atomic_load_seq_cst(&reload->running) == RELOAD_CANCELLED) {
+        atomic_store_seq_cst(&reload->running, RELOAD_NONE);
+        return NULL;
+    }
     const char *error = run(reload, text);
-    await_answer(reload->waiter, error ? write_error : write_ok, (void *)error);
-    atomic_store_seq_cst(&reload->running, RELOAD_NONE);
+    struct waiter *waiter = reload->waiter;
+    atomic_store_seq_cst(&reload->running, RELOAD_NONE); /* who is answered may ask for the next */
+    await_answer(waiter, error ? write_error : write_ok, (void *)error);
     return NULL;
 }
 
@@ -182,15 +187,19 @@ static void start(struct call *call, struct reload wanted) {
         call_error(call, "ERR the data is being reloaded already");
         return;
     }
-    if (reload->has_thread) thread_join(reload->thread); /* it has ended */
+    wanted.previous = reload->thread;
+    wanted.has_previous = reload->has_thread;
     *reload = wanted;
     reload->server = server;
     atomic_store_seq_cst(&reload->running, RELOAD_READY);
-    reload->has_thread = thread_start(&reload->thread, "kevyrt-reload", reload_thread, reload) == 0;
-    reload->waiter = reload->has_thread ? await_begin(call, &kind, 0, 0) : NULL;
-    atomic_store_seq_cst(&reload->running, reload->waiter ? RELOAD_RUNS : RELOAD_NONE);
+    bool started = thread_start(&reload->thread, "kevyrt-reload", reload_thread, reload) == 0;
+    reload->has_thread = started || reload->has_previous;
+    if (!started) reload->thread = reload->previous;
+    reload->waiter = started ? await_begin(call, &kind, 0, 0) : NULL;
+    enum reload_state otherwise = started ? RELOAD_CANCELLED : RELOAD_NONE;
+    atomic_store_seq_cst(&reload->running, reload->waiter ? RELOAD_RUNS : otherwise);
     futex_wake(&reload->running, 1);
-    if (!reload->has_thread) call_error(call, "ERR cannot start a thread");
+    if (!started) call_error(call, "ERR cannot start a thread");
 }
 
 void debug_reload(struct call *call) {

@@ -19,12 +19,15 @@ enum reload_state {
     RELOAD_NONE,
     RELOAD_READY, /* the thread is there, and waits for who begins */
     RELOAD_RUNS,
+    RELOAD_CANCELLED, /* there was no memory to wait with: the thread ends */
 };
 
 struct reload {
     struct kevyrt_server *server;
     pthread_t thread;
     bool has_thread;    /* who begins, with all batons; who stops */
+    pthread_t previous; /* it has ended, or is about to: the thread joins it */
+    bool has_previous;
     atomic_u32 running; /* futex, enum reload_state: who begins, then the thread; seq_cst */
     atomic_u32 ended;   /* the server stops; relaxed */
     bool of_log, saves, flushes, merges;
