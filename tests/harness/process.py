@@ -189,7 +189,9 @@ class Server:
     def start_unready(self, *extra: str) -> None:
         """Starts what has ended again, and does not wait until it is ready."""
         self._forget()
-        before, _, wrapper = self._launched
+        before, tcp, wrapper = self._launched
+        if not self._port_is_given:  # of one that was killed the old one may be taken for a while
+            self.port = free_port(self.host) if tcp else None
         self._spawn([*before, *extra], wrapper)
 
     def crash_while_starting(self, after_s: float) -> None:

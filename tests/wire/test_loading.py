@@ -178,7 +178,7 @@ def test_who_asks_while_it_loads(own: Start, tmp_path: Path) -> None:
         pytest.skip("it answers between blocks of commands only, which are not so many")
     server.crash()
     shutil.rmtree(server.folder / FOLDER, ignore_errors=True)
-    write_log(server.folder, b"", commands(*(f"SET key:{i} {i}" for i in range(2000))))
+    write_log(server.folder, b"", commands(*(f"SET key:{i} {i}" for i in range(8000))))
     with _slow_start(server) as c:
         for line in ("GET key:1", "SET a 1", "PING", "DBSIZE", "MGET key:1 key:2 key:3", "SCAN 0"):
             assert c.do(*line.split()).value == LOADING, line
@@ -193,7 +193,7 @@ def test_who_asks_while_it_loads(own: Start, tmp_path: Path) -> None:
         c.do("SHUTDOWN", "NOSAVE")
         assert server.wait() == 0
     server.restart()
-    assert server.control().do("DBSIZE").value == 2000
+    assert server.control().do("DBSIZE").value == 8000
 
 
 # ---- Ours and theirs -----------------------------------------------------------------------------
