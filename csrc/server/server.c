@@ -22,7 +22,7 @@
 #include "plat/random.h"
 #include "server/admin.h"
 #include "server/log.h"
-#include "server/persistence/initial.h"
+#include "server/persistence/loading/initial.h"
 #include "shard/blocking/waitaof.h"
 #include "shard/board/monitor.h"
 #include "shard/board/pubsub.h"

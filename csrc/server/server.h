@@ -11,10 +11,10 @@
 #include "server/kevyrt.h"
 #include "server/migrate/migrate.h"
 #include "server/persistence/aof_owner.h"
-#include "server/persistence/loading.h"
+#include "server/persistence/loading/loading.h"
+#include "server/persistence/loading/reload.h"
 #include "server/persistence/persistence.h"
-#include "server/persistence/progress.h"
-#include "server/persistence/reload.h"
+#include "server/persistence/restoring/progress.h"
 #include "shard/fabric.h"
 #include "shard/message.h"
 

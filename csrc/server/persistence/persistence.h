@@ -11,8 +11,8 @@
 
 #include "cmd/call.h"
 #include "server/kevyrt.h"
-#include "server/persistence/rewrite.h"
-#include "server/persistence/save.h"
+#include "server/persistence/saving/rewrite.h"
+#include "server/persistence/saving/save.h"
 
 enum { SAVE_POINTS_MAX = 128 };
 

@@ -1,5 +1,5 @@
 /* What kind a file is of, and who looks at it. */
-#include "server/persistence/check.h"
+#include "server/persistence/checking/check.h"
 
 #include <stdarg.h>
 #include <stdio.h>

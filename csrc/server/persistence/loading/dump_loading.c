@@ -1,4 +1,4 @@
-#include "server/persistence/dump_loading.h"
+#include "server/persistence/loading/dump_loading.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "aof/aof.h"
-#include "server/persistence/dump_source.h"
+#include "server/persistence/restoring/dump_source.h"
 
 struct restore_log {
     struct kevyrt_server *server;

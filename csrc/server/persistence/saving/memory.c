@@ -1,4 +1,4 @@
-#include "server/persistence/memory.h"
+#include "server/persistence/saving/memory.h"
 
 #include <string.h>
 

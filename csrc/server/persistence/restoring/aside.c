@@ -1,4 +1,4 @@
-#include "server/persistence/aside.h"
+#include "server/persistence/restoring/aside.h"
 
 #include <stdio.h>
 

@@ -11,11 +11,11 @@
  *   those who cache are told to forget everything, and those who wait for keys that are there now are served, before any
  *   baton drops. What was there goes to the keeper; a snapshot that is being made goes on in it.
  */
-#include "server/persistence/restore.h"
+#include "server/persistence/restoring/restore.h"
 
 #include "plat/clock.h"
-#include "server/persistence/aside.h"
-#include "server/persistence/restore_log.h"
+#include "server/persistence/restoring/aside.h"
+#include "server/persistence/restoring/restore_log.h"
 #include "server/server.h"
 #include "shard/caller.h"
 #include "shard/pause.h"

@@ -1,4 +1,4 @@
-#include "server/persistence/save.h"
+#include "server/persistence/saving/save.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "server/persistence/dump_source.h"
+#include "server/persistence/restoring/dump_source.h"
 
 struct aside {
     struct kevyrt_server *server;

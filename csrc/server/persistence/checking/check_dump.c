@@ -5,7 +5,7 @@
 #include "plat/clock.h"
 #include "plat/errors.h"
 #include "rdb/reader.h"
-#include "server/persistence/check.h"
+#include "server/persistence/checking/check.h"
 
 enum { ROOM_BYTES = 256 << 10, CHECKSUM_BYTES = 8, SHOWN_MAX = 100 };
 

@@ -1,9 +1,9 @@
-#include "server/persistence/initial.h"
+#include "server/persistence/loading/initial.h"
 
 #include <errno.h>
 
 #include "plat/errors.h"
-#include "server/persistence/aside.h"
+#include "server/persistence/restoring/aside.h"
 #include "server/server.h"
 #include "shard/caller.h"
 #include "shard/shard.h"

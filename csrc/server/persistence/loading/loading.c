@@ -1,4 +1,4 @@
-#include "server/persistence/loading.h"
+#include "server/persistence/loading/loading.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -6,8 +6,8 @@
 #include "plat/clock.h"
 #include "plat/errors.h"
 #include "plat/futex.h"
-#include "server/persistence/dump_loading.h"
-#include "server/persistence/replay.h"
+#include "server/persistence/loading/dump_loading.h"
+#include "server/persistence/loading/replay.h"
 #include "server/server.h"
 #include "shard/caller.h"
 #include "shard/shard.h"

@@ -1,4 +1,4 @@
-#include "server/persistence/reload.h"
+#include "server/persistence/loading/reload.h"
 
 #include <stdio.h>
 

@@ -7,7 +7,7 @@
 #include "aof/reader.h"
 #include "base/mem.h"
 #include "plat/errors.h"
-#include "server/persistence/check.h"
+#include "server/persistence/checking/check.h"
 
 enum { MANIFEST_MAX_BYTES = 16 << 20, PATH_BYTES = 4096 };
 

@@ -1,4 +1,4 @@
-#include "server/persistence/rewrite.h"
+#include "server/persistence/saving/rewrite.h"
 
 #include <errno.h>
 

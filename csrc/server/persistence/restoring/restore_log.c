@@ -1,4 +1,4 @@
-#include "server/persistence/restore_log.h"
+#include "server/persistence/restoring/restore_log.h"
 
 #include <errno.h>
 

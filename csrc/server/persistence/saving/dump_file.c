@@ -1,4 +1,4 @@
-#include "server/persistence/dump_file.h"
+#include "server/persistence/saving/dump_file.h"
 
 #include <errno.h>
 #include <stdio.h>

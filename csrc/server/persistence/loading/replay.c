@@ -9,7 +9,7 @@
  * one to come runs it, with all their batons, and the others wait until it is done. Nobody waits with a baton, and all lists have
  * such units in the same order, so they do not wait for each other.
  */
-#include "server/persistence/replay.h"
+#include "server/persistence/loading/replay.h"
 
 #include <stdio.h>
 

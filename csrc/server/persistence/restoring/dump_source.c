@@ -1,11 +1,11 @@
-#include "server/persistence/dump_source.h"
+#include "server/persistence/restoring/dump_source.h"
 
 #include <errno.h>
 #include <stdio.h>
 
 #include "base/mem.h"
 #include "plat/errors.h"
-#include "server/persistence/memory.h"
+#include "server/persistence/saving/memory.h"
 #include "server/server.h"
 
 enum { PIECE_BYTES = 256 << 10 };

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "server/persistence/dump_source.h"
+#include "server/persistence/restoring/dump_source.h"
 
 enum kevyrt_status restore_run(struct kevyrt_server *server, const struct kevyrt_source *from,
                                const atomic_u32 *cancelled, struct kevyrt_error *error);
