@@ -5,13 +5,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/atomic.h"
 #include "base/mem.h"
 #include "kevyrt/servers.h"
 #include "plat/clock.h"
 #include "server/server.h"
 #include "shard/shard.h"
 
-static struct waiter *told; /* by the handler, for the test */
+/* By the handler, for the test, which may be ahead of it; NULL: not yet. */
+static _Atomic(struct waiter *) told;
 static const struct await_kind *kind;
 static int64_t timeout_ms;
 
@@ -26,7 +28,7 @@ static void handler(struct call *call) {
         call_error(call, "ERR not here");
         return;
     }
-    told = await_begin(call, kind, timeout_ms, 7);
+    atomic_store_release(&told, await_begin(call, kind, timeout_ms, 7));
 }
 
 static void write_answer(struct reply *reply, void *context) {
@@ -34,7 +36,9 @@ static void write_answer(struct reply *reply, void *context) {
 }
 
 static void *teller(void *context) {
-    await_answer(told, write_answer, context);
+    struct waiter *waiter;
+    while (!(waiter = atomic_swap_acquire(&told, NULL))) sched_yield();
+    await_answer(waiter, write_answer, context);
     return NULL;
 }
 
