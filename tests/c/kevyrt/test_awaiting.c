@@ -14,8 +14,8 @@
 
 /* By the handler, for the test, which may be ahead of it; NULL: not yet. */
 static _Atomic(struct waiter *) told;
-static const struct await_kind *kind;
-static int64_t timeout_ms;
+static _Atomic(const struct await_kind *) kind;
+static _Atomic int64_t timeout_ms;
 
 static void nothing(const struct waiter *waiter, struct reply *reply) {
     reply_integer(reply, (int64_t)waiter->number);
@@ -28,7 +28,14 @@ static void handler(struct call *call) {
         call_error(call, "ERR not here");
         return;
     }
-    atomic_store_release(&told, await_begin(call, kind, timeout_ms, 7));
+    atomic_store_release(
+        &told, await_begin(call, atomic_load_acquire(&kind), atomic_load_acquire(&timeout_ms), 7));
+}
+
+/* What the next one begins with. */
+static void expect(const struct await_kind *of, int64_t ms) {
+    atomic_store_release(&kind, of);
+    atomic_store_release(&timeout_ms, ms);
 }
 
 static void write_answer(struct reply *reply, void *context) {
@@ -59,7 +66,7 @@ static uint64_t soon(void) {
 
 static void test_in_process(struct kevyrt_server *server) {
     struct kevyrt_reply reply;
-    kind = &endless, timeout_ms = 0;
+    expect(&endless, 0);
     assert_int_equal(begin(server, &reply), KEVYRT_BLOCKED);
     struct kevyrt_waiting *waiting = reply.waiting;
     answer_elsewhere("done");
@@ -68,7 +75,7 @@ static void test_in_process(struct kevyrt_server *server) {
     kevyrt_reply_free(&reply);
     kevyrt_waiting_put(waiting);
     /* The time is over, then the answer comes; and one that is given up. */
-    kind = &ending, timeout_ms = 1;
+    expect(&ending, 1);
     assert_int_equal(begin(server, &reply), KEVYRT_BLOCKED);
     waiting = reply.waiting;
     assert_int_equal(kevyrt_waiting_wait(waiting, soon(), &reply), KEVYRT_OK);
@@ -76,7 +83,7 @@ static void test_in_process(struct kevyrt_server *server) {
     kevyrt_reply_free(&reply);
     kevyrt_waiting_put(waiting);
     answer_elsewhere("late");
-    timeout_ms = 0;
+    atomic_store_release(&timeout_ms, 0);
     assert_int_equal(begin(server, &reply), KEVYRT_BLOCKED);
     kevyrt_waiting_put(reply.waiting);
     answer_elsewhere("late");
@@ -89,7 +96,7 @@ static void wait_until_it_waits(struct kevyrt_server *server) {
 
 static void test_connection(struct kevyrt_server *server) {
     int fd = wire_open(server);
-    kind = &endless, timeout_ms = 0;
+    expect(&endless, 0);
     wire_say(fd, "FAILOVER\r\nPING\r\n");
     wait_until_it_waits(server);
     char id[64];
@@ -99,10 +106,10 @@ static void test_connection(struct kevyrt_server *server) {
     assert_memory_equal(id, "+done\r\n+PONG\r\n", 14);
     assert_answers(fd, "MULTI\r\nFAILOVER\r\nEXEC\r\n",
                    "+OK\r\n+QUEUED\r\n*1\r\n-ERR not here\r\n");
-    kind = &ending, timeout_ms = 1;
+    expect(&ending, 1);
     assert_answers(fd, "FAILOVER\r\n", ":7\r\n");
     answer_elsewhere("late");
-    timeout_ms = 0;
+    atomic_store_release(&timeout_ms, 0);
     wire_say(fd, "FAILOVER\r\n");
     wait_until_it_waits(server);
     close(fd); /* the client is gone before it is answered */
@@ -114,7 +121,7 @@ static void test_connection(struct kevyrt_server *server) {
 static void test_stop(const struct variant *variant) {
     struct kevyrt_reply reply;
     struct kevyrt_server *server = server_open(variant);
-    kind = &endless, timeout_ms = 0;
+    expect(&endless, 0);
     assert_int_equal(begin(server, &reply), KEVYRT_BLOCKED);
     kevyrt_server_stop(server);
     answer_elsewhere("late");
