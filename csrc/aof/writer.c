@@ -297,11 +297,24 @@ static void change_file(struct aof *aof, int fd, uint64_t end) {
     aof_tell_owner(aof);
 }
 
+/* What was let go of unsynced, as the setting has it, is on the disk before there is a next file: a torn file that is not the last
+ * one could not be loaded. */
+static int sync_cut(struct aof *aof) {
+    struct aof_log *log = &aof->log;
+    if (!log->unsafe_cut) return 0;
+    int result = log->files.disk->sync(log->files.disk, log->fd);
+    if (result < 0) aof_break(aof, result);
+    else log->unsafe_cut = false;
+    return result;
+}
+
 int aof_recover(struct aof *aof) {
     struct aof_log *log = &aof->log;
     uint64_t end = 0;
     int fd = -1;
-    int result = aof_files_new_incr(&log->files, &fd);
+    int result = sync_cut(aof);
+    if (result < 0) return result;
+    result = aof_files_new_incr(&log->files, &fd);
     if (result == 0) result = write_kept(log, fd, &end);
     bool added = result == 0;
     if (added) result = aof_files_add_incr(&log->files, log->cut);
