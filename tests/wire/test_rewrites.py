@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +47,8 @@ def fill(connection: Connection) -> None:
 
 def await_rewritten(connection: Connection) -> None:
     end = time.monotonic() + PATIENCE_S
-    while b"aof_rewrite_in_progress:1" in connection.do("INFO", "persistence").value:
+    pending = re.compile(rb"aof_rewrite_(in_progress|scheduled):1")
+    while pending.search(connection.do("INFO", "persistence").value):
         assert time.monotonic() < end
         time.sleep(0.005)
 
