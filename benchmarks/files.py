@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,21 +186,33 @@ def _await_rewrite(wire: Wire) -> None:
         raise WrongData("the rewrite failed")
 
 
+def _slices(load: Future[loadgen.Load], wire: Wire, control: gaps.Control) -> list[gaps.Slice]:
+    """One every 50 ms for as long as the load goes on, without the first, which began before."""
+    slices = [gaps.Slice(gaps.longest_us(wire), control.longest_us())]
+    while not load.done():
+        time.sleep(gaps.SLICE_S)
+        slices.append(gaps.Slice(gaps.longest_us(wire), control.longest_us()))
+    return slices[1:]
+
+
 def _served(
     server: ServerProcess, load: Load, keys: int, share: int, at: Placement, begin: bool
 ) -> Served:
     """Loads the server while it rewrites, or does not."""
     before = memory_bytes(server.pid, "VmRSS")
     forget_peak(server.pid)
-    slices: list[gaps.Slice] = []
-    with server.connect() as wire, gaps.Control(at.client) as control:
-        gaps.longest_us(wire)
-        control.longest_us()
+    requests = loadgen.whole_batches(load.requests // share, load.pipeline)
+    arguments = (server.port, load.test, load.pipeline, requests, keys, at.client)
+    with (
+        server.connect() as wire,
+        gaps.Control(at.client) as control,
+        ThreadPoolExecutor(1) as pool,
+    ):
         if begin:
             wire.call("BGREWRITEAOF")
-        requests = loadgen.whole_batches(load.requests // share, load.pipeline)
-        seen = loadgen.run(server.port, load.test, load.pipeline, requests, keys, at.client)
-        slices.append(gaps.Slice(gaps.longest_us(wire), control.longest_us()))
+        running = pool.submit(loadgen.run, *arguments)
+        slices = _slices(running, wire, control)
+        seen = running.result()
         if begin:
             _await_rewrite(wire)
     return Served(seen.p99_ms, seen.p999_ms, slices, memory_bytes(server.pid, "VmHWM") / before)
@@ -250,7 +263,7 @@ def _rewriting_figures(seen: dict[tuple[str, bool], list[Served]]) -> list[Figur
     overwritten = median([s.peak for s in seen["set", True]])
     return [
         Figure(
-            "turns of GET with a gap over 1 ms",
+            "slices of 50 ms with a gap over 1 ms, GET",
             gaps.over([part.server_us for part in slices]),
             "",
             control,
