@@ -68,11 +68,12 @@ static uint64_t seconds_left(uint64_t started_s, uint64_t total, uint64_t loaded
     return (uint64_t)((double)elapsed * (double)(total - loaded) / ((double)loaded + 1));
 }
 
-static void loading(struct info *info, uint64_t started_s, uint64_t total, uint64_t loaded) {
+static void loading(struct info *info, uint64_t started_s, uint64_t total, uint64_t loaded,
+                    uint64_t dump_used) {
     double share = total ? (double)loaded / (double)total : 0;
     info_number(info, "loading_start_time", started_s);
     info_number(info, "loading_total_bytes", total);
-    info_number(info, "loading_rdb_used_mem", 0);
+    info_number(info, "loading_rdb_used_mem", dump_used);
     info_number(info, "loading_loaded_bytes", loaded);
     info_hundredths(info, "loading_loaded_perc", 100 * share, "");
     info_number(info, "loading_eta_seconds", seconds_left(started_s, total, loaded));
@@ -95,10 +96,10 @@ void info_persistence(struct info *info) {
     log_itself(info, &log, aof != NULL);
     if (is_loading)
         loading(info, atomic_load_relaxed(&start->started_s),
-                atomic_load_relaxed(&start->total_bytes),
-                atomic_load_relaxed(&start->loaded_bytes));
+                atomic_load_relaxed(&start->total_bytes), atomic_load_relaxed(&start->loaded_bytes),
+                atomic_load_relaxed(&start->dump_used_bytes));
     else if (is_restoring)
         loading(info, atomic_load_relaxed(&aside->started_s),
-                atomic_load_relaxed(&aside->total_bytes),
-                atomic_load_relaxed(&aside->loaded_bytes));
+                atomic_load_relaxed(&aside->total_bytes), atomic_load_relaxed(&aside->loaded_bytes),
+                atomic_load_relaxed(&aside->dump_used_bytes));
 }

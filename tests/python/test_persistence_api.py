@@ -443,6 +443,7 @@ def test_info_while_it_restores(tmp_path: Path) -> None:
             assert seen["loading"] == "0"
             assert int(seen["loading_total_bytes"]) == len(snapshot)
             assert int(seen["loading_loaded_bytes"]) <= len(snapshot)
+            assert int(seen["loading_rdb_used_mem"]) > 100_000 * 20
         assert "loading_total_bytes" not in info(server)
 
 

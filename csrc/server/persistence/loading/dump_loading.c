@@ -84,6 +84,17 @@ static void leave(void *context, struct keyspace *keyspace) {
     baton_drop(shard->baton);
 }
 
+void dump_note_used(atomic_u64 *used_bytes, struct bytes name, struct bytes value) {
+    int64_t used;
+    if (bytes_is(name, "used-mem") && bytes_to_int64(value, &used))
+        atomic_store_relaxed(used_bytes, (uint64_t)used);
+}
+
+static void aux(void *context, struct bytes name, struct bytes value) {
+    const struct dump *dump = context;
+    dump_note_used(&dump->server->loading.dump_used_bytes, name, value);
+}
+
 static struct rdb_target target_of(struct dump *dump) {
     const struct domain *domain = &dump->server->fabric.domain;
     return (struct rdb_target){
@@ -94,6 +105,7 @@ static struct rdb_target target_of(struct dump *dump) {
         .shard_count = domain->shard_count,
         .enter = enter,
         .leave = leave,
+        .aux = aux,
     };
 }
 

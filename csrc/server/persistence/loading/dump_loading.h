@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include "base/atomic.h"
+#include "base/bytes.h"
 #include "plat/disk.h"
 #include "server/kevyrt.h"
 
@@ -13,3 +15,5 @@
 enum kevyrt_status dump_load(struct kevyrt_server *server, const struct disk *disk,
                              const char *path, uint64_t before, int64_t drop_before_ms,
                              bool replace, uint64_t *len, struct kevyrt_error *error);
+/* Of what a dump says of itself: the memory that its data took where it was made. */
+void dump_note_used(atomic_u64 *used_bytes, struct bytes name, struct bytes value);

@@ -295,6 +295,7 @@ void loading_show(struct loading_progress *progress) {
     atomic_store_relaxed(&progress->started_ns, clock_monotonic_ns());
     atomic_store_relaxed(&progress->total_bytes, 0);
     atomic_store_relaxed(&progress->loaded_bytes, 0);
+    atomic_store_relaxed(&progress->dump_used_bytes, 0);
     atomic_store_relaxed(&progress->active, 1);
 }
 

@@ -17,6 +17,7 @@ struct loading_progress {
     atomic_u32 active;
     atomic_u64 started_s, started_ns; /* wall time; monotonic */
     atomic_u64 total_bytes, loaded_bytes;
+    atomic_u64 dump_used_bytes; /* where the dump was made, as it says */
 };
 
 /* What the last dump that was loaded had, for INFO; who loads writes, any thread reads, relaxed. */

@@ -4,6 +4,7 @@
 
 #include "plat/clock.h"
 #include "plat/futex.h"
+#include "server/persistence/loading/dump_loading.h"
 #include "server/server.h"
 #include "shard/caller.h"
 #include "shard/shard.h"
@@ -38,11 +39,17 @@ static void leave(void *context, struct keyspace *keyspace) {
     baton_drop(aside->server->fabric.shards[keyspace->index]->baton);
 }
 
+static void aux(void *context, struct bytes name, struct bytes value) {
+    const struct aside *aside = context;
+    dump_note_used(&aside->server->restoring.dump_used_bytes, name, value);
+}
+
 bool aside_begin(struct aside *aside, struct kevyrt_server *server) {
     struct fabric *fabric = &server->fabric;
     const struct domain *domain = &fabric->domain;
     aside->server = server;
     if (!caller_take_all(fabric)) return false;
+    atomic_store_relaxed(&server->restoring.dump_used_bytes, 0);
     aside->target = (struct rdb_target){
         .context = aside,
         .hash_seed = &domain->hash_seed,
@@ -52,6 +59,7 @@ bool aside_begin(struct aside *aside, struct kevyrt_server *server) {
         .shard_count = domain->shard_count,
         .enter = enter,
         .leave = leave,
+        .aux = aux,
         .drop_before_ms = clock_wall_ms(),
     };
     aside->source.input.skip_checksum = !config_number(&server->config, SETTING_RDBCHECKSUM);

@@ -8,7 +8,8 @@
 
 struct restoring {
     atomic_u32 running; /* acq_rel: who sets it restores; there is one at a time */
-    atomic_u64 started_s, total_bytes, loaded_bytes; /* who restores writes, any reads, relaxed */
+    /* Who restores writes, any reads, relaxed. */
+    atomic_u64 started_s, total_bytes, loaded_bytes, dump_used_bytes;
     atomic_u32
         holds_log; /* who restores writes, with nothing held; who rewrites, relaxed: a rewrite waits */
     pthread_mutex_t
