@@ -58,7 +58,10 @@ struct node *node_new(struct node_heap *heap, uint32_t bytes) {
         }
         mem_recharge(NULL, heap->account, node);
     }
-    *node = (struct node){.epoch = heap->epoch, .bytes = (uint16_t)malloc_usable_size(node)};
+    /* The allocator may give a little more, which a copy of the node could not be sure of. */
+    size_t usable = malloc_usable_size(node);
+    uint32_t whole = usable < NODE_BYTES_MAX ? (uint32_t)usable : NODE_BYTES_MAX;
+    *node = (struct node){.epoch = heap->epoch, .bytes = (uint16_t)whole};
     return node;
 }
 

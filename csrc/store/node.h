@@ -30,7 +30,7 @@ enum {
 struct node {
     struct node *next; /* of the heap's spares, or of what is retired */
     uint32_t epoch;
-    uint16_t bytes;    /* the whole of it, by usable size */
+    uint16_t bytes;    /* the whole of it, by usable size; at most NODE_BYTES_MAX */
     uint8_t level;     /* 0: a leaf */
     uint8_t key_bytes; /* of a leaf: what it keeps beside each record */
 };
