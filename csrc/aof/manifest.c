@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "resp/words.h"
 
 enum { LINE_MAX_BYTES = 1024, WORDS_MAX = 32 };
 
@@ -109,74 +110,26 @@ void aof_manifest_drop_history(struct aof_manifest *manifest) {
 
 /* ---- Reading ------------------------------------------------------------------------------------ */
 
-static bool is_blank(char c) {
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* The character behind a backslash in double quotes; `*at` comes to its end. */
-static char unescape(const char **at, const char *end) {
-    const char *c = *at;
-    *at = c + 1;
-    switch (*c) {
-    case 'n':
-        return '\n';
-    case 'r':
-        return '\r';
-    case 't':
-        return '\t';
-    case 'b':
-        return '\b';
-    case 'a':
-        return '\a';
-    case 'x':
-        if (end - c < 3 || hex_digit(c[1]) < 0 || hex_digit(c[2]) < 0) return 'x';
-        *at = c + 3;
-        return (char)(hex_digit(c[1]) << 4 | hex_digit(c[2]));
-    default:
-        return *c;
-    }
-}
-
 struct words {
     char text[LINE_MAX_BYTES + WORDS_MAX];
     const char *at[WORDS_MAX];
     uint32_t count;
 };
 
-/* A word, in quotes or not, into `out`. NULL: the quotes do not match. */
-static const char *read_word(const char *at, const char *end, char **out) {
-    char quote = *at == '"' || *at == '\'' ? *at++ : 0;
-    for (; at < end; at++) {
-        if (quote ? *at == quote : is_blank(*at)) break;
-        if (quote == '"' && *at == '\\' && at + 1 < end) {
-            at++;
-            *(*out)++ = unescape(&at, end);
-            at--;
-        } else if (quote == '\'' && *at == '\\' && at + 1 < end && at[1] == '\'') {
-            *(*out)++ = *++at;
-        } else *(*out)++ = *at;
-    }
-    *(*out)++ = 0;
-    if (!quote) return at;
-    return at < end && (at + 1 == end || is_blank(at[1])) ? at + 1 : NULL;
-}
-
+/* False: the quotes do not match, or there are too many. */
 static bool split(const char *at, const char *end, struct words *words) {
+    struct bytes line = bytes_of(at, (uint64_t)(end - at));
     char *out = words->text;
+    uint32_t len;
+    int found;
     words->count = 0;
-    for (;;) {
-        while (at < end && is_blank(*at)) at++;
-        if (at == end) return true;
+    while ((found = words_next_quoted(&line, out, &len)) > 0) {
         if (words->count == WORDS_MAX) return false;
         words->at[words->count++] = out;
-        if (!(at = read_word(at, end, &out))) return false;
+        out[len] = 0;
+        out += len + 1;
     }
+    return found == 0;
 }
 
 static bool word_is(const char *word, const char *lower) {
