@@ -468,6 +468,18 @@ static void test_a_gap(void **state) {
     check_and_go_on(&life, true);
 }
 
+/* What was refused memory may come to the log's thread when the rewrite has begun, and spoil it: then the next one helps. */
+static void rewrite_if_needed(struct life *life) {
+    struct aof_status status;
+    int result = 0;
+    aof_status_get(life->aof, &status);
+    for (int tries = 0; tries < 3 && status.needs_rewrite; tries++) {
+        result = rewrite(life);
+        aof_status_get(life->aof, &status);
+    }
+    assert_int_equal(result, 0);
+}
+
 /* Memory is refused from the n-th allocation on, for a while. */
 static void refused(long n, enum aof_sync sync) {
     struct life life = {.fake = fake_disk_new(&(struct fake_plan){.power = true}), .sync = sync};
@@ -484,11 +496,10 @@ static void refused(long n, enum aof_sync sync) {
     push(&life);
     (void)acknowledge(&life);
     mem_fail_after(0);
-    struct aof_status status;
-    aof_status_get(life.aof, &status);
-    if (status.needs_rewrite) assert_int_equal(rewrite(&life), 0);
+    rewrite_if_needed(&life);
     push(&life);
     assert_true(acknowledge(&life));
+    struct aof_status status;
     aof_status_get(life.aof, &status);
     assert_false(status.failed || status.needs_rewrite);
     fake_disk_crash(life.fake);
