@@ -109,9 +109,11 @@ static bool turn(struct aof *aof) {
 static void *log_thread(void *argument) {
     struct aof *aof = argument;
     for (;;) {
+        /* Before the turn: who closes has queued everything by then, so a turn behind it that finds nothing is the last. */
+        bool closing = atomic_load_seq_cst(&aof->closing);
         bool worked = turn(aof);
         if (worked) continue;
-        if (atomic_load_seq_cst(&aof->closing)) return NULL;
+        if (closing) return NULL;
         aof_queue_park(aof, aof_next_look(aof));
     }
 }
