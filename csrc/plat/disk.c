@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -119,4 +121,14 @@ int disk_write_all(const struct disk *disk, int fd, const void *at, size_t len, 
         offset += (uint64_t)written;
     }
     return 0;
+}
+
+int disk_sync_folder_of(const struct disk *disk, const char *path) {
+    char folder[PATH_MAX];
+    const char *end = strrchr(path, '/');
+    if (!end) return disk->sync_folder(disk, ".");
+    int len = end == path ? 1 : (int)(end - path);
+    if (len >= PATH_MAX) return -ENAMETOOLONG;
+    (void)snprintf(folder, sizeof folder, "%.*s", len, path);
+    return disk->sync_folder(disk, folder);
 }

@@ -37,3 +37,5 @@ extern const struct disk disk_kernel;
 extern const struct disk *disk_default;
 /* All of it, however many writes that takes. 0 or a negative errno value. */
 int disk_write_all(const struct disk *disk, int fd, const void *at, size_t len, uint64_t offset);
+/* Syncs the folder that a path is in. */
+int disk_sync_folder_of(const struct disk *disk, const char *path);

@@ -5,10 +5,6 @@
 #include "shard/blocking/await.h"
 #include "shard/clients/client.h"
 
-static struct kevyrt_server *server_of(struct call *call) {
-    return call->domain->server_context;
-}
-
 static bool shutdown_parse(struct call *call, uint32_t *flags, bool *abort) {
     for (uint32_t i = 1; i < call->argc; i++) {
         struct bytes word = call->argv[i];
@@ -27,13 +23,13 @@ static bool shutdown_parse(struct call *call, uint32_t *flags, bool *abort) {
 static void save_and_shut_down(struct call *call, uint32_t flags) {
     static const struct await_kind kind = {0};
     struct waiter *waiter = NULL;
-    if (!persistence_may_end(server_of(call))) {
+    if (!persistence_may_end(call_server(call))) {
         call_error(call, "ERR Errors trying to SHUTDOWN. Check logs.");
         return;
     }
     if (await_is_possible(call)) waiter = await_begin(call, &kind, 0, 0);
-    if (call->failed) persistence_end_no_more(server_of(call));
-    else persistence_shutdown(server_of(call), waiter, flags);
+    if (call->failed) persistence_end_no_more(call_server(call));
+    else persistence_shutdown(call_server(call), waiter, flags);
 }
 
 static void shutdown_command(struct call *call) {
@@ -43,11 +39,11 @@ static void shutdown_command(struct call *call) {
         call_error_syntax(call);
     } else if (abort) {
         call_error(call, "ERR No shutdown in progress.");
-    } else if (persistence_must_save(server_of(call), flags)) {
+    } else if (persistence_must_save(call_server(call), flags)) {
         save_and_shut_down(call, flags);
     } else {
         if (call->client) call->client->close_after_reply = true;
-        server_request_shutdown(server_of(call));
+        server_request_shutdown(call_server(call));
     }
 }
 
@@ -61,7 +57,7 @@ static bool is_local(const struct client *client) {
 }
 
 bool admin_allows(struct call *call, enum setting_id id) {
-    switch ((enum config_allowed)config_number(&server_of(call)->config, id)) {
+    switch ((enum config_allowed)config_number(&call_server(call)->config, id)) {
     case CONFIG_ALLOWED_YES:
         return true;
     case CONFIG_ALLOWED_LOCAL:

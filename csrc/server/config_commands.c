@@ -9,10 +9,6 @@
 #include "server/server.h"
 #include "shard/shard.h"
 
-static struct kevyrt_server *server_of(struct call *call) {
-    return call->domain->server_context;
-}
-
 /* ---- GET ------------------------------------------------------------------------------------- */
 
 struct config_reply {
@@ -28,7 +24,7 @@ static const char *shown_text(const struct config *config, enum setting_id id,
 }
 
 static void show_setting(struct config_reply *state, uint32_t name, struct bytes shown_as) {
-    const struct config *config = &server_of(state->call)->config;
+    const struct config *config = &call_server(state->call)->config;
     char room[CONFIG_VALUE_MAX];
     state->shown[name] = true;
     state->pairs++;
@@ -225,7 +221,7 @@ static bool set_all(struct config_set *set) {
 
 static void config_set_command(struct call *call) {
     struct config_set set = {
-        .call = call, .server = server_of(call), .pairs = (call->argc - 2) / 2};
+        .call = call, .server = call_server(call), .pairs = (call->argc - 2) / 2};
     if (call->argc % 2) call_error_syntax(call);
     else if (set_all(&set)) reply_ok(call->reply);
     for (uint32_t i = 0; i < set.made; i++) config_change_free(&set.changes[i]);
@@ -235,7 +231,7 @@ static void config_set_command(struct call *call) {
 /* ---- RESETSTAT, HELP ------------------------------------------------------------------------- */
 
 static void config_resetstat_command(struct call *call) {
-    struct fabric *fabric = &server_of(call)->fabric;
+    struct fabric *fabric = &call_server(call)->fabric;
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++) {
         struct shard *shard = fabric->shards[i];
         shard->data.keyspace.stats = (struct keyspace_stats){0};

@@ -116,7 +116,7 @@ static void rewrite_go_on(struct call *call) {
 }
 
 static void config_rewrite_command(struct call *call) {
-    const struct kevyrt_server *server = call->domain->server_context;
+    const struct kevyrt_server *server = call_server(call);
     if (call->client && call->client->task) rewrite_go_on(call);
     else if (!*config_text(&server->config, SETTING_CONFIG_FILE))
         call_error(call, "ERR The server is running without a config file");

@@ -46,7 +46,7 @@ static void debug_log(struct call *call) {
 static void debug_set_active_expire(struct call *call) {
     int64_t on;
     bool is_off = !bytes_to_int64(call->argv[2], &on) || on == 0;
-    struct kevyrt_server *server = call->domain->server_context;
+    struct kevyrt_server *server = call_server(call);
     server->fabric.expiry_is_lazy = is_off;
     reply_ok(call->reply);
 }
@@ -196,7 +196,7 @@ static void debug_kevyrt_snapshot(struct call *call) {
 }
 
 static void debug_change_replication_id(struct call *call) {
-    if (server_make_id(((struct kevyrt_server *)call->domain->server_context)->replication_id) < 0)
+    if (server_make_id(call_server(call)->replication_id) < 0)
         call_error(call, "ERR no random bytes to be had");
     else reply_ok(call->reply);
 }

@@ -347,7 +347,7 @@ static void write_section(struct info *info, const struct section *section) {
 }
 
 static void info_command(struct call *call) {
-    struct kevyrt_server *server = call->domain->server_context;
+    struct kevyrt_server *server = call_server(call);
     struct info info = {.server = server, .fabric = &server->fabric, .pubsub = pubsub_count(call)};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
         if (is_wanted(call, &sections[i])) write_section(&info, &sections[i]);

@@ -9,10 +9,6 @@
 #include "server/admin.h"
 #include "server/info.h"
 
-static struct kevyrt_server *server_of(struct call *call) {
-    return call->domain->server_context;
-}
-
 /* ---- Sums ------------------------------------------------------------------------------------- */
 
 struct memory {
@@ -90,9 +86,9 @@ static void reply_allocator(struct reply *reply, const struct memory *memory) {
 }
 
 static void stats_command(struct call *call) {
-    struct memory memory = measure(&server_of(call)->fabric);
+    struct memory memory = measure(&call_server(call)->fabric);
     struct reply *reply = call->reply;
-    uint64_t startup = atomic_load_relaxed(&server_of(call)->fabric.startup_bytes);
+    uint64_t startup = atomic_load_relaxed(&call_server(call)->fabric.startup_bytes);
     uint64_t overhead = startup + memory.tables;
     uint64_t data = memory.used > overhead ? memory.used - overhead : 0;
     reply_map(reply, 18);
@@ -134,7 +130,7 @@ static size_t find_problems(char *report, const struct memory *memory, uint64_t 
 }
 
 static void doctor_command(struct call *call) {
-    struct kevyrt_server *server = server_of(call);
+    struct kevyrt_server *server = call_server(call);
     struct memory memory = measure(&server->fabric);
     uint64_t limit = (uint64_t)config_number(&server->config, SETTING_MAXMEMORY);
     char report[REPORT_MAX];
@@ -147,8 +143,8 @@ static void doctor_command(struct call *call) {
 }
 
 static void malloc_stats_command(struct call *call) {
-    struct fabric *fabric = &server_of(call)->fabric;
-    struct info text = {.server = server_of(call), .fabric = fabric};
+    struct fabric *fabric = &call_server(call)->fabric;
+    struct info text = {.server = call_server(call), .fabric = fabric};
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++)
         info_line(&text, "shard%u: used %llu, held %llu", i,
                   (unsigned long long)keyspace_used_bytes(fabric->keyspaces[i]),

@@ -1,6 +1,6 @@
 /* The server: configuration, life cycle, listeners. Internal to server/.
  *
- * Threads: see server.c. Handlers reach it through `call->domain->server_context`.
+ * Threads: see server.c. Handlers reach it through call_server.
  */
 #pragma once
 
@@ -60,6 +60,11 @@ struct kevyrt_server {
     bool initial_is_set, initial_is_logged;
     struct kevyrt_server *next; /* list lock */
 };
+
+/* That the call is made to. */
+static inline struct kevyrt_server *call_server(const struct call *call) {
+    return call->domain->server_context;
+}
 
 static inline uint16_t server_port(const struct kevyrt_server *server) {
     return (uint16_t)atomic_load_relaxed(&server->port);

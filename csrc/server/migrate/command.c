@@ -80,7 +80,7 @@ static bool add_keys(struct call *call, struct migration *job,
 }
 
 static struct migrator *migrator_of(const struct call *call) {
-    return &((struct kevyrt_server *)call->domain->server_context)->migrator;
+    return &call_server(call)->migrator;
 }
 
 /* False: nobody waits, and something is replied. */

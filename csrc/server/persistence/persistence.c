@@ -24,12 +24,16 @@
 
 enum { RETRY_AFTER_FAILURE_S = 5 }; /* CONFIG_BGSAVE_RETRY_DELAY of Redis */
 
-static void lock(struct kevyrt_server *server) {
+void persistence_lock(struct kevyrt_server *server) {
     pthread_mutex_lock(&server->persistence.lock);
 }
 
-static void unlock(struct kevyrt_server *server) {
+void persistence_unlock(struct kevyrt_server *server) {
     pthread_mutex_unlock(&server->persistence.lock);
+}
+
+int64_t persistence_now_s(void) {
+    return clock_wall_ms() / 1000;
 }
 
 void persistence_ring(struct kevyrt_server *server) {
@@ -44,11 +48,11 @@ static void ring_context(void *context) {
 /* With save points, what is saved is not to have what is flushed: as in Redis a save that runs is given up for a new one. */
 static void note_emptied(void *context) {
     struct kevyrt_server *server = context;
-    lock(server);
+    persistence_lock(server);
     bool saves = server->persistence.point_count != 0;
     saves &= !(server->fabric.domain.gates & GATE_LOADING);
     if (saves) server->persistence.saving.scheduled = true;
-    unlock(server);
+    persistence_unlock(server);
     if (!saves) return;
     if (!server->persistence.saving.in_front) save_abort(server);
     persistence_ring(server);
@@ -88,10 +92,10 @@ void persistence_apply(struct kevyrt_server *server) {
     struct save_point points[SAVE_POINTS_MAX];
     struct persistence *persistence = &server->persistence;
     uint32_t count = parse_points(config_text(&server->config, SETTING_SAVE), points);
-    lock(server);
+    persistence_lock(server);
     memcpy(persistence->points, points, count * sizeof *points);
     persistence->point_count = count;
-    unlock(server);
+    persistence_unlock(server);
     persistence_ring(server);
 }
 
@@ -123,9 +127,9 @@ static uint64_t in_seconds(int64_t seconds) {
 
 static bool begin_save(struct kevyrt_server *server) {
     if (!caller_take_all(&server->fabric)) return false;
-    lock(server);
+    persistence_lock(server);
     bool may = !server->persistence.saving.running && !server->persistence.rewriting.running;
-    unlock(server);
+    persistence_unlock(server);
     if (may) save_begin(server, SAVE_BEHIND, NULL);
     caller_drop_all(&server->fabric);
     return may;
@@ -183,22 +187,22 @@ static uint64_t begin_points(struct kevyrt_server *server, uint64_t since, int64
 static uint64_t tend_changes(struct kevyrt_server *server) {
     struct persistence *persistence = &server->persistence;
     uint64_t changes;
-    int64_t now_s = clock_wall_ms() / 1000;
-    lock(server);
+    int64_t now_s = persistence_now_s();
+    persistence_lock(server);
     bool busy = persistence->saving.running || persistence->rewriting.running;
     bool points = persistence->point_count != 0;
-    unlock(server);
+    persistence_unlock(server);
     if (busy) return FUTEX_NO_DEADLINE; /* rung at its end */
     struct look look = look_at(server);
     if (look.due && begin_rewrite(server)) return 0;
     if (look.loads || look.has_gap) return in_seconds(1);
     if (!points && !look.automatic) return FUTEX_NO_DEADLINE;
     if (!persistence_changes(server, &changes, false)) return FUTEX_NO_DEADLINE;
-    lock(server);
+    persistence_lock(server);
     uint64_t since = changes - persistence->saving.saved_changes;
     int64_t past_s = now_s - persistence->saving.saved_s;
     struct due when = due(persistence, since, now_s);
-    unlock(server);
+    persistence_unlock(server);
     if (when.in_s == 0) return begin_points(server, since, past_s);
     when.wants_more |= look.automatic;
     return look_again(server, &when, changes);
@@ -215,10 +219,10 @@ static uint64_t try_again(struct kevyrt_server *server) {
     struct persistence *persistence = &server->persistence;
     int result = 0;
     if (!caller_take_all(&server->fabric)) return FUTEX_NO_DEADLINE;
-    lock(server);
+    persistence_lock(server);
     bool save = persistence->saving.running && !persistence->saving.begun;
     bool rewrite = persistence->rewriting.running && !persistence->rewriting.begun;
-    unlock(server);
+    persistence_unlock(server);
     if (save) result = save_try(server);
     else if (rewrite) result = rewrite_try(server);
     caller_drop_all(&server->fabric);
@@ -231,11 +235,11 @@ static uint64_t tend_waiting(struct kevyrt_server *server) {
     struct rewriting *rewriting = &persistence->rewriting;
     save_end(server);
     rewrite_refused(server);
-    lock(server);
+    persistence_lock(server);
     bool waits = (saving->running && !saving->begun) || (rewriting->running && !rewriting->begun);
     bool idle = !saving->running && !rewriting->running;
     bool save = idle && saving->scheduled, rewrite = idle && rewriting->scheduled;
-    unlock(server);
+    persistence_unlock(server);
     if (rewrite && begin_rewrite(server)) return 0;
     if (save && begin_save(server)) return 0;
     return waits ? try_again(server) : FUTEX_NO_DEADLINE;
@@ -245,9 +249,9 @@ static uint64_t tend_waiting(struct kevyrt_server *server) {
 
 bool persistence_must_save(struct kevyrt_server *server, uint32_t flags) {
     if (atomic_load_relaxed(&server->loading.active)) return false; /* half of it, as in Redis */
-    lock(server);
+    persistence_lock(server);
     bool points = server->persistence.point_count != 0;
-    unlock(server);
+    persistence_unlock(server);
     return !(flags & SHUTDOWN_NOSAVE) && (points || flags & SHUTDOWN_SAVE);
 }
 
@@ -280,10 +284,10 @@ static uint64_t begin_end(struct kevyrt_server *server) {
     save_abort(server);
     if (!caller_take_all(&server->fabric)) return FUTEX_NO_DEADLINE;
     stop_writes(server);
-    lock(server);
+    persistence_lock(server);
     bool may = !persistence->saving.running;
     persistence->end_begun = may;
-    unlock(server);
+    persistence_unlock(server);
     if (may) {
         save_begin(server, SAVE_AT_END, NULL);
         next = 0;
@@ -311,14 +315,14 @@ static void write_nothing(struct reply *reply, void *context) {
 
 static void finish_end(struct kevyrt_server *server) {
     struct persistence *persistence = &server->persistence;
-    lock(server);
+    persistence_lock(server);
     bool good = !persistence->end_failed || persistence->end_forced;
     bool from_outside = persistence->end_from_outside;
     struct waiter *waiter = persistence->end_waiter;
     persistence->end_wanted = persistence->end_begun = persistence->end_saved = false;
     persistence->end_claimed = false;
     persistence->end_waiter = NULL;
-    unlock(server);
+    persistence_unlock(server);
     if (from_outside) {
         atomic_store_seq_cst(&persistence->end_done, 1);
         futex_wake(&persistence->end_done, INT32_MAX);
@@ -334,10 +338,10 @@ static void finish_end(struct kevyrt_server *server) {
 
 static uint64_t tend_end(struct kevyrt_server *server) {
     struct persistence *persistence = &server->persistence;
-    lock(server);
+    persistence_lock(server);
     bool wanted = persistence->end_wanted, begun = persistence->end_begun;
     bool saved = persistence->end_saved;
-    unlock(server);
+    persistence_unlock(server);
     if (!wanted) return FUTEX_NO_DEADLINE;
     if (!begun) return begin_end(server);
     if (saved) finish_end(server);
@@ -347,7 +351,7 @@ static uint64_t tend_end(struct kevyrt_server *server) {
 static void want_end(struct kevyrt_server *server, struct waiter *waiter, uint32_t flags,
                      bool from_outside) {
     struct persistence *persistence = &server->persistence;
-    lock(server);
+    persistence_lock(server);
     if (!persistence->end_wanted) {
         persistence->end_wanted = true;
         persistence->end_begun = persistence->end_saved = false;
@@ -355,23 +359,23 @@ static void want_end(struct kevyrt_server *server, struct waiter *waiter, uint32
     }
     if (waiter) persistence->end_waiter = waiter;
     persistence->end_from_outside |= from_outside;
-    unlock(server);
+    persistence_unlock(server);
     persistence_ring(server);
 }
 
 bool persistence_may_end(struct kevyrt_server *server) {
     struct persistence *persistence = &server->persistence;
-    lock(server);
+    persistence_lock(server);
     bool may = !persistence->end_claimed;
     persistence->end_claimed = true;
-    unlock(server);
+    persistence_unlock(server);
     return may;
 }
 
 void persistence_end_no_more(struct kevyrt_server *server) {
-    lock(server);
+    persistence_lock(server);
     server->persistence.end_claimed = false;
-    unlock(server);
+    persistence_unlock(server);
 }
 
 void persistence_shutdown(struct kevyrt_server *server, struct waiter *waiter, uint32_t flags) {

@@ -65,6 +65,11 @@ void persistence_stopped(struct kevyrt_server *server);
 void persistence_apply(struct kevyrt_server *server);
 /* Any thread: the thread looks round. */
 void persistence_ring(struct kevyrt_server *server);
+/* Of what is marked so, in `persistence` and its parts; a leaf. */
+void persistence_lock(struct kevyrt_server *server);
+void persistence_unlock(struct kevyrt_server *server);
+/* Wall time in seconds, as INFO shows it. */
+int64_t persistence_now_s(void);
 
 /* Must the end be preceded by a save? With a baton, or when nobody else can change the settings. */
 bool persistence_must_save(struct kevyrt_server *server, uint32_t shutdown_flags);

@@ -177,7 +177,7 @@ void reload_stop(struct kevyrt_server *server) {
 
 static void start(struct call *call, struct reload wanted) {
     static const struct await_kind kind = {0};
-    struct kevyrt_server *server = call->domain->server_context;
+    struct kevyrt_server *server = call_server(call);
     struct reload *reload = &server->reload;
     if (!await_is_possible(call)) {
         call_error(call, "ERR DEBUG RELOAD and LOADAOF have to wait, which is not possible here");
@@ -218,7 +218,7 @@ void debug_reload(struct call *call) {
 }
 
 void debug_loadaof(struct call *call) {
-    struct kevyrt_server *server = call->domain->server_context;
+    struct kevyrt_server *server = call_server(call);
     if (aof_owner_log(server)) start(call, (struct reload){.of_log = true, .flushes = true});
     else call_error(call, "ERR there is no append-only log: appendonly is no");
 }

@@ -47,22 +47,13 @@ int dump_file_write(struct dump_file *file, const void *at, size_t len) {
     return result;
 }
 
-/* Where the path is: the part of it that is a folder. It ends the text, for as long as that takes. */
-static int sync_folder(struct dump_file *file) {
-    char *end = strrchr(file->path, '/');
-    if (!end) return file->disk->sync_folder(file->disk, ".");
-    if (end == file->path) return file->disk->sync_folder(file->disk, "/");
-    *end = 0;
-    return file->disk->sync_folder(file->disk, file->path);
-}
-
 int dump_file_close(struct dump_file *file, bool good) {
     const struct disk *disk = file->disk;
     int result = good ? disk->sync(disk, file->fd) : 0;
     disk->close(disk, file->fd);
     if (good && result == 0) result = disk->rename(disk, file->beside, file->path);
     if (!good || result < 0) (void)disk->remove(disk, file->beside);
-    else result = sync_folder(file);
+    else result = disk_sync_folder_of(disk, file->path);
     drop_names(file);
     return result;
 }

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 
-#include "plat/clock.h"
 #include "plat/errors.h"
 #include "plat/futex.h"
 #include "server/persistence/persistence.h"
@@ -13,18 +12,6 @@ enum { FAILURES_FREE = 3, DELAY_MAX_S = 3600 }; /* as Redis limits automatic rew
 
 static struct rewriting *rewriting_of(struct kevyrt_server *server) {
     return &server->persistence.rewriting;
-}
-
-static void lock(struct kevyrt_server *server) {
-    pthread_mutex_lock(&server->persistence.lock);
-}
-
-static void unlock(struct kevyrt_server *server) {
-    pthread_mutex_unlock(&server->persistence.lock);
-}
-
-static int64_t now_s(void) {
-    return clock_wall_ms() / 1000;
 }
 
 /* ---- Without a log: its files as the settings say -------------------------------------------------------- */
@@ -91,12 +78,12 @@ static void tell_log(const struct rewriting *rewriting, enum snapshot_result res
 static void end(struct rewriting *rewriting, enum snapshot_result result) {
     struct kevyrt_server *server = rewriting->server;
     tell_log(rewriting, result);
-    lock(server);
+    persistence_lock(server);
     rewriting->last_failed = result != SNAPSHOT_DONE;
     rewriting->failures = result == SNAPSHOT_DONE ? 0 : rewriting->failures + 1;
-    rewriting->took_s = now_s() - rewriting->begun_s;
+    rewriting->took_s = persistence_now_s() - rewriting->begun_s;
     rewriting->running = rewriting->begun = false;
-    unlock(server);
+    persistence_unlock(server);
     persistence_ring(server);
     atomic_add_seq_cst(&rewriting->ended, 1);
     futex_wake(&rewriting->ended, INT32_MAX);
@@ -138,28 +125,28 @@ int rewrite_try(struct kevyrt_server *server) {
         .compress = config_number(config, SETTING_RDBCOMPRESSION),
         .checksum = config_number(config, SETTING_RDBCHECKSUM),
     };
-    lock(server);
+    persistence_lock(server);
     rewriting->begun = true;
-    rewriting->begun_s = now_s();
-    unlock(server);
+    rewriting->begun_s = persistence_now_s();
+    persistence_unlock(server);
     (void)journal_seal(fabric, fabric_all(fabric));
     if (aof)
         aof_rewrite_begin(aof, &rewriting->log, rewriting->as_dump,
                           config_number(config, SETTING_AOF_REWRITE_INCREMENTAL_FSYNC));
     int result = snapshot_begin(fabric, &rewriting->sink, &options);
     if (result == 0) return 0;
-    lock(server);
+    persistence_lock(server);
     rewriting->refusal = result;
-    unlock(server);
+    persistence_unlock(server);
     return result;
 }
 
 void rewrite_refused(struct kevyrt_server *server) {
     struct rewriting *rewriting = rewriting_of(server);
-    lock(server);
+    persistence_lock(server);
     int refusal = rewriting->refusal;
     rewriting->refusal = 0;
-    unlock(server);
+    persistence_unlock(server);
     if (refusal == 0) return;
     rewriting->error = refusal;
     end(rewriting, finish(rewriting, SNAPSHOT_FAILED));
@@ -172,15 +159,15 @@ void rewrite_init(struct kevyrt_server *server) {
 
 int persistence_rewrite_begin(struct kevyrt_server *server) {
     struct rewriting *rewriting = rewriting_of(server);
-    lock(server);
+    persistence_lock(server);
     bool may = !rewriting->running;
     if (may) {
         rewriting->running = true;
         rewriting->scheduled = false;
         rewriting->rewrites++;
-        rewriting->tried_s = rewriting->begun_s = now_s();
+        rewriting->tried_s = rewriting->begun_s = persistence_now_s();
     }
-    unlock(server);
+    persistence_unlock(server);
     if (!may) return -EBUSY;
     log_line(LOG_NOTICE, "Background append only file rewriting started");
     if (rewrite_try(server) < 0) persistence_ring(server);
@@ -192,11 +179,11 @@ void persistence_rewrite_stop(struct kevyrt_server *server) {
     struct rewriting *rewriting = rewriting_of(server);
     for (;;) {
         uint32_t seen = atomic_load_seq_cst(&rewriting->ended);
-        lock(server);
+        persistence_lock(server);
         bool running = rewriting->running, begun = rewriting->begun;
         rewriting->scheduled = false;
         if (running && !begun) rewriting->running = false;
-        unlock(server);
+        persistence_unlock(server);
         if (!running || !begun) return;
         snapshot_abort(&server->fabric);
         (void)futex_wait(&rewriting->ended, seen, FUTEX_NO_DEADLINE);
@@ -222,13 +209,13 @@ static bool is_limited(const struct rewriting *rewriting) {
     if (rewriting->failures < FAILURES_FREE) return false;
     uint32_t doublings = rewriting->failures - FAILURES_FREE;
     int64_t delay_s = doublings < 6 ? INT64_C(60) << doublings : DELAY_MAX_S;
-    return now_s() - rewriting->tried_s < delay_s;
+    return persistence_now_s() - rewriting->tried_s < delay_s;
 }
 
 static bool may_begin(struct kevyrt_server *server) {
-    lock(server);
+    persistence_lock(server);
     bool may = !rewriting_of(server)->running && !is_limited(rewriting_of(server));
-    unlock(server);
+    persistence_unlock(server);
     return may;
 }
 
@@ -254,17 +241,17 @@ bool rewrite_is_due(struct kevyrt_server *server) {
 
 void rewrite_status_get(struct kevyrt_server *server, struct rewrite_status *out) {
     const struct rewriting *rewriting = rewriting_of(server);
-    lock(server);
+    persistence_lock(server);
     *out = (struct rewrite_status){
         .running = rewriting->running,
         .scheduled = rewriting->scheduled,
         .last_failed = rewriting->last_failed,
         .last_took_s = rewriting->took_s,
-        .since_s = rewriting->running ? now_s() - rewriting->begun_s : -1,
+        .since_s = rewriting->running ? persistence_now_s() - rewriting->begun_s : -1,
         .rewrites = rewriting->rewrites,
         .failures = rewriting->failures,
     };
-    unlock(server);
+    persistence_unlock(server);
 }
 
 bool rewrite_is_running(struct kevyrt_server *server) {
@@ -274,16 +261,16 @@ bool rewrite_is_running(struct kevyrt_server *server) {
 }
 
 static void schedule(struct call *call, struct kevyrt_server *server) {
-    lock(server);
+    persistence_lock(server);
     rewriting_of(server)->scheduled = true;
     rewriting_of(server)->failures = 0;
-    unlock(server);
+    persistence_unlock(server);
     persistence_ring(server);
     reply_simple(call->reply, "Background append only file rewriting scheduled");
 }
 
 static void bgrewriteaof_command(struct call *call) {
-    struct kevyrt_server *server = call->domain->server_context;
+    struct kevyrt_server *server = call_server(call);
     struct save_status save;
     save_status_get(server, &save);
     if (rewrite_is_running(server)) {

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "plat/clock.h"
 #include "plat/disk.h"
 #include "plat/errors.h"
 #include "server/persistence/persistence.h"
@@ -12,24 +11,8 @@
 
 enum { SYNC_STEP_BYTES = 4 << 20 };
 
-static struct kevyrt_server *server_of(const struct call *call) {
-    return call->domain->server_context;
-}
-
 static struct saving *saving_of(struct kevyrt_server *server) {
     return &server->persistence.saving;
-}
-
-static void lock(struct kevyrt_server *server) {
-    pthread_mutex_lock(&server->persistence.lock);
-}
-
-static void unlock(struct kevyrt_server *server) {
-    pthread_mutex_unlock(&server->persistence.lock);
-}
-
-static int64_t now_s(void) {
-    return clock_wall_ms() / 1000;
 }
 
 /* ---- The file: the snapshots' thread ------------------------------------------------------------------ */
@@ -62,21 +45,13 @@ static bool write_sink(struct snapshot_sink *sink, const void *at, size_t len) {
     return saving->error == 0 && sync_step(saving);
 }
 
-static int sync_folder_of(const struct disk *disk, const char *path) {
-    char folder[SAVE_PATH_MAX];
-    const char *end = strrchr(path, '/');
-    if (!end) return disk->sync_folder(disk, ".");
-    (void)snprintf(folder, sizeof folder, "%.*s", end == path ? 1 : (int)(end - path), path);
-    return disk->sync_folder(disk, folder);
-}
-
 static int install(struct saving *saving) {
     const struct disk *disk = server_disk(saving->server);
     int result = disk->sync(disk, saving->fd);
     disk->close(disk, saving->fd);
     saving->fd = -1;
     if (result == 0) result = disk->rename(disk, saving->beside, saving->path);
-    return result == 0 ? sync_folder_of(disk, saving->path) : result;
+    return result == 0 ? disk_sync_folder_of(disk, saving->path) : result;
 }
 
 static void drop_file(struct saving *saving) {
@@ -106,20 +81,20 @@ static void write_answer(struct reply *reply, void *context) {
 static struct waiter *note_end(struct kevyrt_server *server, enum snapshot_result result) {
     struct saving *saving = saving_of(server);
     struct waiter *waiter = saving->waiter;
-    lock(server);
+    persistence_lock(server);
     if (result == SNAPSHOT_DONE) {
-        saving->saved_s = now_s();
+        saving->saved_s = persistence_now_s();
         saving->saved_changes = saving->cut_changes;
         saving->last_failed = false;
     } else if (result == SNAPSHOT_FAILED && !saving->in_front) {
         saving->last_failed = true;
     }
-    saving->took_s = now_s() - saving->begun_s;
+    saving->took_s = persistence_now_s() - saving->begun_s;
     saving->running = saving->begun = false;
     saving->waiter = NULL;
     bool failed = saving->last_failed;
     persistence_note_saved(server, result == SNAPSHOT_DONE);
-    unlock(server);
+    persistence_unlock(server);
     persistence_note_save(server, !failed);
     return waiter;
 }
@@ -136,10 +111,10 @@ static void done(struct snapshot_sink *sink, enum snapshot_result result) {
     struct saving *saving = (struct saving *)sink;
     if (result == SNAPSHOT_DONE && (saving->error = install(saving)) < 0) result = SNAPSHOT_FAILED;
     if (result != SNAPSHOT_DONE) drop_file(saving);
-    lock(saving->server);
+    persistence_lock(saving->server);
     saving->has_ended = true;
     saving->result = result;
-    unlock(saving->server);
+    persistence_unlock(saving->server);
     persistence_ring(saving->server);
 }
 
@@ -163,11 +138,11 @@ static void name_file(struct saving *saving) {
 }
 
 static void begun(struct saving *saving) {
-    lock(saving->server);
+    persistence_lock(saving->server);
     saving->begun = true;
     saving->refusal = 0;
-    saving->begun_s = now_s();
-    unlock(saving->server);
+    saving->begun_s = persistence_now_s();
+    persistence_unlock(saving->server);
 }
 
 int save_try(struct kevyrt_server *server) {
@@ -187,21 +162,21 @@ int save_try(struct kevyrt_server *server) {
     begun(saving);
     int result = snapshot_begin(&server->fabric, &saving->sink, &options);
     if (result == 0) return 0;
-    lock(server);
+    persistence_lock(server);
     saving->begun = false;
     if (result != -EBUSY) saving->refusal = result;
-    unlock(server);
+    persistence_unlock(server);
     return result;
 }
 
 void save_end(struct kevyrt_server *server) {
     struct saving *saving = saving_of(server);
-    lock(server);
+    persistence_lock(server);
     int refusal = saving->refusal;
     bool has_ended = saving->has_ended;
     saving->refusal = 0;
     saving->has_ended = false;
-    unlock(server);
+    persistence_unlock(server);
     if (has_ended) end(saving, saving->result);
     if (refusal == 0) return;
     saving->error = refusal;
@@ -211,28 +186,28 @@ void save_end(struct kevyrt_server *server) {
 void save_stop(struct kevyrt_server *server) {
     struct saving *saving = saving_of(server);
     save_end(server);
-    lock(server);
+    persistence_lock(server);
     bool waits = saving->running && !saving->begun;
-    unlock(server);
+    persistence_unlock(server);
     if (waits) end(saving, SNAPSHOT_ABORTED);
 }
 
 void save_init(struct kevyrt_server *server) {
     *saving_of(server) = (struct saving){.sink = {.write = write_sink, .done = done},
                                          .server = server,
-                                         .saved_s = now_s(),
+                                         .saved_s = persistence_now_s(),
                                          .took_s = -1};
 }
 
 void save_begin(struct kevyrt_server *server, enum save_cause cause, struct waiter *waiter) {
     struct saving *saving = saving_of(server);
-    lock(server);
+    persistence_lock(server);
     KRT_ASSERT(!saving->running);
     saving->running = true;
     saving->scheduled = false;
-    saving->tried_s = saving->begun_s = now_s();
+    saving->tried_s = saving->begun_s = persistence_now_s();
     saving->saves++;
-    unlock(server);
+    persistence_unlock(server);
     saving->in_front = cause != SAVE_BEHIND;
     saving->at_end = cause == SAVE_AT_END;
     saving->waiter = waiter;
@@ -241,26 +216,26 @@ void save_begin(struct kevyrt_server *server, enum save_cause cause, struct wait
 }
 
 void save_abort(struct kevyrt_server *server) {
-    lock(server);
+    persistence_lock(server);
     bool begun = saving_of(server)->begun;
-    unlock(server);
+    persistence_unlock(server);
     if (begun) snapshot_abort(&server->fabric);
 }
 
 void save_status_get(struct kevyrt_server *server, struct save_status *out) {
     const struct saving *saving = saving_of(server);
-    lock(server);
+    persistence_lock(server);
     *out = (struct save_status){
         .running = saving->running,
         .scheduled = saving->scheduled,
         .last_failed = saving->last_failed,
         .saved_s = saving->saved_s,
         .last_took_s = saving->took_s,
-        .since_s = saving->running ? now_s() - saving->begun_s : -1,
+        .since_s = saving->running ? persistence_now_s() - saving->begun_s : -1,
         .saved_changes = saving->saved_changes,
         .saves = saving->saves,
     };
-    unlock(server);
+    persistence_unlock(server);
 }
 
 /* ---- Commands ------------------------------------------------------------------------------------------------ */
@@ -273,7 +248,7 @@ static bool is_running(struct kevyrt_server *server) {
 
 static void save_command(struct call *call) {
     static const struct await_kind kind = {0};
-    struct kevyrt_server *server = server_of(call);
+    struct kevyrt_server *server = call_server(call);
     if (is_running(server)) {
         call_error(call, "ERR Background save already in progress");
         return;
@@ -287,16 +262,16 @@ static void save_command(struct call *call) {
 }
 
 static void schedule(struct call *call) {
-    struct kevyrt_server *server = server_of(call);
-    lock(server);
+    struct kevyrt_server *server = call_server(call);
+    persistence_lock(server);
     saving_of(server)->scheduled = true;
-    unlock(server);
+    persistence_unlock(server);
     persistence_ring(server);
     reply_simple(call->reply, "Background saving scheduled");
 }
 
 static void bgsave_command(struct call *call) {
-    struct kevyrt_server *server = server_of(call);
+    struct kevyrt_server *server = call_server(call);
     bool may_schedule = call->argc == 2 && bytes_is(call->argv[1], "schedule");
     bool in_exec = call->flags & CALL_NESTED;
     if (call->argc > 1 && !may_schedule) {
@@ -316,7 +291,7 @@ static void bgsave_command(struct call *call) {
 
 static void lastsave_command(struct call *call) {
     struct save_status status;
-    save_status_get(server_of(call), &status);
+    save_status_get(call_server(call), &status);
     reply_integer(call->reply, status.saved_s);
 }
 
