@@ -96,17 +96,26 @@ static int settle_reply(struct server_object *self, struct kevyrt_reply *reply) 
     return -1;
 }
 
+/* CLIENT PAUSE may hold a call up for long, so signals run their handlers meanwhile. KEVYRT_PAUSED: one raised. */
+static enum kevyrt_status call_patiently(struct server_object *self, struct kevyrt_session *session,
+                                         uint32_t db, const struct arguments *arguments,
+                                         struct kevyrt_reply *reply) {
+    for (;;) {
+        enum kevyrt_status status;
+        Py_BEGIN_ALLOW_THREADS status = kevyrt_call(self->server, session, db, arguments->argv,
+                                                    arguments->count, KEVYRT_WAIT_BATONS, reply);
+        Py_END_ALLOW_THREADS if (status != KEVYRT_PAUSED || PyErr_CheckSignals() < 0) return status;
+    }
+}
+
 int server_call(struct server_object *self, struct kevyrt_session *session, uint32_t db,
                 const struct arguments *arguments, struct kevyrt_reply *reply) {
     if (!is_initialised(self)) return -1;
     enum kevyrt_status status = kevyrt_call(self->server, session, db, arguments->argv,
                                             arguments->count, KEVYRT_TRY, reply);
-    if (status == KEVYRT_WOULD_WAIT) {
-        Py_BEGIN_ALLOW_THREADS status = kevyrt_call(self->server, session, db, arguments->argv,
-                                                    arguments->count, KEVYRT_WAIT_BATONS, reply);
-        Py_END_ALLOW_THREADS
-    }
+    if (status == KEVYRT_WOULD_WAIT) status = call_patiently(self, session, db, arguments, reply);
     if (status == KEVYRT_OK) return 0;
+    if (status == KEVYRT_PAUSED) return -1;
     if (status == KEVYRT_UNSAFE) return settle_reply(self, reply);
     if (status == KEVYRT_BLOCKED) return await_reply(self, reply);
     raise_failure(self, status);

@@ -177,6 +177,7 @@ PyObject *errors_raise(struct module_state *state, enum kevyrt_status status,
     case KEVYRT_BLOCKED:
     case KEVYRT_CANCELLED:
     case KEVYRT_GATED:
+    case KEVYRT_PAUSED:
     case KEVYRT_UNSAFE:
     case KEVYRT_OK:
         break;

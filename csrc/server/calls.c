@@ -27,6 +27,7 @@ static enum kevyrt_status status_of(enum caller_result result) {
     case CALLER_WAITING:
         return KEVYRT_BLOCKED;
     case CALLER_PAUSED:
+        return KEVYRT_PAUSED;
     case CALLER_GATED:
         return KEVYRT_GATED;
     }
@@ -139,9 +140,11 @@ enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_sessi
     if (client) atomic_store_relaxed(&client->card->seen_ns, clock_monotonic_ns());
     reply_pool_init(&pool, NULL, 0);
     reply_init(&reply, &pool, 3);
-    enum kevyrt_status status =
-        status_of(caller_run(&server->fabric, client, db, argv, argc, wait != KEVYRT_TRY, &reply,
-                             &waiter, &out->ticket));
+    enum kevyrt_status status;
+    do {
+        status = status_of(caller_run(&server->fabric, client, db, argv, argc, wait != KEVYRT_TRY,
+                                      &reply, &waiter, &out->ticket));
+    } while (status == KEVYRT_PAUSED && wait == KEVYRT_WAIT);
     if (status == KEVYRT_BLOCKED) out->waiting = waiting_new(server, waiter);
     if (status == KEVYRT_OK) status = position_status(server, out->ticket, wait);
     end(server, wait);

@@ -32,6 +32,7 @@ enum kevyrt_status {
     KEVYRT_DAMAGED, /* what was to be loaded; error.text names the file, error.offset says where in it */
     KEVYRT_REFUSED, /* not now, or not with these settings; error.text says why */
     KEVYRT_GATED, /* of the fast path: more is asked just now (a budget, a pause); kevyrt_call knows what */
+    KEVYRT_PAUSED, /* of KEVYRT_WAIT_BATONS: CLIENT PAUSE goes on, and nothing was done; look around and call again, which waits on */
     KEVYRT_UNSAFE, /* it is done, and the result is there, which nobody may be told of before kevyrt_settle */
 };
 
@@ -110,7 +111,7 @@ enum kevyrt_status kevyrt_check(const char *path, const struct kevyrt_checking *
 enum kevyrt_wait {
     KEVYRT_TRY, /* never waits: KEVYRT_WOULD_WAIT instead; may be used with a lock (the GIL) held */
     KEVYRT_WAIT, /* waits for batons, and for the log. A command that waits for data returns KEVYRT_BLOCKED of all */
-    KEVYRT_WAIT_BATONS, /* waits for batons alone; KEVYRT_UNSAFE as with KEVYRT_TRY */
+    KEVYRT_WAIT_BATONS, /* waits for batons alone, and for a second at most for a pause (KEVYRT_PAUSED); KEVYRT_UNSAFE as with KEVYRT_TRY */
 };
 
 /* With a log, what is done and what is read must be on the disk as far as appendfsync says before anybody is told of it. A call

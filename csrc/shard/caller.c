@@ -1,8 +1,11 @@
 #include "shard/caller.h"
 
+#include "plat/clock.h"
 #include "plat/futex.h"
 #include "shard/shard.h"
 #include "shard/transactions/transaction.h"
+
+#define PAUSE_SLICE_NS UINT64_C(1000000000)
 
 static enum caller_result take_set(struct fabric *fabric, uint64_t mask, bool may_wait) {
     if (KRT_LIKELY(baton_set_try(&fabric->set, mask))) return CALLER_DONE;
@@ -148,18 +151,16 @@ static enum caller_result run_once(struct fabric *fabric, const struct origin *o
                     : CALLER_WOULD_WAIT;
 }
 
-/* Until no pause is in its way. */
+/* Who is in a pause's way looks around meanwhile: the pause may be long, and a signal may have come. */
 static enum caller_result run(struct fabric *fabric, const struct origin *origin,
                               const struct request *request, const struct plan *plan, bool may_wait,
                               uint64_t *ticket) {
-    for (;;) {
-        uint32_t bell = atomic_load_seq_cst(&fabric->pause_bell);
-        enum caller_result result = run_once(fabric, origin, request, plan, may_wait, ticket);
-        if (result != CALLER_PAUSED) return result;
-        if (!may_wait) return CALLER_WOULD_WAIT;
-        pause_sleep(fabric, bell);
-        *origin->now_ms = 0;
-    }
+    uint32_t bell = atomic_load_seq_cst(&fabric->pause_bell);
+    enum caller_result result = run_once(fabric, origin, request, plan, may_wait, ticket);
+    if (KRT_LIKELY(result != CALLER_PAUSED)) return result;
+    if (!may_wait) return CALLER_WOULD_WAIT;
+    pause_sleep(fabric, bell, clock_monotonic_ns() + PAUSE_SLICE_NS);
+    return CALLER_PAUSED;
 }
 
 static void note_position(const struct plan *plan, const struct origin *origin, uint64_t *ticket) {

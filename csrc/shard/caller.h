@@ -17,7 +17,7 @@ enum caller_result {
     CALLER_WOULD_WAIT,
     CALLER_STOPPED,
     CALLER_NO_MEMORY,
-    CALLER_PAUSED,  /* inside caller_run alone */
+    CALLER_PAUSED,  /* a pause goes on, and nothing was done: to be run again, which waits for it */
     CALLER_WAITING, /* in *waiter it has what it waits with */
     CALLER_GATED,   /* of the fast path: caller_run knows what the command has to pass */
 };
@@ -26,7 +26,7 @@ enum caller_result {
  * (journal_wait). 0: any time. */
 
 /* Runs one command. `client` may be NULL: then in database `db`, as nobody. Without `may_wait` it returns
- * CALLER_WOULD_WAIT rather than wait for a baton. The reply (also of refusals) is appended to `reply`. A command
+ * CALLER_WOULD_WAIT rather than wait for a baton, and with it waits for the end of a pause for at most a second at a time. The reply (also of refusals) is appended to `reply`. A command
  * that finds nothing and waits for it (blocking/in_process.h) leaves its waiter in *waiter; if that is NULL it is told that there is
  * nothing. */
 enum caller_result caller_run(struct fabric *fabric, struct client *client, uint32_t db,

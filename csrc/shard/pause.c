@@ -103,8 +103,9 @@ bool pause_tend(struct shard *shard) {
 
 /* ---- In-process callers ------------------------------------------------------------------------ */
 
-void pause_sleep(struct fabric *fabric, uint32_t bell) {
+void pause_sleep(struct fabric *fabric, uint32_t bell, uint64_t deadline_ns) {
     uint64_t end_ns = atomic_load_relaxed(&fabric->pause_end_ns);
+    if (deadline_ns < end_ns) end_ns = deadline_ns;
     if (clock_monotonic_ns() < end_ns) (void)futex_wait(&fabric->pause_bell, bell, end_ns);
 }
 

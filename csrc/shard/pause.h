@@ -38,7 +38,8 @@ struct batch *pause_take_batch(struct shard *shard);
 
 /* With all batons: a pause, or the end of one (all zero), behind which who calls looks after those who wait (waiting_resume). */
 void pause_set(struct fabric *fabric, struct domain_pause pause);
-/* Without a baton: sleeps until the pause may be over. `bell` was read before the call was tried. */
-void pause_sleep(struct fabric *fabric, uint32_t bell);
+/* Without a baton: sleeps until the pause may be over, a signal comes, or the absolute monotonic deadline has passed. `bell` was
+ * read before the call was tried. */
+void pause_sleep(struct fabric *fabric, uint32_t bell, uint64_t deadline_ns);
 /* Wakes those who sleep. */
 void pause_ring(struct fabric *fabric);

@@ -171,7 +171,7 @@ static struct shard *take_unpaused(struct fabric *fabric, uint64_t mask) {
             !pause_stops(&fabric->domain, CMD_WRITE))
             return home;
         (void)caller_drop(fabric, mask);
-        pause_sleep(fabric, bell);
+        pause_sleep(fabric, bell, FUTEX_NO_DEADLINE);
     }
 }
 
