@@ -27,7 +27,7 @@ enum kevyrt_status {
     KEVYRT_SYSTEM,     /* error.number is an errno value; error.text says what was tried */
     KEVYRT_NO_MEMORY,
     KEVYRT_TIMEOUT,
-    KEVYRT_BLOCKED,   /* the command waits for data: kevyrt_waiting_wait */
+    KEVYRT_BLOCKED, /* the command waits for data, or its answer is late (a fault): kevyrt_waiting_wait */
     KEVYRT_CANCELLED, /* it waits no more, and has done nothing */
     KEVYRT_DAMAGED, /* what was to be loaded; error.text names the file, error.offset says where in it */
     KEVYRT_REFUSED, /* not now, or not with these settings; error.text says why */
@@ -146,7 +146,8 @@ enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_sessi
 
 /* ---- Waiting for data ------------------------------------------------------------------------- */
 
-/* A command that found nothing and waits for it (BLPOP, XREAD with BLOCK, ...), after KEVYRT_BLOCKED. It belongs to the
+/* A command that found nothing and waits for it (BLPOP, XREAD with BLOCK, ...), after KEVYRT_BLOCKED; with kevyrt_fault_add any
+ * command's answer may be late, which looks the same. It belongs to the
  * caller, who is one thread at a time; a session is inside the call until it is put. Who waits for the same key is served
  * first come first served, connections or not. What serves it pops for it at that moment, wherever its owner is. */
 
@@ -161,16 +162,45 @@ enum kevyrt_status kevyrt_waiting_wait(struct kevyrt_waiting *waiting, uint64_t 
  * what kevyrt_waiting_wait would say: KEVYRT_OK with the reply, ... */
 enum kevyrt_status kevyrt_waiting_cancel(struct kevyrt_waiting *waiting,
                                          struct kevyrt_reply *reply);
-/* For an event loop: calls `wake` once when kevyrt_waiting_wait has something to say (a command's own time-out apart, for
- * which the owner comes by itself: kevyrt_waiting_deadline), from whatever thread brings that about, in the middle of
- * its work: `wake` neither locks nor waits nor calls anything of this interface. At once if that is so already. Once
- * per waiting. After any end that the owner has been told, `wake` neither runs nor comes. */
+/* For an event loop: calls `wake` once when kevyrt_waiting_wait has something to say, the end of the command's own time-out
+ * among it: the server tells that too, whatever its clock does (kevyrt_clock_change), so a loop needs no timer of its own. From
+ * whatever thread brings it about, in the middle of its work: `wake` neither locks nor waits nor calls anything of this
+ * interface. At once if that is so already. Once per waiting. After any end that the owner has been told, `wake` neither
+ * runs nor comes. */
 void kevyrt_waiting_call_back(struct kevyrt_waiting *waiting, void (*wake)(void *context),
                               void *context);
-/* When its own time-out is over, on the monotonic clock; UINT64_MAX: never. */
+/* For show: when its own time-out is over, on the monotonic clock, as things are; UINT64_MAX: never, or the server's
+ * clock stands still. Nobody has to come then. */
 uint64_t kevyrt_waiting_deadline(const struct kevyrt_waiting *waiting);
 /* Cancels it if it still waits; an answer that nobody asked for is lost. */
 void kevyrt_waiting_put(struct kevyrt_waiting *waiting);
+
+/* ---- The clock ------------------------------------------------------------------------------- */
+
+/* The server's clock is the real one until somebody changes it, for tests. It is what deadlines of keys and fields, TIME, ids of streams, idle
+ * times of keys, and the time-outs of whoever waits (of connections and in process, WAIT, CLIENT PAUSE, delays of faults) go by. What
+ * the server measures of itself (durations, uptime, ages of connections, when something was saved or logged) stays real.
+ * It may be changed whether the server runs or not, stays changed over a stop, and is each server's own. */
+enum kevyrt_clock_change {
+    KEVYRT_CLOCK_FREEZE,  /* it stands still */
+    KEVYRT_CLOCK_RESUME,  /* it goes on from where it stands, at the real speed */
+    KEVYRT_CLOCK_ADVANCE, /* by `us`, which is not negative, standing or not */
+    KEVYRT_CLOCK_SET, /* to `us` since 1970, standing or not. Forward: as if advanced. Back: who waits still has what was left
+                             of his time, and deadlines of data are further away */
+    KEVYRT_CLOCK_RESET, /* the real one again, by a SET in either direction */
+};
+/* When it returns every call sees the new time; what has expired by it is gone and told of, and who waits in process and had no
+ * more time is answered. Connections are answered at once by their shards. May wait. KEVYRT_BAD_CONFIG: no time
+ * between 1970 and 9999. KEVYRT_REFUSED: this thread is starting the server. */
+enum kevyrt_status kevyrt_clock_change(struct kevyrt_server *server,
+                                       enum kevyrt_clock_change change, int64_t us,
+                                       struct kevyrt_error *error);
+struct kevyrt_clock {
+    int64_t now_us;    /* since 1970 */
+    int64_t offset_us; /* ahead of the real clock */
+    bool frozen;
+};
+void kevyrt_clock_read(const struct kevyrt_server *server, struct kevyrt_clock *out);
 
 /* ---- The fast path: one string key ----------------------------------------------------------- */
 
