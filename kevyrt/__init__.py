@@ -30,7 +30,6 @@ from kevyrt._core import (
     ReadOnlyError,
     ResponseError,
     ServerStopped,
-    Session,
     Snapshot,
     TransferError,
     TryAgainError,
@@ -41,7 +40,9 @@ from kevyrt._core import (
     __version__,
 )
 from kevyrt._stats import PersistenceStats, ShardStats, Stats
+from kevyrt.database import Database
 from kevyrt.server import Server
+from kevyrt.session import Session
 
 __all__ = [
     "AskError",
@@ -51,6 +52,7 @@ __all__ = [
     "ClusterDownError",
     "CrossSlotError",
     "DamagedError",
+    "Database",
     "DeniedError",
     "Error",
     "ExecAbortError",

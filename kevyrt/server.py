@@ -11,6 +11,9 @@ from typing import Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from kevyrt import _core, _log, _settings, _stats
+from kevyrt.commands import Commands
+from kevyrt.database import Database
+from kevyrt.session import Session
 
 _Server = TypeVar("_Server", bound="Server")
 # Data: a snapshot, bytes of an RDB file, or the path of one.
@@ -19,7 +22,7 @@ _Source: TypeAlias = _core.Snapshot | bytes | bytearray | memoryview | str | os.
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-class Server(_core.Server):
+class Server(_core.Server, Commands):
     """A Redis-compatible data server in this process.
 
     Args:
@@ -29,6 +32,7 @@ class Server(_core.Server):
         threads: the number of shards, 1 to 64, each with a thread of its own. One is enough for
             in-process calls, which run on their callers' threads.
         io: "io_uring", "epoll", or "auto": io_uring where it can be had.
+        decode_responses: bulk strings come back as str (UTF-8) instead of bytes.
         load: what it begins with: a Snapshot, the bytes of an RDB file, or the path (str,
             os.PathLike) of one.
         config: other settings by Redis's names, with `_` for `-`: `maxclients=100`,
@@ -58,15 +62,18 @@ class Server(_core.Server):
         unixsocket: str | os.PathLike[str] | None = None,
         threads: int = 1,
         io: Literal["auto", "io_uring", "epoll"] = "auto",
+        decode_responses: bool = False,
         load: _Source | None = None,
         **config: _settings.Value,
     ) -> None:
-        self._init(_settings.from_keywords(port, bind, unixsocket, threads, io, config))
+        self._init(
+            _settings.from_keywords(port, bind, unixsocket, threads, io, config), decode_responses
+        )
         if load is not None:
             self._load(load)
 
-    def _init(self, settings: list[tuple[str, str]]) -> None:
-        super().__init__(settings)
+    def _init(self, settings: list[tuple[str, str]], decode_responses: bool = False) -> None:
+        super().__init__(settings, decode_responses)
         self._unixsocket = self._setting("unixsocket")
         _servers.add(self)
 
@@ -136,6 +143,36 @@ class Server(_core.Server):
             ForkedError: it belongs to the parent process.
         """
         return self._wait(timeout)
+
+    def database(self, db: int) -> Database:
+        """One of the server's databases, with the same methods.
+
+        Args:
+            db: its number, from 0 to one less than the setting `databases` (16).
+
+        Raises:
+            ForkedError: the server belongs to the parent process. A number that is too high is a
+                ValueError of each call.
+
+        >>> server.database(3).set("greeting", "hello from 3")
+        True
+        """
+        return Database(self, db)
+
+    def session(self) -> Session:
+        """An in-process client with connection state of its own.
+
+        Raises:
+            ServerStopped: it does not run.
+            ForkedError: it belongs to the parent process.
+
+        >>> with server.session() as session:
+        ...     session.execute("SELECT", 3)
+        ...     session.set("greeting", "hello from 3")
+        'OK'
+        True
+        """
+        return Session(self)
 
     def stats(self) -> _stats.Stats:
         """Counters of the server and of each shard, read at one instant.

@@ -1,30 +1,57 @@
 /* Arguments: str, bytes, int, float and any buffer become byte runs.
  *
- * Immutable objects lend their memory; the caller holds them for the duration of the call. What
- * another thread could change while the call hashes it (bytearray, memoryview) is copied first.
+ * Immutable objects lend their memory, and are kept for the duration of the call: what a caller's list holds could go while the
+ * GIL is released. What another thread could change while the call hashes it (bytearray, memoryview) is copied first.
  */
 #include "py/module.h"
 
-int arguments_init(struct arguments *arguments, Py_ssize_t capacity) {
+#include <string.h>
+
+void arguments_init(struct arguments *arguments) {
     arguments->count = arguments->owned_count = 0;
+    arguments->capacity = ARGUMENTS_INLINE;
     arguments->argv = arguments->argv_inline;
     arguments->owned = arguments->owned_inline;
-    if (capacity <= ARGUMENTS_INLINE) return 0;
-    arguments->argv = PyMem_Malloc((size_t)capacity * sizeof *arguments->argv);
-    arguments->owned = PyMem_Malloc((size_t)capacity * sizeof *arguments->owned);
-    if (arguments->argv && arguments->owned) return 0;
-    arguments_deinit(arguments);
-    PyErr_NoMemory();
-    return -1;
 }
 
 void arguments_deinit(struct arguments *arguments) {
     for (uint32_t i = 0; i < arguments->owned_count; i++) Py_DECREF(arguments->owned[i]);
-    arguments->owned_count = 0;
-    if (arguments->argv != arguments->argv_inline) PyMem_Free(arguments->argv);
-    if (arguments->owned != arguments->owned_inline) PyMem_Free(arguments->owned);
-    arguments->argv = arguments->argv_inline;
-    arguments->owned = arguments->owned_inline;
+    if (arguments->argv == arguments->argv_inline) return;
+    PyMem_Free(arguments->argv);
+    PyMem_Free(arguments->owned);
+}
+
+/* A word has at most one object. */
+static int grow(struct arguments *arguments, size_t wanted) {
+    size_t capacity = arguments->capacity * 2u;
+    if (capacity < wanted) capacity = wanted;
+    if (capacity > INT32_MAX) {
+        PyErr_SetString(PyExc_ValueError, "too many arguments");
+        return -1;
+    }
+    struct bytes *argv = PyMem_Malloc(capacity * sizeof *argv);
+    PyObject **owned = PyMem_Malloc(capacity * sizeof *owned);
+    if (!argv || !owned) {
+        PyMem_Free(argv);
+        PyMem_Free(owned);
+        PyErr_NoMemory();
+        return -1;
+    }
+    memcpy(argv, arguments->argv, arguments->count * sizeof *argv);
+    memcpy(owned, arguments->owned, arguments->owned_count * sizeof(PyObject *));
+    if (arguments->argv != arguments->argv_inline) {
+        PyMem_Free(arguments->argv);
+        PyMem_Free(arguments->owned);
+    }
+    arguments->argv = argv;
+    arguments->owned = owned;
+    arguments->capacity = (uint32_t)capacity;
+    return 0;
+}
+
+int arguments_reserve(struct arguments *arguments, Py_ssize_t more) {
+    size_t wanted = arguments->count + (size_t)more;
+    return wanted <= arguments->capacity ? 0 : grow(arguments, wanted);
 }
 
 static int set_bytes(struct bytes *out, const char *at, Py_ssize_t len) {
@@ -77,13 +104,78 @@ int argument_bytes(PyObject *object, struct bytes *out, PyObject **owned) {
 
 int arguments_add(struct arguments *arguments, PyObject *object) {
     PyObject *owned;
+    if (arguments_reserve(arguments, 1) < 0) return -1;
     int result = argument_bytes(object, &arguments->argv[arguments->count], &owned);
     if (owned) arguments->owned[arguments->owned_count++] = owned;
     if (result == 0) arguments->count++;
     return result;
 }
 
+/* The object may go before the call is over. */
+static int add_kept(struct arguments *arguments, PyObject *object) {
+    uint32_t owned = arguments->owned_count;
+    if (arguments_add(arguments, object) < 0) return -1;
+    if (arguments->owned_count == owned)
+        arguments->owned[arguments->owned_count++] = Py_NewRef(object);
+    return 0;
+}
+
 int arguments_add_text(struct arguments *arguments, const char *literal) {
+    if (arguments_reserve(arguments, 1) < 0) return -1;
     arguments->argv[arguments->count++] = bytes_of(literal, strlen(literal));
     return 0;
+}
+
+int arguments_set(struct arguments *arguments, uint32_t index, PyObject *object) {
+    if (add_kept(arguments, object) < 0) return -1;
+    arguments->argv[index] = arguments->argv[--arguments->count];
+    return 0;
+}
+
+int arguments_extend(struct arguments *arguments, PyObject *iterable) {
+    PyObject *iterator = PyObject_GetIter(iterable);
+    if (!iterator) return -1;
+    int result = 0;
+    for (PyObject *item; result == 0 && (item = PyIter_Next(iterator)); Py_DECREF(item))
+        result = add_kept(arguments, item);
+    Py_DECREF(iterator);
+    return result < 0 || PyErr_Occurred() ? -1 : 0;
+}
+
+static int add_pair(struct arguments *arguments, PyObject *key, PyObject *value, bool value_first) {
+    if (add_kept(arguments, value_first ? value : key) < 0) return -1;
+    return add_kept(arguments, value_first ? key : value);
+}
+
+int arguments_add_mapping(struct arguments *arguments, PyObject *mapping, bool value_first) {
+    PyObject *items = PyMapping_Items(mapping);
+    int result = items ? arguments_reserve(arguments, 2 * PyList_GET_SIZE(items)) : -1;
+    for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(items); i++) {
+        PyObject *pair = PyList_GET_ITEM(items, i);
+        if (PyTuple_Check(pair) && PyTuple_GET_SIZE(pair) == 2)
+            result = add_pair(arguments, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1),
+                              value_first);
+        else {
+            PyErr_SetString(PyExc_TypeError, "items() of a mapping gives pairs");
+            result = -1;
+        }
+    }
+    Py_XDECREF(items);
+    return result;
+}
+
+int arguments_add_duration(struct arguments *arguments, PyObject *value, int per_second) {
+    PyObject *number;
+    if (PyLong_Check(value)) return arguments_add(arguments, value);
+    if (PyObject_HasAttrString(value, "total_seconds")) {
+        PyObject *seconds = PyObject_CallMethod(value, "total_seconds", NULL);
+        double amount = seconds ? PyFloat_AsDouble(seconds) * per_second : -1;
+        Py_XDECREF(seconds);
+        number = PyErr_Occurred() ? NULL : PyLong_FromDouble(amount);
+    } else {
+        number = PyNumber_Index(value);
+    }
+    int result = number ? add_kept(arguments, number) : -1;
+    Py_XDECREF(number);
+    return result;
 }

@@ -1,6 +1,6 @@
 /* The module: types, exceptions, and what belongs to the process: the log queue and the command
  * line. */
-#include "py/module.h"
+#include "py/face.h"
 
 #include <string.h>
 
@@ -22,6 +22,18 @@ static PyObject *core_log_next(PyObject *module, PyObject *unused) {
 static PyObject *core_log_wanted(PyObject *module, PyObject *unused) {
     (void)module, (void)unused;
     return PyBool_FromLong(kevyrt_log_wanted());
+}
+
+/* The module of a subclass's instance is the one of the base that we defined. */
+struct module_state *module_state_of(PyTypeObject *type) {
+    for (; type; type = type->tp_base) {
+        PyObject *module =
+            PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE) ? PyType_GetModule(type) : NULL;
+        if (module && PyModule_GetDef(module) == &core_module) return state_of(module);
+        PyErr_Clear();
+    }
+    PyErr_SetString(PyExc_SystemError, "the type does not descend from kevyrt's");
+    return NULL;
 }
 
 /* ---- Options --------------------------------------------------------------------------------- */
@@ -123,13 +135,25 @@ static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec) {
     return (PyTypeObject *)type;
 }
 
+/* A fast path is there before the table's method of the same name. */
+static PyTypeObject *add_face(PyObject *module, PyType_Spec *spec, bool fast) {
+    PyTypeObject *type = add_type(module, spec);
+    if (type && fast && face_add_methods(type, fast_definitions()) < 0) Py_CLEAR(type);
+    if (type && face_add_methods(type, methods_definitions()) < 0) Py_CLEAR(type);
+    return type;
+}
+
 static int core_exec(PyObject *module) {
     struct module_state *state = state_of(module);
     if (errors_init(module, state) < 0) return -1;
-    state->server_type = add_type(module, &server_type_spec);
-    state->session_type = add_type(module, &session_type_spec);
+    state->server_type = add_face(module, &server_type_spec, true);
+    state->database_type = add_face(module, &database_type_spec, true);
+    state->session_type = add_face(module, &session_type_spec, false);
     state->snapshot_type = add_type(module, &snapshot_type_spec);
-    if (!state->server_type || !state->session_type || !state->snapshot_type) return -1;
+    if (!state->server_type || !state->database_type || !state->session_type ||
+        !state->snapshot_type)
+        return -1;
+    if (face_add_constants(module) < 0) return -1;
     if (PyModule_AddIntConstant(module, "SHARDS_MAX", KEVYRT_SHARDS_MAX) < 0) return -1;
     if (PyModule_AddStringConstant(module, "redis_version", KEVYRT_REDIS_VERSION) < 0) return -1;
     return PyModule_AddStringConstant(module, "__version__", KEVYRT_VERSION);
@@ -138,6 +162,7 @@ static int core_exec(PyObject *module) {
 static int core_traverse(PyObject *module, visitproc visit, void *arg) {
     struct module_state *state = state_of(module);
     Py_VISIT(state->server_type);
+    Py_VISIT(state->database_type);
     Py_VISIT(state->session_type);
     Py_VISIT(state->snapshot_type);
     return errors_visit(state, visit, arg);
@@ -146,6 +171,7 @@ static int core_traverse(PyObject *module, visitproc visit, void *arg) {
 static int core_clear(PyObject *module) {
     struct module_state *state = state_of(module);
     Py_CLEAR(state->server_type);
+    Py_CLEAR(state->database_type);
     Py_CLEAR(state->session_type);
     Py_CLEAR(state->snapshot_type);
     errors_clear(state);

@@ -16,13 +16,16 @@
 enum { ERROR_CLASSES_MAX = 40, ARGUMENTS_INLINE = 8 };
 
 struct module_state {
-    PyTypeObject *server_type, *session_type, *snapshot_type;
+    PyTypeObject *server_type, *database_type, *session_type, *snapshot_type;
     PyObject *error, *response_error, *server_stopped, *forked_error;
     PyObject *persistence_error, *damaged_error;
     PyObject *classes[ERROR_CLASSES_MAX]; /* parallel to the table in errors.c */
 };
 
 extern struct PyModuleDef core_module;
+
+/* Of a type of ours or one that descends from it; NULL with an exception. */
+struct module_state *module_state_of(PyTypeObject *type);
 
 /* ---- errors.c -------------------------------------------------------------------------------- */
 int errors_init(PyObject *module, struct module_state *state);
@@ -39,52 +42,50 @@ PyObject *errors_raise(struct module_state *state, enum kevyrt_status status,
  * it is not. */
 struct arguments {
     struct bytes *argv;
-    uint32_t count, owned_count;
-    PyObject **owned; /* objects made for conversion, kept until the call is over */
+    uint32_t count, owned_count, capacity;
+    PyObject **owned; /* objects kept until the call is over */
     struct bytes argv_inline[ARGUMENTS_INLINE];
     PyObject *owned_inline[ARGUMENTS_INLINE];
 };
 
-int arguments_init(struct arguments *arguments, Py_ssize_t capacity);
+void arguments_init(struct arguments *arguments);
+/* Room for `more` words: those that follow do not fail for want of it. */
+int arguments_reserve(struct arguments *arguments, Py_ssize_t more);
+/* One word of an object that the caller holds until the call is over. */
 int arguments_add(struct arguments *arguments, PyObject *object);
-int arguments_add_text(struct arguments *arguments, const char *literal);
+/* Of a text that stays. */
+int arguments_add_text(struct arguments *arguments, const char *text);
+/* In the place of a word that is there. */
+int arguments_set(struct arguments *arguments, uint32_t index, PyObject *object);
+/* Each of an iterable. */
+int arguments_extend(struct arguments *arguments, PyObject *iterable);
+/* Key and value of each item of a mapping; or value and key. */
+int arguments_add_mapping(struct arguments *arguments, PyObject *mapping, bool value_first);
+/* An integer, or a timedelta in units of 1/`per_second` s. */
+int arguments_add_duration(struct arguments *arguments, PyObject *value, int per_second);
 void arguments_deinit(struct arguments *arguments);
 /* One object; *owned receives a reference to keep until the call is over, or NULL. */
 int argument_bytes(PyObject *object, struct bytes *out, PyObject **owned);
 
 /* ---- replies.c ------------------------------------------------------------------------------- */
+/* How strings are shown: bulk strings as str (UTF-8) or bytes, simple ones too. */
+struct replies_text {
+    bool bulk, simple;
+};
 /* The object for RESP3 bytes; an error reply at the top is raised. */
-PyObject *replies_decode(struct module_state *state, const char *at, size_t len);
+PyObject *replies_decode(struct module_state *state, struct replies_text text, const char *at,
+                         size_t len);
 
 /* ---- server.c -------------------------------------------------------------------------------- */
-struct server_object {
-    PyObject_HEAD struct kevyrt_server *server; /* NULL until __init__ has run */
-    struct module_state *state;                 /* the type holds the module */
-    PyObject *load; /* what the server loads at its start is borrowed from it; or NULL */
-};
+struct server_object;
 
 extern PyType_Spec server_type_spec;
-/* May the object be used at all? Raises ForkedError in a child, RuntimeError before __init__. */
-int server_check_usable(struct server_object *self);
 /* Seconds, or None, as an absolute deadline on the monotonic clock. */
 int server_parse_deadline(PyObject *timeout, uint64_t *deadline_ns);
 
 /* A signal interrupts a sleep by itself, unless it comes in the instant between the check for
  * signals and the sleep; then it is seen after this long. */
 #define SIGNAL_SLICE_NS UINT64_C(1000000000)
-
-/* ---- calls.c --------------------------------------------------------------------------------- */
-/* Runs a call, first without waiting, then with the GIL released. 0, or -1 with an exception. */
-int server_call(struct server_object *self, struct kevyrt_session *session, uint32_t db,
-                const struct arguments *arguments, struct kevyrt_reply *reply);
-PyObject *server_execute(struct server_object *self, PyObject *const *values, Py_ssize_t count,
-                         PyObject *names);
-PyObject *server_get(struct server_object *self, PyObject *const *values, Py_ssize_t count,
-                     PyObject *names);
-PyObject *server_set(struct server_object *self, PyObject *const *values, Py_ssize_t count,
-                     PyObject *names);
-PyObject *server_delete(struct server_object *self, PyObject *const *values, Py_ssize_t count,
-                        PyObject *names);
 
 /* ---- persistence.c --------------------------------------------------------------------------- */
 extern PyType_Spec snapshot_type_spec;
@@ -94,7 +95,6 @@ PyObject *server_restore(struct server_object *self, PyObject *source);
 PyObject *server_rewrite(struct server_object *self, PyObject *arguments);
 PyObject *server_load(struct server_object *self, PyObject *source);
 
-/* ---- session.c, stats.c ---------------------------------------------------------------------- */
-extern PyType_Spec session_type_spec;
-PyObject *session_new(struct server_object *server);
+/* ---- database.c, session.c, stats.c ------------------------------------------------------------ */
+extern PyType_Spec database_type_spec, session_type_spec;
 PyObject *stats_object(struct server_object *self);

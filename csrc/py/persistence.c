@@ -3,7 +3,7 @@
  * Each begins a job and waits for it without the GIL, in slices, between which the handlers of signals run. If one raises, the
  * job is cancelled: it leaves nothing behind.
  */
-#include "py/module.h"
+#include "py/face.h"
 
 /* ---- Jobs ------------------------------------------------------------------------------------ */
 
@@ -11,7 +11,7 @@
 static int begun(struct server_object *self, enum kevyrt_status status,
                  const struct kevyrt_error *error) {
     if (status == KEVYRT_OK) return 0;
-    if (server_check_usable(self) == 0) errors_raise(self->state, status, error);
+    if (face_check_usable(as_face(self)) == 0) errors_raise(self->state, status, error);
     return -1;
 }
 
@@ -136,7 +136,7 @@ PyObject *server_snapshot(struct server_object *self, PyObject *unused) {
     struct kevyrt_error error = {0};
     struct kevyrt_job *job;
     enum kevyrt_status status;
-    if (server_check_usable(self) < 0) return NULL;
+    if (face_check_usable(as_face(self)) < 0) return NULL;
     Py_BEGIN_ALLOW_THREADS status = kevyrt_snapshot_take(self->server, &job, &error);
     Py_END_ALLOW_THREADS if (begun(self, status, &error) < 0) return NULL;
     PyObject *object = NULL;
@@ -159,7 +159,7 @@ static PyObject *save(struct server_object *self, const char *path) {
 
 PyObject *server_save(struct server_object *self, PyObject *path) {
     PyObject *name;
-    if (server_check_usable(self) < 0 || !PyUnicode_FSConverter(path, &name)) return NULL;
+    if (face_check_usable(as_face(self)) < 0 || !PyUnicode_FSConverter(path, &name)) return NULL;
     PyObject *result = save(self, PyBytes_AS_STRING(name));
     Py_DECREF(name);
     return result;
@@ -190,7 +190,7 @@ static int parse_source(struct server_object *self, PyObject *object, struct kev
 PyObject *server_load(struct server_object *self, PyObject *object) {
     struct kevyrt_source source;
     PyObject *owned;
-    if (server_check_usable(self) < 0 || parse_source(self, object, &source, &owned) < 0)
+    if (face_check_usable(as_face(self)) < 0 || parse_source(self, object, &source, &owned) < 0)
         return NULL;
     kevyrt_server_load(self->server, &source);
     Py_XSETREF(self->load, owned);
@@ -203,7 +203,7 @@ PyObject *server_restore(struct server_object *self, PyObject *object) {
     struct kevyrt_job *job;
     enum kevyrt_status status;
     PyObject *owned;
-    if (server_check_usable(self) < 0 || parse_source(self, object, &source, &owned) < 0)
+    if (face_check_usable(as_face(self)) < 0 || parse_source(self, object, &source, &owned) < 0)
         return NULL;
     Py_BEGIN_ALLOW_THREADS status = kevyrt_restore(self->server, &source, &job, &error);
     Py_END_ALLOW_THREADS int result = begun(self, status, &error);
@@ -226,7 +226,8 @@ PyObject *server_rewrite(struct server_object *self, PyObject *arguments) {
     PyObject *timeout;
     int may_wait;
     if (!PyArg_ParseTuple(arguments, "pO:_rewrite_aof", &may_wait, &timeout)) return NULL;
-    if (server_parse_deadline(timeout, &deadline) < 0 || server_check_usable(self) < 0) return NULL;
+    if (server_parse_deadline(timeout, &deadline) < 0 || face_check_usable(as_face(self)) < 0)
+        return NULL;
     Py_BEGIN_ALLOW_THREADS status = kevyrt_rewrite(self->server, may_wait, &job, &error);
     Py_END_ALLOW_THREADS if (begun(self, status, &error) < 0) return NULL;
     /* One that could not begin has ended, which is told at once. */

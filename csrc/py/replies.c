@@ -13,6 +13,7 @@
 
 struct decoder {
     struct module_state *state;
+    struct replies_text text;
     const char *at, *end;
 };
 
@@ -37,6 +38,7 @@ static PyObject *decode_bulk(struct decoder *decoder, Py_ssize_t skip) {
     const char *at = decoder->at;
     if (len < 0) Py_RETURN_NONE;
     decoder->at += len + 2;
+    if (decoder->text.bulk) return PyUnicode_DecodeUTF8(at + skip, len - skip, NULL);
     return PyBytes_FromStringAndSize(at + skip, len - skip);
 }
 
@@ -108,6 +110,7 @@ static PyObject *decode_double(struct decoder *decoder) {
 
 static PyObject *decode_simple(struct decoder *decoder) {
     struct bytes line = take_line(decoder);
+    if (!decoder->text.simple) return PyBytes_FromStringAndSize(line.at, line.len);
     return PyUnicode_DecodeUTF8(line.at, line.len, "backslashreplace");
 }
 
@@ -157,8 +160,9 @@ static PyObject *decode(struct decoder *decoder) {
     return object;
 }
 
-PyObject *replies_decode(struct module_state *state, const char *at, size_t len) {
-    struct decoder decoder = {state, at, at + len};
+PyObject *replies_decode(struct module_state *state, struct replies_text text, const char *at,
+                         size_t len) {
+    struct decoder decoder = {state, text, at, at + len};
     bool is_error = len && *at == '-';
     if (len == 0) Py_RETURN_NONE; /* SHUTDOWN and its like answer nothing */
     PyObject *object = decode(&decoder);

@@ -1,5 +1,5 @@
 /* The C half of kevyrt.Server: settings, life cycle, and the methods of the type. */
-#include "py/module.h"
+#include "py/face.h"
 
 /* ---- Settings -------------------------------------------------------------------------------- */
 
@@ -36,30 +36,22 @@ static int make_server(struct server_object *self, PyObject *list) {
     return status == KEVYRT_OK ? 0 : -1;
 }
 
-/* The module of a subclass's instance is the one of the base that we defined. */
-static struct module_state *state_of_type(PyTypeObject *type) {
-    for (; type; type = type->tp_base) {
-        PyObject *module =
-            PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE) ? PyType_GetModule(type) : NULL;
-        if (module && PyModule_GetDef(module) == &core_module) return PyModule_GetState(module);
-        PyErr_Clear();
-    }
-    PyErr_SetString(PyExc_SystemError, "the type does not descend from kevyrt's");
-    return NULL;
-}
-
 /* ---- Life ------------------------------------------------------------------------------------ */
 
 static int server_init(struct server_object *self, PyObject *arguments, PyObject *keywords) {
-    static char *names[] = {"settings", NULL};
+    static char *names[] = {"settings", "decode_responses", NULL};
     PyObject *list;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O!:Server", names, &PyList_Type, &list))
+    int decodes = 0;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O!|p:Server", names, &PyList_Type, &list,
+                                     &decodes))
         return -1;
     if (self->server) {
         PyErr_SetString(PyExc_RuntimeError, "the server is initialised already");
         return -1;
     }
-    self->state = state_of_type(Py_TYPE(self));
+    self->kind = &face_calls;
+    self->decodes = decodes;
+    self->state = module_state_of(Py_TYPE(self));
     return self->state ? make_server(self, list) : -1;
 }
 
@@ -74,17 +66,6 @@ static void server_dealloc(struct server_object *self) {
     Py_XDECREF(self->load);
     type->tp_free(self);
     Py_DECREF(type);
-}
-
-int server_check_usable(struct server_object *self) {
-    if (!self->server) {
-        PyErr_SetString(PyExc_RuntimeError, "Server.__init__() has not been called");
-        return -1;
-    }
-    if (kevyrt_server_usable(self->server)) return 0;
-    PyErr_SetString(self->state->forked_error,
-                    "this server belongs to the parent process; start one of your own");
-    return -1;
 }
 
 /* While a start loads: the thread that waits for it without the GIL. */
@@ -106,7 +87,7 @@ static PyObject *server_start(struct server_object *self, PyObject *unused) {
     (void)unused;
     struct kevyrt_error error = {0};
     struct start_watch watch = {0};
-    if (server_check_usable(self) < 0) return NULL;
+    if (face_check_usable(as_face(self)) < 0) return NULL;
     watch.thread = PyEval_SaveThread();
     enum kevyrt_status status =
         kevyrt_server_start_watched(self->server, start_goes_on, &watch, &error);
@@ -118,7 +99,7 @@ static PyObject *server_start(struct server_object *self, PyObject *unused) {
 
 static PyObject *server_stop(struct server_object *self, PyObject *unused) {
     (void)unused;
-    if (server_check_usable(self) < 0) return NULL;
+    if (face_check_usable(as_face(self)) < 0) return NULL;
     Py_BEGIN_ALLOW_THREADS kevyrt_server_stop(self->server);
     Py_END_ALLOW_THREADS Py_RETURN_NONE;
 }
@@ -143,7 +124,8 @@ int server_parse_deadline(PyObject *timeout, uint64_t *deadline_ns) {
 
 static PyObject *server_wait(struct server_object *self, PyObject *timeout) {
     uint64_t deadline;
-    if (server_parse_deadline(timeout, &deadline) < 0 || server_check_usable(self) < 0) return NULL;
+    if (server_parse_deadline(timeout, &deadline) < 0 || face_check_usable(as_face(self)) < 0)
+        return NULL;
     for (;;) {
         enum kevyrt_status status;
         uint64_t slice = kevyrt_now_ns() + SIGNAL_SLICE_NS;
@@ -165,29 +147,21 @@ static PyObject *server_adopt(struct server_object *self, PyObject *object) {
                             "adopt() takes a descriptor, such as socket.detach() gives, not %.100s",
                             Py_TYPE(object)->tp_name);
     int fd = PyObject_AsFileDescriptor(object);
-    if (fd < 0 || server_check_usable(self) < 0) return NULL;
+    if (fd < 0 || face_check_usable(as_face(self)) < 0) return NULL;
     Py_BEGIN_ALLOW_THREADS status = kevyrt_server_adopt(self->server, fd, &error);
     Py_END_ALLOW_THREADS if (status != KEVYRT_OK) return errors_raise(self->state, status, &error);
     Py_RETURN_NONE;
 }
 
-static PyObject *server_session(struct server_object *self, PyObject *unused) {
-    (void)unused;
-    if (server_check_usable(self) < 0) return NULL;
-    if (!kevyrt_server_running(self->server))
-        return errors_raise(self->state, KEVYRT_STOPPED, NULL);
-    return session_new(self);
-}
-
 static PyObject *server_stats(struct server_object *self, PyObject *unused) {
     (void)unused;
-    return server_check_usable(self) < 0 ? NULL : stats_object(self);
+    return face_check_usable(as_face(self)) < 0 ? NULL : stats_object(self);
 }
 
 static PyObject *server_setting(struct server_object *self, PyObject *name) {
     char value[4096];
     const char *text = PyUnicode_AsUTF8(name);
-    if (!text || server_check_usable(self) < 0) return NULL;
+    if (!text || face_check_usable(as_face(self)) < 0) return NULL;
     if (kevyrt_server_setting(self->server, text, value, sizeof value))
         return PyUnicode_FromString(value);
     return PyErr_Format(PyExc_KeyError, "no setting '%U'", name);
@@ -195,7 +169,7 @@ static PyObject *server_setting(struct server_object *self, PyObject *name) {
 
 static PyObject *server_get_port(struct server_object *self, void *unused) {
     (void)unused;
-    if (server_check_usable(self) < 0) return NULL;
+    if (face_check_usable(as_face(self)) < 0) return NULL;
     uint16_t port = kevyrt_server_port(self->server);
     if (port == 0) Py_RETURN_NONE;
     return PyLong_FromLong(port);
@@ -203,7 +177,7 @@ static PyObject *server_get_port(struct server_object *self, void *unused) {
 
 static PyObject *server_get_host(struct server_object *self, void *unused) {
     (void)unused;
-    if (server_check_usable(self) < 0) return NULL;
+    if (face_check_usable(as_face(self)) < 0) return NULL;
     return PyUnicode_FromString(kevyrt_server_host(self->server));
 }
 
@@ -239,36 +213,13 @@ static PyMethodDef server_methods[] = {
      "signals. If one raises, the wait ends; a reply that came first is the exception's attribute\n"
      "`kevyrt_reply`.\n\n"
      ">>> server.execute(\"INCRBY\", \"visits\", 5)\n5"},
-    {"get", (PyCFunction)(void *)server_get, METH_FASTCALL | METH_KEYWORDS,
-     "get($self, key, *, db=0)\n--\n\n"
-     "The value of a string key as bytes, or None if there is no such key.\n\n"
-     "Raises WrongTypeError if the key holds something else, ServerStopped, ForkedError.\n\n"
-     ">>> server.get(\"greeting\")\nb'hello'"},
-    {"set", (PyCFunction)(void *)server_set, METH_FASTCALL | METH_KEYWORDS,
-     "set($self, key, value, *, ex=None, px=None, nx=False, xx=False, keepttl=False, get=False,\n"
-     "    db=0)\n--\n\n"
-     "Sets a key to a string. True, or None if `nx` or `xx` forbade it.\n\n"
-     "`ex` and `px` let it expire after so many seconds or milliseconds (int or timedelta);\n"
-     "`nx` sets only a key that is not there, `xx` only one that is; `keepttl` leaves the\n"
-     "deadline as it was; with `get` the old value (bytes or None) is returned instead.\n\n"
-     "Raises ResponseError for impossible options, MemoryError (nothing was changed),\n"
-     "ServerStopped, ForkedError.\n\n"
-     ">>> server.set(\"greeting\", \"hello\", ex=60)\nTrue"},
-    {"delete", (PyCFunction)(void *)server_delete, METH_FASTCALL | METH_KEYWORDS,
-     "delete($self, /, *keys, db=0)\n--\n\n"
-     "Deletes keys, all at one instant, and returns how many of them were there.\n\n"
-     "Raises ServerStopped, ForkedError.\n\n"
-     ">>> server.delete(\"greeting\", \"nobody\")\n1"},
     {"adopt", (PyCFunction)(void *)server_adopt, METH_O,
      "adopt($self, fd, /)\n--\n\n"
      "Serves an already connected stream socket, such as one end of a socketpair().\n\n"
      "The descriptor is the server's from then on; pass `sock.detach()`. If this raises, it\n"
      "is still the caller's. Raises OSError for what is no connected stream socket,\n"
      "ServerStopped, ForkedError."},
-    {"session", (PyCFunction)(void *)server_session, METH_NOARGS,
-     "session($self, /)\n--\n\n"
-     "A Session: an in-process client with a database of its own.\n\n"
-     "Raises ServerStopped, ForkedError."},
+    {"_run", (PyCFunction)(void *)face_run, METH_FASTCALL, face_run_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,5 +1,5 @@
 /* Statistics as plain dicts; kevyrt/_stats.py makes the dataclasses. */
-#include "py/module.h"
+#include "py/face.h"
 
 static PyObject *shard_dict(const struct kevyrt_shard_stats *stats) {
     return Py_BuildValue(

@@ -67,12 +67,13 @@ def test_missing_key(server: kevyrt.Server) -> None:
     assert server.get("nobody") is None
     assert server.execute("GET", "nobody") is None
     assert server.delete("nobody") == 0
-    assert server.delete() == 0
+    with pytest.raises(kevyrt.ResponseError, match="wrong number of arguments"):
+        server.delete()
 
 
 def test_keywords(server: kevyrt.Server) -> None:
-    server.set(key="k", value="v", db=2)
-    assert server.get(key="k", db=2) == b"v"
+    server.database(2).set(name="k", value="v")
+    assert server.database(2).get(name="k") == b"v"
     assert server.get("k") is None
 
 
@@ -178,19 +179,22 @@ def test_types_of_replies(server: kevyrt.Server) -> None:
 
 def test_databases(server: kevyrt.Server) -> None:
     for db in range(16):
-        server.set("k", db, db=db)
-    assert [server.get("k", db=db) for db in range(16)] == [b"%d" % db for db in range(16)]
-    assert server.execute("DEL", "k", db=7) == server.delete("k", db=8) == 1
+        server.database(db).set("k", db)
+    assert [server.database(db).get("k") for db in range(16)] == [b"%d" % db for db in range(16)]
+    assert server.execute("DEL", "k", db=7) == server.database(8).delete("k") == 1
     assert server.execute("DBSIZE", db=7) == 0 and server.execute("DBSIZE", db=9) == 1
 
 
 @pytest.mark.parametrize("db", [-1, 16, 2**31])
 def test_no_such_database(server: kevyrt.Server, db: int) -> None:
-    for call in (server.get, server.delete, lambda key, db: server.execute("GET", key, db=db)):
+    for call in (
+        lambda: server.database(db).get("k"),
+        lambda: server.database(db).set("k", "v"),
+        lambda: server.database(db).delete("k"),
+        lambda: server.execute("GET", "k", db=db),
+    ):
         with pytest.raises(ValueError, match="db is out of range"):
-            call("k", db=db)
-    with pytest.raises(ValueError, match="db is out of range"):
-        server.set("k", "v", db=db)
+            call()
 
 
 def test_sessions_have_state_of_their_own(server: kevyrt.Server) -> None:
@@ -199,7 +203,7 @@ def test_sessions_have_state_of_their_own(server: kevyrt.Server) -> None:
         assert one.execute("CLIENT", "SETNAME", "one") == "OK"
         assert one.execute("SET", "k", "v") == "OK"
         assert other.execute("GET", "k") is None
-        assert server.get("k", db=3) == b"v"
+        assert server.database(3).get("k") == b"v"
         assert one.execute("CLIENT", "GETNAME") == b"one"
         assert other.execute("CLIENT", "GETNAME") is None
         assert one.execute("CLIENT", "ID") != other.execute("CLIENT", "ID")
@@ -280,7 +284,7 @@ def test_settings_are_in_force() -> None:
         assert server.execute("CONFIG", "GET", "debug-borrow") == {b"debug-borrow": b"never"}
         assert server.execute("DEBUG", "kevyrt-shard", "key") == 0
         with pytest.raises(ValueError, match="db"):
-            server.get("k", db=3)
+            server.database(3).get("k")
 
 
 @pytest.mark.parametrize("threads", [1, 2, 64])

@@ -57,7 +57,7 @@ def in_child(work: Callable[[], None]) -> None:
 def all_calls(server: kevyrt.Server) -> list[Callable[[], Any]]:
     return [
         lambda: server.get("k"),
-        lambda: server.get("k", db=99),
+        lambda: server.database(99).get("k"),
         lambda: server.set("k", "child"),
         lambda: server.set("k", "child", nx=True),
         lambda: server.delete("k"),

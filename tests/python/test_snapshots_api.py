@@ -25,9 +25,9 @@ def fill(server: kevyrt.Server) -> None:
     """Something of every type, in several databases, small and large."""
     for db in (0, 3):
         for i in range(200):
-            server.set(f"string:{i}", f"value {i}", db=db)
-        server.set("long", b"x" * 100_000, db=db)
-        server.set("timed", "soon", ex=1000, db=db)
+            server.database(db).set(f"string:{i}", f"value {i}")
+        server.database(db).set("long", b"x" * 100_000)
+        server.database(db).set("timed", "soon", ex=1000)
         server.execute("RPUSH", "list", *range(500), db=db)
         server.execute("SADD", "set", "a", "b", "c", db=db)
         server.execute("HSET", "hash", *[word for pair in BIG.items() for word in pair], db=db)

@@ -46,16 +46,11 @@ def test_everything_exported_is_there() -> None:
 @pytest.mark.parametrize(
     ("function", "signature"),
     [
-        (kevyrt.Server.get, "(self, /, key, *, db=0)"),
+        (kevyrt.Server.get, "(self, /, name)"),
         (kevyrt.Server.execute, "(self, /, *args, db=0)"),
-        (kevyrt.Server.delete, "(self, /, *keys, db=0)"),
+        (kevyrt.Server.delete, "(self, /, *names)"),
         (kevyrt.Server.adopt, "(self, fd, /)"),
-        (kevyrt.Server.session, "(self, /)"),
-        (
-            kevyrt.Server.set,
-            "(self, /, key, value, *, ex=None, px=None, nx=False, xx=False, keepttl=False, "
-            "get=False, db=0)",
-        ),
+        (kevyrt.Session.execute, "(self, /, *args)"),
     ],
 )
 def test_signatures(function: object, signature: str) -> None:
@@ -70,6 +65,7 @@ def test_parameters_of_server() -> None:
         ("unixsocket", None),
         ("threads", 1),
         ("io", "auto"),
+        ("decode_responses", False),
         ("load", None),
     ]
     assert [p.name for p in parameters if p.kind is p.VAR_KEYWORD] == ["config"]

@@ -1,0 +1,54 @@
+/* kevyrt.Database: one of a server's databases, called in process. */
+#include "py/face.h"
+
+static int database_init(struct face *self, PyObject *arguments, PyObject *keywords) {
+    static char *names[] = {"server", "db", NULL};
+    PyObject *server, *db;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO:Database", names, &server, &db))
+        return -1;
+    if (face_parse_db(db, &self->db) < 0) return -1;
+    return face_init(self, &face_calls, server);
+}
+
+static int database_traverse(struct face *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->owner);
+    return 0;
+}
+
+static int database_clear(struct face *self) {
+    self->server = NULL;
+    Py_CLEAR(self->owner);
+    return 0;
+}
+
+static void database_dealloc(struct face *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    database_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef database_methods[] = {
+    {"execute", (PyCFunction)(void *)face_execute, METH_FASTCALL, face_execute_doc},
+    {"_run", (PyCFunction)(void *)face_run, METH_FASTCALL, face_run_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot database_slots[] = {
+    {Py_tp_init, database_init},
+    {Py_tp_dealloc, database_dealloc},
+    {Py_tp_traverse, database_traverse},
+    {Py_tp_clear, database_clear},
+    {Py_tp_methods, database_methods},
+    {Py_tp_doc, "The C half of kevyrt.Database."},
+    {0, NULL},
+};
+
+PyType_Spec database_type_spec = {
+    .name = "kevyrt._core.Database",
+    .basicsize = sizeof(struct face),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = database_slots,
+};

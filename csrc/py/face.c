@@ -1,0 +1,75 @@
+/* What all faces share. */
+#include "py/face.h"
+
+int face_check_usable(struct face *self) {
+    if (!self->server) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        self->owner ? "it is closed" : "__init__() has not been called");
+        return -1;
+    }
+    if (kevyrt_server_usable(self->server)) return 0;
+    PyErr_SetString(self->state->forked_error,
+                    "this server belongs to the parent process; start one of your own");
+    return -1;
+}
+
+int face_init(struct face *self, const struct face_kind *kind, PyObject *server) {
+    struct module_state *state = module_state_of(Py_TYPE(self));
+    if (!state) return -1;
+    if (!PyObject_TypeCheck(server, state->server_type))
+        return PyErr_Format(PyExc_TypeError, "a Server is needed, not %.100s",
+                            Py_TYPE(server)->tp_name),
+               -1;
+    if (self->owner) {
+        PyErr_SetString(PyExc_RuntimeError, "it is initialised already");
+        return -1;
+    }
+    struct face *owner = as_face(server);
+    if (face_check_usable(owner) < 0) return -1;
+    self->state = state;
+    self->kind = kind;
+    self->server = owner->server;
+    self->owner = Py_NewRef(server);
+    self->decodes = owner->decodes;
+    return 0;
+}
+
+int face_add_methods(PyTypeObject *type, PyMethodDef *definition) {
+    for (; definition->ml_name; definition++) {
+        PyObject *dict = type->tp_dict;
+        if (PyDict_GetItemString(dict, definition->ml_name)) continue;
+        PyObject *method = PyDescr_NewMethod(type, definition);
+        if (!method || PyDict_SetItemString(dict, definition->ml_name, method) < 0) {
+            Py_XDECREF(method);
+            return -1;
+        }
+        Py_DECREF(method);
+    }
+    PyType_Modified(type);
+    return 0;
+}
+
+PyObject *face_run(struct face *self, PyObject *const *values, Py_ssize_t count) {
+    struct result result;
+    struct arguments arguments;
+    PyObject *object = NULL;
+    int failed = 0;
+    if (count < 2) {
+        PyErr_SetString(PyExc_TypeError, "_run() needs a result and a command");
+        return NULL;
+    }
+    if (result_parse(values[0], &result) < 0) return NULL;
+    arguments_init(&arguments);
+    for (Py_ssize_t i = 1; i < count && failed == 0; i++)
+        failed = arguments_add(&arguments, values[i]);
+    if (failed == 0 && face_check_usable(self) == 0)
+        object = self->kind->run(self, &arguments, result);
+    arguments_deinit(&arguments);
+    return object;
+}
+
+const char face_run_doc[] =
+    "_run($self, result, /, *words)\n--\n\n"
+    "Does with a command what the face does: calls, queues or awaits it.\n\n"
+    "`result` is a constant of this module, or a callable that makes the\n"
+    "method's result of the decoded reply.";

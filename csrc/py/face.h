@@ -1,0 +1,115 @@
+/* Faces: objects with a method for every command.
+ *
+ * Role: what kevyrt.Server, Database, Session, Pipeline and Aio have in common. A method (methods.c, fast.c) makes words of its
+ * arguments; what becomes of them is the face's: they are called now, queued, or called for an awaitable.
+ * Threads: the GIL is held.
+ * Ownership: a face that is no server holds the object of its server (`owner`); `server` and `session` lie in objects that
+ * stay for as long.
+ * Errors: NULL or -1 with an exception set.
+ */
+#pragma once
+
+#include "py/module.h"
+
+/* What the reply of a command becomes, as redis-py has it. Python knows them by name, without RESULT_. */
+enum result_kind {
+    RESULT_PLAIN,  /* as it is decoded: simple strings are bytes, or str where bulk strings are */
+    RESULT_OK,     /* True for OK; what is not OK (null) as it is */
+    RESULT_BOOL,   /* an integer */
+    RESULT_FLOAT,  /* a bulk string, or null, as a number */
+    RESULT_SET,    /* an array as a set */
+    RESULT_TUPLE,  /* an array */
+    RESULT_TUPLES, /* an array of arrays: of tuples */
+    RESULT_KINDS,
+    RESULT_CALL = RESULT_KINDS, /* `then` makes it of the decoded reply */
+};
+
+struct result {
+    enum result_kind kind;
+    PyObject *then; /* of RESULT_CALL; borrowed */
+};
+
+struct face;
+
+struct face_kind {
+    /* Does with a command what the face does, and returns what its methods return. The words are borrowed. */
+    PyObject *(*run)(struct face *self, const struct arguments *arguments, struct result result);
+};
+
+#define FACE_HEAD                                                                      \
+    PyObject_HEAD struct kevyrt_server *server; /* NULL: not initialised, or closed */ \
+    struct module_state *state;                 /* the type holds the module */        \
+    const struct face_kind *kind;                                                      \
+    struct kevyrt_session *session; /* or NULL: then commands run in database `db` */  \
+    PyObject *owner;                /* the server's object; NULL: this is one */       \
+    uint32_t db;                                                                       \
+    bool decodes; /* bulk strings are str */                                           \
+    bool busy;    /* a call is inside the session: the GIL is released while it waits */
+
+struct face {
+    FACE_HEAD
+};
+
+/* The server's own object. */
+struct server_object {
+    FACE_HEAD
+    PyObject *load; /* what the server loads at its start is borrowed from it; or NULL */
+};
+
+static inline struct face *as_face(void *object) {
+    return object;
+}
+
+/* ---- face.c ---------------------------------------------------------------------------------- */
+/* `self` becomes a face of the server whose object is `server`. -1: it is none, or not usable. */
+int face_init(struct face *self, const struct face_kind *kind, PyObject *server);
+/* Raises ForkedError in a child, RuntimeError before __init__, or if it is closed. */
+int face_check_usable(struct face *self);
+/* Adds those methods that the type does not have yet. */
+int face_add_methods(PyTypeObject *type, PyMethodDef *definitions);
+/* Constants of result kinds. */
+int face_add_constants(PyObject *module);
+/* The method `_run(result, *words)` of all faces. */
+PyObject *face_run(struct face *self, PyObject *const *values, Py_ssize_t count);
+extern const char face_run_doc[];
+
+/* ---- calls.c: faces that call now ------------------------------------------------------------- */
+extern const struct face_kind face_calls;
+/* Runs a call, first without waiting, then with the GIL released. 0, or -1 with an exception. */
+int face_call(struct face *self, const struct arguments *arguments, struct kevyrt_reply *reply);
+/* Waits without the GIL until what was done may be told. */
+int face_settle(struct face *self, uint64_t ticket);
+/* RuntimeError if another thread is inside the session. */
+int face_check_idle(struct face *self);
+/* `execute(*args)`. */
+PyObject *face_execute(struct face *self, PyObject *const *values, Py_ssize_t count);
+extern const char face_execute_doc[];
+/* Raises why a call did not happen. Returns NULL. */
+PyObject *face_raise(struct face *self, enum kevyrt_status status);
+/* ValueError: it is no number of a database. One that is too high is found by each call. */
+int face_parse_db(PyObject *value, uint32_t *db);
+/* `execute(*args, db=0)` of a server. */
+PyObject *server_execute(struct face *self, PyObject *const *values, Py_ssize_t count,
+                         PyObject *names);
+
+/* ---- results.c ------------------------------------------------------------------------------- */
+/* Takes the reference to the decoded reply (NULL: an exception is set) and returns one. */
+PyObject *result_of_reply(struct result result, PyObject *reply);
+/* Decodes and converts. */
+PyObject *result_of_bytes(const struct face *self, struct result result, const char *at,
+                          size_t len);
+/* `_run`'s first argument. */
+int result_parse(PyObject *object, struct result *out);
+
+/* ---- fast.c ---------------------------------------------------------------------------------- */
+/* Of the methods that have a fast path, for faces that call now and have no session. */
+PyMethodDef *fast_definitions(void);
+
+/* ---- methods.c ------------------------------------------------------------------------------- */
+/* Of every method of the table; ends with one without a name. */
+PyMethodDef *methods_definitions(void);
+/* The documentation of one of them. */
+const char *methods_doc(const char *name);
+/* By the table, of the methods that have a fast path. */
+PyObject *method_get(struct face *self, PyObject *const *values, Py_ssize_t count, PyObject *names);
+PyObject *method_set(struct face *self, PyObject *const *values, Py_ssize_t count, PyObject *names);

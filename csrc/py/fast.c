@@ -1,0 +1,110 @@
+/* The fast path of GET and SET, for faces that call now and have no session.
+ *
+ * The core is asked without words and a reply in between, with the GIL held as long as the key's baton is free. What has options,
+ * and what just now is more than the fast path may decide, goes by the table.
+ */
+#include "py/face.h"
+
+/* ---- GET ------------------------------------------------------------------------------------- */
+
+static PyObject *text_object(const struct face *self, const struct kevyrt_value *value) {
+    if (self->decodes) return PyUnicode_DecodeUTF8(value->at, value->len, NULL);
+    return PyBytes_FromStringAndSize(value->at, value->len);
+}
+
+static PyObject *value_object(struct face *self, struct kevyrt_value *value) {
+    static const char wrong_type[] =
+        "WRONGTYPE Operation against a key holding the wrong kind of value";
+    PyObject *object;
+    switch (value->found) {
+    case KEVYRT_SMALL:
+        return text_object(self, value);
+    case KEVYRT_MISSING:
+        Py_RETURN_NONE;
+    case KEVYRT_LARGE:
+        object = text_object(self, value);
+        kevyrt_value_put(value);
+        return object;
+    case KEVYRT_WRONG_TYPE:
+        break;
+    }
+    object = errors_from_reply(self->state, wrong_type, sizeof wrong_type - 1);
+    if (object) PyErr_SetObject((PyObject *)Py_TYPE(object), object);
+    Py_XDECREF(object);
+    return NULL;
+}
+
+static PyObject *settle_value(struct face *self, struct kevyrt_value *value) {
+    if (face_settle(self, value->ticket) == 0) return value_object(self, value);
+    kevyrt_value_put(value);
+    return NULL;
+}
+
+static PyObject *get_bytes(struct face *self, PyObject *const *name, struct bytes key) {
+    struct kevyrt_value value;
+    enum kevyrt_status status = kevyrt_get(self->server, self->db, key, KEVYRT_TRY, &value);
+    if (status == KEVYRT_WOULD_WAIT) {
+        Py_BEGIN_ALLOW_THREADS status =
+            kevyrt_get(self->server, self->db, key, KEVYRT_WAIT_BATONS, &value);
+        Py_END_ALLOW_THREADS
+    }
+    if (status == KEVYRT_OK) return value_object(self, &value);
+    if (status == KEVYRT_UNSAFE) return settle_value(self, &value);
+    if (status == KEVYRT_GATED) return method_get(self, name, 1, NULL);
+    return face_raise(self, status);
+}
+
+static PyObject *fast_get(struct face *self, PyObject *const *values, Py_ssize_t count,
+                          PyObject *names) {
+    PyObject *owned;
+    struct bytes key;
+    if (names || count != 1 || !self->server) return method_get(self, values, count, names);
+    if (argument_bytes(values[0], &key, &owned) < 0) return NULL;
+    PyObject *object = get_bytes(self, values, key);
+    Py_XDECREF(owned);
+    return object;
+}
+
+/* ---- SET ------------------------------------------------------------------------------------- */
+
+static PyObject *set_bytes(struct face *self, PyObject *const *values, struct bytes key,
+                           struct bytes value) {
+    uint64_t ticket;
+    enum kevyrt_status status = kevyrt_set(self->server, self->db, key, value, KEVYRT_TRY, &ticket);
+    if (status == KEVYRT_WOULD_WAIT) {
+        Py_BEGIN_ALLOW_THREADS status =
+            kevyrt_set(self->server, self->db, key, value, KEVYRT_WAIT_BATONS, &ticket);
+        Py_END_ALLOW_THREADS
+    }
+    if (status == KEVYRT_OK) Py_RETURN_TRUE;
+    if (status == KEVYRT_UNSAFE) return face_settle(self, ticket) == 0 ? Py_NewRef(Py_True) : NULL;
+    if (status == KEVYRT_GATED) return method_set(self, values, 2, NULL);
+    return face_raise(self, status);
+}
+
+static PyObject *fast_set(struct face *self, PyObject *const *values, Py_ssize_t count,
+                          PyObject *names) {
+    struct bytes key, value;
+    PyObject *owned_key, *owned_value = NULL, *result = NULL;
+    if (names || count != 2 || !self->server) return method_set(self, values, count, names);
+    if (argument_bytes(values[0], &key, &owned_key) < 0) return NULL;
+    if (argument_bytes(values[1], &value, &owned_value) == 0)
+        result = set_bytes(self, values, key, value);
+    Py_XDECREF(owned_key);
+    Py_XDECREF(owned_value);
+    return result;
+}
+
+/* ---- Python's side ----------------------------------------------------------------------------- */
+
+static PyMethodDef definitions[] = {
+    {"get", (PyCFunction)(void *)fast_get, METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"set", (PyCFunction)(void *)fast_set, METH_FASTCALL | METH_KEYWORDS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+PyMethodDef *fast_definitions(void) {
+    for (PyMethodDef *definition = definitions; definition->ml_name; definition++)
+        definition->ml_doc = methods_doc(definition->ml_name);
+    return definitions;
+}
