@@ -147,27 +147,48 @@ static void uring_recycle(struct reactor *base) {
 
 /* --- waiting for the end of certain operations ----------------------------------------------- */
 
+/* Of the accept that is being cancelled. */
+static void discard_accept(struct uring *u, struct io_listener *listener,
+                           const struct completion *c) {
+    if (c->result >= 0) {
+        socket_close(c->result);
+    }
+    if (!(c->flags & IORING_CQE_F_MORE)) {
+        (void)io_listeners_disarmed(&u->listeners, listener, 0);
+    }
+}
+
+/* What came of it while the end of another accept was waited for. */
+static void reap_kept(struct uring *u, struct io_listener *listener) {
+    uint64_t token = io_listeners_token(&u->listeners, listener);
+    uint32_t kept = u->backlog.first;
+    for (uint32_t i = kept; i < u->backlog.count; i++) {
+        if (u->backlog.at[i].token == token) {
+            discard_accept(u, listener, &u->backlog.at[i]);
+        } else {
+            u->backlog.at[kept++] = u->backlog.at[i];
+        }
+    }
+    u->backlog.count = kept;
+}
+
 /* Takes what is in the ring: the accept that is being cancelled ends here, all else waits for its
  * turn. */
 static void reap(struct uring *u, struct io_listener *listener) {
     uint64_t token = io_listeners_token(&u->listeners, listener);
     struct completion c;
     while (uring_backlog_reserve(&u->backlog, u->account) && uring_take_from_ring(u, &c)) {
-        if (c.token != token) {
+        if (c.token == token) {
+            discard_accept(u, listener, &c);
+        } else {
             uring_backlog_keep(&u->backlog, &c);
-            continue;
-        }
-        if (c.result >= 0) {
-            socket_close(c.result);
-        }
-        if (!(c.flags & IORING_CQE_F_MORE)) {
-            (void)io_listeners_disarmed(&u->listeners, listener, 0);
         }
     }
 }
 
 static void reap_accept(struct uring *u, struct io_listener *listener) {
     bool cancelled = false;
+    reap_kept(u, listener);
     for (int round = 0; listener->armed && round < REAP_ROUNDS_MAX; round++) {
         cancelled =
             cancelled || uring_submit_cancel(u, io_listeners_token(&u->listeners, listener));
@@ -196,17 +217,24 @@ static void uring_unlisten(struct reactor *base, int fd) {
 
 /* --- opening and closing --------------------------------------------------------------------- */
 
+/* Nobody is left who would be told: what completions bring is given back. Those that an unlisten has set aside come first, and
+ * the wake may be among them. */
+static void drain(struct uring *u) {
+    struct reactor_event event;
+    while (uring_next_event(u, &event)) {
+        KRT_DCHECK(event.kind == EVENT_WAKE);
+    }
+}
+
 /* The kernel writes the count of wakes into our memory: the read must be over before it is freed.
  * */
 static void reap_wake(struct uring *u) {
     bool cancelled = false;
-    struct completion c;
+    drain(u);
     for (int round = 0; u->wake_armed && round < REAP_ROUNDS_MAX; round++) {
         cancelled = cancelled || uring_submit_cancel(u, io_token_pack(TOKEN_WAKE, 0, 0));
         (void)enter(u, clock_monotonic_ns() + REAP_ROUND_NS);
-        while (uring_take_from_ring(u, &c)) {
-            u->wake_armed = u->wake_armed && io_token_kind_of(c.token) != TOKEN_WAKE;
-        }
+        drain(u);
     }
 }
 

@@ -601,6 +601,45 @@ static void test_unlisten_frees_the_port(void **state) {
     close(fds[1]);
 }
 
+/* The lowest descriptor that is free. */
+static int next_descriptor(void) {
+    int fd = dup(STDERR_FILENO);
+    close(fd);
+    return fd;
+}
+
+/* What completes while an unlisten reaps is given back by the close: a wake, and what another listener accepted. Nobody
+ * waits for it in vain, which would take seconds each time. */
+static void test_unlisten_and_close_at_once(void **state) {
+    const struct variant *variant = world_of(state)->variant;
+    uint64_t started_ns = clock_monotonic_ns();
+    int free_fd = next_descriptor();
+    for (int i = 0; i < 10; i++) {
+        struct world world;
+        uint16_t ports[2];
+        int listeners[2], peers[2];
+        assert_int_equal(world_open(&world, variant), 0);
+        for (int j = 0; j < 2; j++) {
+            listeners[j] = socket_listen_tcp("127.0.0.1", 0, 16, &ports[j]);
+            assert_int_equal(reactor_listen(world.reactor, listeners[j]), 0);
+        }
+        world_turn(&world, 0);
+        event_signal(world.wake_fd);
+        for (int j = 0; j < 2; j++) {
+            peers[j] = connect_to(ports[j]);
+        }
+        for (int j = 0; j < 2; j++) {
+            reactor_unlisten(world.reactor, listeners[j]);
+            close(listeners[j]);
+        }
+        world_close(&world);
+        close(peers[0]);
+        close(peers[1]);
+        assert_int_equal(next_descriptor(), free_fd);
+    }
+    assert_true(clock_monotonic_ns() - started_ns < 10000ull * MS);
+}
+
 /* --- waking and sleeping --------------------------------------------------------------------- */
 
 struct waker {
@@ -766,6 +805,7 @@ static const struct named_test tests[] = {
     TEST(test_accept_burst),
     TEST(test_accept_without_descriptors),
     TEST(test_unlisten_frees_the_port),
+    TEST(test_unlisten_and_close_at_once),
     TEST(test_wakes_are_not_lost),
     TEST(test_deadlines),
     TEST(test_idle_costs_nothing),
