@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
+import tempfile
 import threading
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -332,3 +334,149 @@ def test_a_child_logs_its_own_lines_only(program: Program) -> None:
         texts = [text for pid, text in lines if (pid == parent) is own and text != "parent"]
         assert len(texts) == 2
         assert texts[0].startswith("Server started") and texts[1] == "Server stopped"
+
+
+# ---- While anything goes on ----------------------------------------------------------------------
+
+
+class Busy:
+    """A server with threads inside every kind of call, and copies under way all the time."""
+
+    def __init__(self, folder: str) -> None:
+        settings: dict[str, Any] = {"appendonly": True, "appendfsync": "always", "dir": folder}
+        self.server = kevyrt.Server(threads=2, enable_debug_command=True, **settings).start()
+        self.server.execute("DEBUG", "POPULATE", 5000, "key", 50)
+        self._session = self.server.session()
+        self._snapshot = self.server.snapshot()
+        self._over = threading.Event()
+        self._errors: list[BaseException] = []
+        self.popped: list[Any] = []
+        self.counts = [0] * 8
+        server = self.server
+        self._threads = [
+            self._start(self._pop, server.execute),
+            self._start(self._pop, self._session.execute),
+            *(
+                self._start(self._repeat, number, work)
+                for number, work in enumerate(
+                    (
+                        lambda: server.set("k", "v" * 3000),
+                        lambda: server.execute("MSET", *range(40)),
+                        lambda: server.execute("INCR", "n"),
+                        lambda: server.snapshot().to_bytes(),
+                        lambda: server.save(f"{folder}/dump.rdb"),
+                        lambda: server.rewrite_aof(),
+                        lambda: other.restore(self._snapshot),
+                        lambda: server.wait(0.001),
+                    )
+                )
+            ),
+        ]
+        other = self.other = kevyrt.Server(port=None, threads=2).start()
+
+    def _start(self, work: Callable[..., None], *arguments: Any) -> threading.Thread:
+        def run() -> None:
+            try:
+                work(*arguments)
+            except BaseException as error:
+                self._errors.append(error)
+
+        return threading.Thread(target=run, daemon=True)
+
+    def _pop(self, execute: Callable[..., Any]) -> None:
+        self.popped.append(execute("BLPOP", "queue", "nobody", 0))
+
+    def _repeat(self, number: int, work: Callable[[], object]) -> None:
+        while not self._over.is_set():
+            work()
+            self.counts[number] += 1
+
+    def __enter__(self) -> Busy:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._over.set()
+        self.server.execute("RPUSH", "queue", "a", "b")
+        for thread in self._threads:
+            thread.join(20)
+            assert not thread.is_alive()
+        self.other.stop()
+        assert not self._errors, self._errors
+        assert sorted(reply[1] for reply in self.popped) == [b"a", b"b"]
+
+
+def test_while_threads_are_inside_every_kind_of_call(tmp_path: Path) -> None:
+    """The moment of each fork is another one: in a snapshot, a restore, a rewrite, a sync."""
+    with Busy(str(tmp_path)) as busy:
+        data = busy.server.snapshot()
+
+        def work() -> None:
+            check_forked(busy.server)
+            check_forked(busy.other)
+            for copy in (busy.server.snapshot, lambda: busy.server.save(tmp_path / "child.rdb")):
+                with pytest.raises(kevyrt.ForkedError):
+                    copy()
+            for call in (lambda: busy.server.restore(data), busy.server.rewrite_aof):
+                with pytest.raises(kevyrt.ForkedError):
+                    call()
+            check_own()
+            # A snapshot is memory, and belongs to nobody.
+            with kevyrt.Server(port=None, load=data) as own:
+                assert own.execute("DBSIZE") >= 5000
+            own = kevyrt.Server(port=None, appendonly=True, dir=tempfile.mkdtemp(dir=tmp_path))
+            with own:
+                own.set("k", "own")
+                own.save(tmp_path / f"{os.getpid()}.rdb")
+                own.rewrite_aof()
+
+        for _ in range(12):
+            in_child(work)
+        rounds = min(busy.counts)
+        busy_until = time.monotonic() + 20
+        while min(busy.counts) <= rounds and time.monotonic() < busy_until:
+            time.sleep(0.001)
+        assert min(busy.counts) > rounds, busy.counts
+        number = int(busy.server.get("n") or 0)
+    busy.server.stop()
+    with kevyrt.Server(port=None, appendonly=True, dir=str(tmp_path)) as again:
+        assert int(again.get("n") or 0) >= number
+        assert again.execute("DBSIZE") >= 5000
+
+
+def test_a_child_of_a_busy_parent_exits_in_earnest(program: Program) -> None:
+    """Exit handlers and teardown, with the stacks of calls that other threads were inside."""
+    output = program("""
+        import contextlib, os, sys, threading, time
+        import kevyrt
+
+        server = kevyrt.Server(threads=2).start()
+        session, snapshot = server.session(), server.snapshot()
+
+        def call(work):
+            def run():
+                with contextlib.suppress(kevyrt.ServerStopped):
+                    while True:
+                        work()
+            threading.Thread(target=run, daemon=True).start()
+
+        call(lambda: server.execute("BLPOP", "nobody", 0))
+        call(lambda: session.execute("BLPOP", "nobody", 0))
+        call(lambda: server.set("k", "v" * 3000))
+        call(lambda: server.snapshot())
+        call(lambda: server.execute("MSET", *range(100)))
+        call(lambda: server.wait())
+        codes = []
+        for number in range(6):
+            time.sleep(0.01)
+            pid = os.fork()
+            if pid == 0:
+                with kevyrt.Server() as own:
+                    own.set("k", "v")
+                forgotten = kevyrt.Server().start()
+                sys.exit(3)
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        print(codes, server.execute("PING"))
+    """)
+    assert output.startswith("[3, 3, 3, 3, 3, 3] ")

@@ -26,7 +26,7 @@ ROUNDS = 4
 
 
 def check_flat(work: Callable[[], object], times: int = TIMES, heap: int = HEAP_ALLOWED) -> None:
-    """What threads free when they come to it, and what grows once, is no leak: that is seen in every round."""
+    """A leak is seen in every round; what threads free later, and what grows once, is not."""
     seen = []
     for _ in range(ROUNDS):
         grown = growth(work, times)
