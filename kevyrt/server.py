@@ -13,6 +13,7 @@ from urllib.parse import quote
 from kevyrt import _core, _log, _settings, _stats
 from kevyrt.commands import Commands
 from kevyrt.database import Database
+from kevyrt.mapping import MappingMethods
 from kevyrt.session import Session
 
 _Server = TypeVar("_Server", bound="Server")
@@ -22,7 +23,7 @@ _Source: TypeAlias = _core.Snapshot | bytes | bytearray | memoryview | str | os.
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-class Server(_core.Server, Commands):
+class Server(_core.Server, Commands, MappingMethods):
     """A Redis-compatible data server in this process.
 
     Args:

@@ -104,6 +104,14 @@ void blob_put(struct blob *blob) {
     }
 }
 
+void blob_put_uncounted(struct blob *blob) {
+    uint32_t before = atomic_sub_acq_rel(&blob->references, 1);
+    KRT_DCHECK(before > 0);
+    if (before == 1) {
+        mem_free(NULL, blob);
+    }
+}
+
 /* Acquire: who dropped the other references has read the account before. */
 void blob_recharge(struct blob *blob, struct mem_account *account) {
     if (blob->account == account || !blob_is_own(blob)) {

@@ -39,6 +39,8 @@ static inline bool blob_is_own(const struct blob *blob) {
     return atomic_load_acquire(&blob->references) == 1;
 }
 void blob_put(struct blob *blob);
+/* The same where the account has gone or is another's by now: what is freed is not counted. */
+void blob_put_uncounted(struct blob *blob);
 /* Charges another account, if the caller's reference is the only one; else the charge stays. */
 void blob_recharge(struct blob *blob, struct mem_account *account);
 

@@ -271,3 +271,8 @@ void docs_bind(void) {
         KRT_ASSERT(strcmp(rows[id].name, command_at(id)->full_name) == 0);
     command_bind("command|docs", docs_command);
 }
+
+struct docs_texts docs_of(const struct command *command) {
+    const struct docs *docs = &rows[command->id];
+    return (struct docs_texts){docs->summary, docs->complexity};
+}

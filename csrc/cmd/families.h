@@ -25,6 +25,11 @@ void restore_bind(void);
 void echo_bind(void);
 void command_commands_bind(void);
 void docs_bind(void);
+/* What COMMAND DOCS says of a command. */
+struct docs_texts {
+    const char *summary, *complexity; /* complexity: NULL if none is known */
+};
+struct docs_texts docs_of(const struct command *command);
 void lolwut_bind(void);
 void sets_bind(void);
 void set_algebra_bind(void);

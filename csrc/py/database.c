@@ -32,6 +32,7 @@ static void database_dealloc(struct face *self) {
 
 static PyMethodDef database_methods[] = {
     {"execute", (PyCFunction)(void *)face_execute, METH_FASTCALL, face_execute_doc},
+    {"get_view", (PyCFunction)(void *)view_get, METH_O, view_get_doc},
     {"_run", (PyCFunction)(void *)face_run, METH_FASTCALL, face_run_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -42,6 +43,7 @@ static PyType_Slot database_slots[] = {
     {Py_tp_traverse, database_traverse},
     {Py_tp_clear, database_clear},
     {Py_tp_methods, database_methods},
+    MAPPING_SLOTS,
     {Py_tp_doc, "The C half of kevyrt.Database."},
     {0, NULL},
 };

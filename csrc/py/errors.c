@@ -128,6 +128,14 @@ PyObject *errors_from_reply(struct module_state *state, const char *text, size_t
     return exception;
 }
 
+PyObject *errors_raise_wrong_type(struct module_state *state) {
+    static const char reply[] = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    PyObject *exception = errors_from_reply(state, reply, sizeof reply - 1);
+    if (exception) PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    Py_XDECREF(exception);
+    return NULL;
+}
+
 /* OSError itself picks the subclass, such as PermissionError. */
 static PyObject *raise_system(const struct kevyrt_error *error) {
     PyObject *file = error->file[0] ? PyUnicode_DecodeFSDefault(error->file) : NULL;

@@ -104,6 +104,24 @@ int result_parse(PyObject *object, struct result *out);
 /* ---- fast.c ---------------------------------------------------------------------------------- */
 /* Of the methods that have a fast path, for faces that call now and have no session. */
 PyMethodDef *fast_definitions(void);
+PyObject *fast_get(struct face *self, PyObject *const *values, Py_ssize_t count, PyObject *names);
+PyObject *fast_set(struct face *self, PyObject *const *values, Py_ssize_t count, PyObject *names);
+
+/* ---- mapping.c, view.c ------------------------------------------------------------------------- */
+/* Of server and database. */
+PyObject *mapping_get(struct face *self, PyObject *name);
+int mapping_set(struct face *self, PyObject *name, PyObject *value); /* NULL: deletes it */
+int mapping_contains(struct face *self, PyObject *name);
+Py_ssize_t mapping_length(struct face *self);
+int mapping_bool(struct face *self);
+#define MAPPING_SLOTS                                                         \
+    {Py_mp_subscript, mapping_get}, {Py_mp_ass_subscript, mapping_set},       \
+        {Py_mp_length, mapping_length}, {Py_sq_contains, mapping_contains}, { \
+        Py_nb_bool, mapping_bool                                              \
+    }
+extern PyType_Spec view_type_spec;
+PyObject *view_get(struct face *self, PyObject *name);
+extern const char view_get_doc[];
 
 /* ---- methods.c ------------------------------------------------------------------------------- */
 /* Of every method of the table; ends with one without a name. */

@@ -13,8 +13,6 @@ static PyObject *text_object(const struct face *self, const struct kevyrt_value 
 }
 
 static PyObject *value_object(struct face *self, struct kevyrt_value *value) {
-    static const char wrong_type[] =
-        "WRONGTYPE Operation against a key holding the wrong kind of value";
     PyObject *object;
     switch (value->found) {
     case KEVYRT_SMALL:
@@ -28,10 +26,7 @@ static PyObject *value_object(struct face *self, struct kevyrt_value *value) {
     case KEVYRT_WRONG_TYPE:
         break;
     }
-    object = errors_from_reply(self->state, wrong_type, sizeof wrong_type - 1);
-    if (object) PyErr_SetObject((PyObject *)Py_TYPE(object), object);
-    Py_XDECREF(object);
-    return NULL;
+    return errors_raise_wrong_type(self->state);
 }
 
 static PyObject *settle_value(struct face *self, struct kevyrt_value *value) {
@@ -54,8 +49,7 @@ static PyObject *get_bytes(struct face *self, PyObject *const *name, struct byte
     return face_raise(self, status);
 }
 
-static PyObject *fast_get(struct face *self, PyObject *const *values, Py_ssize_t count,
-                          PyObject *names) {
+PyObject *fast_get(struct face *self, PyObject *const *values, Py_ssize_t count, PyObject *names) {
     PyObject *owned;
     struct bytes key;
     if (names || count != 1 || !self->server) return method_get(self, values, count, names);
@@ -82,8 +76,7 @@ static PyObject *set_bytes(struct face *self, PyObject *const *values, struct by
     return face_raise(self, status);
 }
 
-static PyObject *fast_set(struct face *self, PyObject *const *values, Py_ssize_t count,
-                          PyObject *names) {
+PyObject *fast_set(struct face *self, PyObject *const *values, Py_ssize_t count, PyObject *names) {
     struct bytes key, value;
     PyObject *owned_key, *owned_value = NULL, *result = NULL;
     if (names || count != 2 || !self->server) return method_set(self, values, count, names);

@@ -49,7 +49,7 @@ struct method {
     bool has_rest;
     struct parameter parameters[PARAMETERS_MAX];
     struct word words[WORDS_MAX];
-    char doc[1024];
+    char doc[1536];
 };
 
 static struct method methods[] = {
@@ -340,23 +340,44 @@ static PyMethodDef definitions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* What inspect.signature reads, then the text. */
-static void make_doc(struct method *method) {
-    char *at = method->doc, *end = at + sizeof method->doc;
-    at += snprintf(at, (size_t)(end - at), "%s($self", method->name);
+/* What inspect.signature reads. */
+static char *add_signature(char *at, const struct method *method) {
+    at += sprintf(at, "%s($self", method->name);
     for (int i = 0; i < method->parameter_count; i++) {
         const struct parameter *parameter = &method->parameters[i];
         const char *by_default = parameter->kind == PARAMETER_FLAG ? "False"
                                  : *parameter->by_default          ? parameter->by_default
                                                                    : "None";
         bool rest = parameter->kind == PARAMETER_REST;
-        at += snprintf(at, (size_t)(end - at), ", %s%s", rest ? "*" : "", parameter->name);
-        if (parameter->optional && !rest) at += snprintf(at, (size_t)(end - at), "=%s", by_default);
+        at += sprintf(at, ", %s%s", rest ? "*" : "", parameter->name);
+        if (parameter->optional && !rest) at += sprintf(at, "=%s", by_default);
     }
-    snprintf(at, (size_t)(end - at), ")\n--\n\nThe command %.*s.",
-             (int)strcspn(method->template, " "), method->template);
+    return at + sprintf(at, ")\n--\n\n");
 }
 
+/* What the method calls, by the command table: the first word, and the second if it is a subcommand. */
+static struct kevyrt_description describe(const struct method *method) {
+    struct kevyrt_description description = {"", "", "", NULL};
+    char name[2 * NAME_MAX_BYTES + 1] = "";
+    for (int i = 0; i < 2 && i < method->word_count && method->words[i].kind == WORD_LITERAL; i++) {
+        if (i) strcat(name, "|");
+        strcat(name, method->words[i].text);
+        (void)kevyrt_describe(bytes_of(name, strlen(name)), &description);
+    }
+    return description;
+}
+
+static void make_doc(struct method *method) {
+    struct kevyrt_description description = describe(method);
+    char *at = add_signature(method->doc, method);
+    const char *end = method->doc + sizeof method->doc;
+    int len = snprintf(at, (size_t)(end - at), "%s\n\nRedis %s; %s", description.summary,
+                       description.since,
+                       description.complexity ? description.complexity : "no complexity is told");
+    KRT_ASSERT(len < end - at);
+}
+
+/* Once: the first method has a parameter when it is compiled. */
 PyMethodDef *methods_definitions(void) {
     if (methods[0].parameter_count) return definitions;
     for (int i = 0; i < METHOD_COUNT; i++) {

@@ -16,7 +16,7 @@
 enum { ERROR_CLASSES_MAX = 40, ARGUMENTS_INLINE = 8 };
 
 struct module_state {
-    PyTypeObject *server_type, *database_type, *session_type, *snapshot_type;
+    PyTypeObject *server_type, *database_type, *session_type, *snapshot_type, *view_type;
     PyObject *error, *response_error, *server_stopped, *forked_error;
     PyObject *persistence_error, *damaged_error;
     PyObject *classes[ERROR_CLASSES_MAX]; /* parallel to the table in errors.c */
@@ -33,6 +33,8 @@ void errors_clear(struct module_state *state);
 int errors_visit(struct module_state *state, visitproc visit, void *arg);
 /* An instance of the class for an error reply "CODE text". */
 PyObject *errors_from_reply(struct module_state *state, const char *text, size_t len);
+/* Raises WrongTypeError, as for a reply. Returns NULL. */
+PyObject *errors_raise_wrong_type(struct module_state *state);
 /* Raises what a status means. Returns NULL. */
 PyObject *errors_raise(struct module_state *state, enum kevyrt_status status,
                        const struct kevyrt_error *error);

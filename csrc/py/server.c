@@ -219,6 +219,7 @@ static PyMethodDef server_methods[] = {
      "The descriptor is the server's from then on; pass `sock.detach()`. If this raises, it\n"
      "is still the caller's. Raises OSError for what is no connected stream socket,\n"
      "ServerStopped, ForkedError."},
+    {"get_view", (PyCFunction)(void *)view_get, METH_O, view_get_doc},
     {"_run", (PyCFunction)(void *)face_run, METH_FASTCALL, face_run_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -237,6 +238,7 @@ static PyType_Slot server_slots[] = {
     {Py_tp_init, server_init},
     {Py_tp_dealloc, server_dealloc},
     {Py_tp_methods, server_methods},
+    MAPPING_SLOTS,
     {Py_tp_getset, server_properties},
     {Py_tp_doc, "The C half of kevyrt.Server."},
     {0, NULL},

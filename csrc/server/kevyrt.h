@@ -218,6 +218,14 @@ void kevyrt_value_put(struct kevyrt_value *value);
 
 enum kevyrt_status kevyrt_get(struct kevyrt_server *server, uint32_t db, struct bytes key,
                               enum kevyrt_wait wait, struct kevyrt_value *out);
+/* The same for who looks at a large value for as long as he likes: with KEVYRT_LARGE (of KEVYRT_OK and KEVYRT_UNSAFE), *loan keeps
+ * value->at where it is, whatever becomes of the key and the server, until kevyrt_loan_put; value->counted is not to be put. Else *loan is
+ * NULL. */
+struct kevyrt_loan;
+enum kevyrt_status kevyrt_borrow(struct kevyrt_server *server, uint32_t db, struct bytes key,
+                                 enum kevyrt_wait wait, struct kevyrt_value *value,
+                                 struct kevyrt_loan **loan);
+void kevyrt_loan_put(struct kevyrt_loan *loan);
 /* A plain SET without options: replaces whatever is there and its deadline. `ticket`: of KEVYRT_UNSAFE; may be NULL with
  * KEVYRT_WAIT. */
 enum kevyrt_status kevyrt_set(struct kevyrt_server *server, uint32_t db, struct bytes key,
@@ -278,6 +286,16 @@ void kevyrt_job_cancel(struct kevyrt_job *job);
 struct kevyrt_snapshot *kevyrt_job_snapshot(struct kevyrt_job *job);
 /* Cancels it if it has not ended, and waits until it has. */
 void kevyrt_job_put(struct kevyrt_job *job);
+
+/* ---- The command table ------------------------------------------------------------------------- */
+
+/* What it says of a command to people. Texts are constant. */
+struct kevyrt_description {
+    const char *summary, *since, *group;
+    const char *complexity; /* NULL: nobody knows */
+};
+/* By its full name in any case: "get", "client|setname". False: there is no such command. */
+bool kevyrt_describe(struct bytes full_name, struct kevyrt_description *out);
 
 /* ---- Statistics ------------------------------------------------------------------------------ */
 
