@@ -3,7 +3,8 @@ step.
 
 Pushers queue a chunk each, or a gap where memory was refused, and wait until their ticket is safe.
 The thread takes all, writes, tells, and parks. Pushers of one shard push one after the other, as
-they hold its baton; a gap makes everything behind it worthless, so nothing more becomes safe.
+they hold its baton; a gap makes everything behind it worthless, so nothing more becomes safe. The
+log may be closed once all have pushed: the thread ends behind what is queued.
 """
 
 from __future__ import annotations
@@ -31,20 +32,26 @@ class World(NamedTuple):
     pushed: tuple[int, ...] = ()  # who has been past its push, in the order of a shard
     acknowledged: frozenset[int] = frozenset()
     # the thread
-    thread: str = "take"
+    thread: str = "begin"
     batch: tuple[int, ...] = ()
     position: int = 0
     taken_gaps: int = 0
     frozen: bool = False
     written: frozenset[int] = frozenset()
+    # who closes
+    closer: str = "close"
+    closing: bool = False
+    saw_closing: bool = False  # the thread's
 
 
 class Model:
-    """`pushers` are words: `a` or `b`, the shard, and `!` for a gap: "a b a!"."""
+    """`pushers` are words: `a` or `b`, the shard, and `!` for a gap: "a b a!"; or then `close`."""
 
     def __init__(self, pushers: str, defects: frozenset[str] = frozenset()):
-        self.shards = [word[0] for word in pushers.split()]
-        self.is_gap = ["!" in word for word in pushers.split()]
+        words = [word for word in pushers.split() if word != "close"]
+        self.closes = "close" in pushers
+        self.shards = [word[0] for word in words]
+        self.is_gap = ["!" in word for word in words]
         self.defects = defects
         count = len(self.shards)
         self.start = World(pushers=("start",) * count, tickets=(0,) * count, seen=(0,) * count)
@@ -59,7 +66,11 @@ class Model:
                     yield f"{i}:{at}", after
             if world.frozen and at == "asleep":
                 yield f"{i}:gives up", self.at(world, i, "leave")
-        if world.thread != "asleep":
+        if self.closes and world.closer == "close" and len(world.pushed) == len(self.shards):
+            yield "closes", world._replace(closing=True, closer="ring")
+        if world.closer == "ring":
+            yield "closer rings", self.rung(world)._replace(closer="end")
+        if world.thread not in ("asleep", "end"):
             for after in getattr(self, "thread_" + world.thread)(world):
                 yield f"thread:{world.thread}", after
 
@@ -111,9 +122,12 @@ class Model:
     def pusher_ring(self, world: World, i: int) -> Iterator[World]:
         """The load and the swap of `parked` in one: between them only another ring may come."""
         first = "rung before the push" in self.defects and not self.is_gap[i]
+        yield self.at(self.rung(world), i, "push" if first else "look")
+
+    @staticmethod
+    def rung(world: World) -> World:
         thread = "unpark" if world.parked and world.thread == "asleep" else world.thread
-        world = world._replace(parked=False, thread=thread)
-        yield self.at(world, i, "push" if first else "look")
+        return world._replace(parked=False, thread=thread)
 
     # ---- aof_wait ----------------------------------------------------------------------------
 
@@ -152,6 +166,9 @@ class Model:
 
     # ---- the thread --------------------------------------------------------------------------
 
+    def thread_begin(self, world: World) -> Iterator[World]:
+        yield world._replace(saw_closing=world.closing, thread="take")
+
     def thread_take(self, world: World) -> Iterator[World]:
         if "gaps are taken first" in self.defects:
             yield world._replace(taken_gaps=world.gaps, gaps=0, thread="take_queue")
@@ -172,10 +189,12 @@ class Model:
         written = world.written if frozen else world.written | set(world.batch)
         position = world.position + len(world.batch) + world.taken_gaps
         world = world._replace(batch=(), taken_gaps=0, frozen=frozen, position=position)
+        late = "it looks for the close behind the take" in self.defects
+        closing = world.closing if late else world.saw_closing
         if nothing:
-            yield world._replace(thread="announce")
+            yield world._replace(thread="end" if closing else "announce")
         else:
-            yield world._replace(written=written, thread="take" if frozen else "tell")
+            yield world._replace(written=written, thread="begin" if frozen else "tell")
 
     def thread_tell(self, world: World) -> Iterator[World]:
         if "sleepers are looked for too early" in self.defects:
@@ -184,41 +203,43 @@ class Model:
             yield world._replace(safe=world.position, thread="sleepers")
 
     def thread_store(self, world: World) -> Iterator[World]:
-        yield world._replace(safe=world.position, thread="take")
+        yield world._replace(safe=world.position, thread="begin")
 
     def thread_tell_late(self, world: World) -> Iterator[World]:
         yield world._replace(safe=world.position, thread="wake")
 
     def thread_sleepers(self, world: World) -> Iterator[World]:
-        yield world._replace(thread="wake" if world.sleepers else "take")
+        yield world._replace(thread="wake" if world.sleepers else "begin")
 
     def thread_wake(self, world: World) -> Iterator[World]:
         woken = tuple("read_told" if at == "asleep" else at for at in world.pushers)
-        yield world._replace(told=world.told + 1, pushers=woken, thread="take")
+        yield world._replace(told=world.told + 1, pushers=woken, thread="begin")
 
     def thread_announce(self, world: World) -> Iterator[World]:
         blind = "it parks without another look" in self.defects
         yield world._replace(parked=True, thread="sleep" if blind else "look")
 
     def thread_look(self, world: World) -> Iterator[World]:
-        called = bool(world.queue) or world.gaps > 0
+        called = bool(world.queue) or world.gaps > 0 or world.closing
         yield world._replace(thread="unpark" if called else "sleep")
 
     def thread_sleep(self, world: World) -> Iterator[World]:
         yield world._replace(thread="asleep" if world.parked else "unpark")
 
     def thread_unpark(self, world: World) -> Iterator[World]:
-        yield world._replace(parked=False, thread="take")
+        yield world._replace(parked=False, thread="begin")
 
     # ---- what must hold ----------------------------------------------------------------------
 
-    @staticmethod
-    def finished(world: World) -> bool:
-        return set(world.pushers) == {"end"}
+    def finished(self, world: World) -> bool:
+        ends = [world.closer, world.thread] if self.closes else []
+        return {*world.pushers, *ends} == {"end"}
 
     def broken(self, world: World) -> str | None:
         if any(i not in world.written for i in world.acknowledged):
             return "something is acknowledged that is not written"
+        if world.thread == "end" and (world.queue or world.gaps):
+            return "the thread has ended with something in its queue"
         for i in world.written:
             if any(self.is_gap[j] for j in self.before(i)):
                 return "something is written behind a gap"

@@ -14,6 +14,8 @@ SOUND = {
     "a gap before": "a! a",
     "a gap beside": "a! b",
     "a gap between": "a a! a",
+    "a close": "a b close",
+    "a close behind a gap": "a a! close",
 }
 
 DEFECTS = {
@@ -25,6 +27,7 @@ DEFECTS = {
     "sleepers are looked for too early": "a",
     "it parks without another look": "a",
     "gaps are taken first": "a! a",
+    "it looks for the close behind the take": "a close",
 }
 
 
