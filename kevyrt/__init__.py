@@ -39,6 +39,7 @@ from kevyrt._core import (
     WrongTypeError,
     __version__,
 )
+from kevyrt._registry import async_from_url, from_url
 from kevyrt._stats import PersistenceStats, ShardStats, Stats
 from kevyrt.database import Database
 from kevyrt.server import Server
@@ -88,4 +89,6 @@ __all__ = [
     "WrongPassError",
     "WrongTypeError",
     "__version__",
+    "async_from_url",
+    "from_url",
 ]

@@ -7,14 +7,18 @@ import os
 import weakref
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
-from kevyrt import _core, _log, _settings, _stats
+from kevyrt import _core, _doors, _log, _registry, _settings, _stats
 from kevyrt.commands import Commands
 from kevyrt.database import Database
 from kevyrt.mapping import MappingMethods
 from kevyrt.session import Session
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
 
 _Server = TypeVar("_Server", bound="Server")
 # Data: a snapshot, bytes of an RDB file, or the path of one.
@@ -36,6 +40,7 @@ class Server(_core.Server, Commands, MappingMethods):
         decode_responses: bulk strings come back as str (UTF-8) instead of bytes.
         load: what it begins with: a Snapshot, the bytes of an RDB file, or the path (str,
             os.PathLike) of one.
+        name: a name in this process while it runs, for clients of `kevyrt://name`.
         config: other settings by Redis's names, with `_` for `-`: `maxclients=100`,
             `enable_debug_command=True`.
 
@@ -55,6 +60,12 @@ class Server(_core.Server, Commands, MappingMethods):
     b'hello'
     """
 
+    # How forked children reach it: _doors.
+    _name: str | None = None
+    _wants_door = False
+    _way: _doors.Way | None = None
+    _pid = 0
+
     def __init__(
         self,
         *,
@@ -65,17 +76,20 @@ class Server(_core.Server, Commands, MappingMethods):
         io: Literal["auto", "io_uring", "epoll"] = "auto",
         decode_responses: bool = False,
         load: _Source | None = None,
+        name: str | None = None,
         **config: _settings.Value,
     ) -> None:
         self._init(
             _settings.from_keywords(port, bind, unixsocket, threads, io, config), decode_responses
         )
+        self._name = None if name is None else _registry.check(name)
         if load is not None:
             self._load(load)
 
     def _init(self, settings: list[tuple[str, str]], decode_responses: bool = False) -> None:
         super().__init__(settings, decode_responses)
         self._unixsocket = self._setting("unixsocket")
+        self._pid = os.getpid()
         _servers.add(self)
 
     def start(self: _Server) -> _Server:
@@ -89,13 +103,19 @@ class Server(_core.Server, Commands, MappingMethods):
             OSError: it cannot listen (the message has the address), a file cannot be read or
                 written, or `io="io_uring"` cannot be had (the message has the reason).
             DamagedError: what is to be loaded is damaged; it has the name and the offset.
-            ValueError: there is a log already, beside which `load` is refused.
+            ValueError: there is a log already, beside which `load` is refused; or another server
+                of its name runs.
             ServerStopped: it was stopped while it loaded.
             ForkedError: it belongs to the parent process.
         """
+        if self._name is not None:
+            _registry.enter(self._name, self)
+            _doors.want(self)
         try:
             self._start()
         finally:
+            if self._name is not None:
+                _registry.entered(self._name)
             _log.start()
         return self
 
@@ -113,6 +133,8 @@ class Server(_core.Server, Commands, MappingMethods):
             ForkedError: it belongs to the parent process.
         """
         self._stop()
+        if self._name is not None:
+            _registry.leave(self._name, self)
         if not any(server.running for server in list(_servers)):
             _log.finish()
 
@@ -289,13 +311,68 @@ class Server(_core.Server, Commands, MappingMethods):
         Raises:
             ForkedError: it belongs to the parent process.
         """
-        port = self.port
-        if port is not None:
-            host = _EVERY_ADDRESS.get(self._host, self._host)
+        address = self._address()
+        if address is not None:
+            host, port = address
             return f"redis://[{host}]:{port}/0" if ":" in host else f"redis://{host}:{port}/0"
         if self._unixsocket:
             return f"unix://{quote(os.path.abspath(self._unixsocket))}?db=0"
         return None
+
+    def _address(self) -> tuple[str, int] | None:
+        """Where it is reached by TCP."""
+        port = self.port
+        return None if port is None else (_EVERY_ADDRESS.get(self._host, self._host), port)
+
+    @property
+    def name(self) -> str | None:
+        """Its name in this process, for clients of `kevyrt://name`; None: it has none."""
+        return self._name
+
+    def client(self, **options: Any) -> redis.Redis:
+        """A redis-py client without a network, of as many threads as you like.
+
+        It is a `redis.Redis` whose connections are socket pairs. It works whatever the server
+        listens on, fills in the password (`requirepass`), and caches with `cache_config=`. In a
+        forked child it reaches this server, the parent's. It keeps the server from being
+        forgotten, and fails with `redis.ConnectionError` once that is stopped.
+
+        Args:
+            options: what `redis.Redis()` takes, but where the server is: `db=`,
+                `decode_responses=`, `protocol=`, `max_connections=`, `cache_config=`, ...
+
+        Raises:
+            ImportError: there is no redis-py: `pip install kevyrt[redis]`.
+            TypeError: an option that redis-py does not know, or that says where the server is.
+
+        >>> with server.client(decode_responses=True) as client:
+        ...     client.get("greeting")
+        'hello'
+        """
+        from kevyrt import redis as clients
+
+        return clients.client(self, **options)
+
+    def async_client(self, **options: Any) -> redis.asyncio.Redis:
+        """A redis-py client for asyncio without a network; otherwise as `client()`.
+
+        Args:
+            options: what `redis.asyncio.Redis()` takes, but where the server is.
+
+        Raises:
+            ImportError: there is no redis-py: `pip install kevyrt[redis]`.
+            TypeError: an option that redis-py does not know, or that says where the server is.
+
+        >>> import asyncio
+        >>> async def greet():
+        ...     async with server.async_client(decode_responses=True) as client:
+        ...         return await client.get("greeting")
+        >>> asyncio.run(greet())
+        'hello'
+        """
+        from kevyrt import redis as clients
+
+        return clients.async_client(self, **options)
 
     def __repr__(self) -> str:
         state = "running" if self.running else "not running"
@@ -318,4 +395,6 @@ def _forget_in_child() -> None:
 
 
 atexit.register(_stop_all)
-os.register_at_fork(after_in_child=_forget_in_child)
+os.register_at_fork(
+    before=lambda: _doors.before_fork(list(_servers)), after_in_child=_forget_in_child
+)

@@ -106,6 +106,10 @@ int file_replace(const char *path, const char *text, size_t len) {
     return result < 0 ? result : sync_folder(path);
 }
 
+int file_make_folder(char *path) {
+    return mkdtemp(path) ? 0 : -errno;
+}
+
 int file_for_each(const char *pattern, int (*visit)(void *context, const char *path),
                   void *context) {
     glob_t found;

@@ -11,6 +11,10 @@ int file_read(const char *path, size_t limit, char **out, size_t *len);
  * file's permissions. 0 or a negative errno value. */
 int file_replace(const char *path, const char *text, size_t len);
 
+/* Makes a folder that nobody else may enter, with six other characters for the "XXXXXX" that `path` ends
+ * with. 0 or a negative errno value. */
+int file_make_folder(char *path);
+
 /* Calls `visit` for each path that a pattern names (* ? [...]), sorted, until it returns other than
  * 0, which is the result. No path is no error; what is no pattern names itself. 0 or a negative
  * errno value. */

@@ -180,6 +180,10 @@ int socket_accept(int listener) {
     return fd >= 0 ? fd : -errno;
 }
 
+int socket_pair(int ends[2]) {
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0 ? 0 : -errno;
+}
+
 ssize_t socket_receive(int fd, void *into, size_t capacity) {
     ssize_t got;
     do {

@@ -31,6 +31,8 @@ bool socket_is_unix(int fd);
 /* Makes an adopted descriptor non-blocking and close-on-exec; refuses what is not a connected
  * stream socket. */
 int socket_prepare_adopted(int fd);
+/* Two connected stream sockets, which block, and are closed on exec. 0 or a negative errno value. */
+int socket_pair(int ends[2]);
 void socket_peer_text(int fd, struct socket_address_text *out);
 void socket_local_text(int fd, struct socket_address_text *out);
 /* The error that waits on a socket (negative errno value, 0: none); reading it clears it. */

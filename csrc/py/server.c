@@ -153,6 +153,37 @@ static PyObject *server_adopt(struct server_object *self, PyObject *object) {
     Py_RETURN_NONE;
 }
 
+static PyObject *server_connect(struct server_object *self, PyObject *unused) {
+    struct kevyrt_error error = {0};
+    enum kevyrt_status status;
+    int fd = -1;
+    (void)unused;
+    if (face_check_usable(as_face(self)) < 0) return NULL;
+    Py_BEGIN_ALLOW_THREADS status = kevyrt_server_connect(self->server, &fd, &error);
+    Py_END_ALLOW_THREADS if (status != KEVYRT_OK) return errors_raise(self->state, status, &error);
+    return PyLong_FromLong(fd);
+}
+
+static PyObject *server_open_door(struct server_object *self, PyObject *base) {
+    struct kevyrt_error error = {0};
+    char path[KEVYRT_DOOR_PATH_MAX];
+    PyObject *folder;
+    if (face_check_usable(as_face(self)) < 0 || !PyUnicode_FSConverter(base, &folder)) return NULL;
+    enum kevyrt_status status =
+        kevyrt_server_open_door(self->server, PyBytes_AS_STRING(folder), path, &error);
+    Py_DECREF(folder);
+    if (status != KEVYRT_OK) return errors_raise(self->state, status, &error);
+    return PyUnicode_DecodeFSDefault(path);
+}
+
+static PyObject *server_password(struct server_object *self, PyObject *unused) {
+    char text[4096 + 1];
+    (void)unused;
+    if (face_check_usable(as_face(self)) < 0) return NULL;
+    kevyrt_server_password(self->server, text, sizeof text);
+    return PyBytes_FromString(text);
+}
+
 static PyObject *server_stats(struct server_object *self, PyObject *unused) {
     (void)unused;
     return face_check_usable(as_face(self)) < 0 ? NULL : stats_object(self);
@@ -200,6 +231,13 @@ static PyMethodDef server_methods[] = {
     {"_snapshot", (PyCFunction)(void *)server_snapshot, METH_NOARGS, "snapshot()."},
     {"_setting", (PyCFunction)(void *)server_setting, METH_O,
      "A setting as CONFIG GET shows it. Before the start only: later CONFIG SET may be writing."},
+    {"_connect", (PyCFunction)(void *)server_connect, METH_NOARGS,
+     "The descriptor of one end of a socket pair, the other end of which is served."},
+    {"_open_door", (PyCFunction)(void *)server_open_door, METH_O,
+     "Opens the way for forked children in a new folder of `base`, unless it is open;\n"
+     "returns the path of its socket."},
+    {"_password", (PyCFunction)(void *)server_password, METH_NOARGS,
+     "What clients must know by now (requirepass); b'': nothing."},
     {"execute", (PyCFunction)(void *)server_execute, METH_FASTCALL | METH_KEYWORDS,
      "execute($self, /, *args, db=0)\n--\n\n"
      "Runs one command on the calling thread, in database `db`, and returns its reply.\n\n"

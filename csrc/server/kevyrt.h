@@ -92,6 +92,21 @@ bool kevyrt_server_setting(struct kevyrt_server *server, const char *name, char 
 enum kevyrt_status kevyrt_server_adopt(struct kevyrt_server *server, int fd,
                                        struct kevyrt_error *error);
 
+/* A connection without a network: *fd receives one end of a socket pair, blocking and close-on-exec, which is the
+ * caller's; the server serves the other end. */
+enum kevyrt_status kevyrt_server_connect(struct kevyrt_server *server, int *fd,
+                                         struct kevyrt_error *error);
+/* Opens the door, unless it is open: a Unix socket in a new folder of `base`, both for this user alone, through which
+ * processes reach the server that cannot be in it, such as forked children. A stop removes both. Waits for nothing.
+ * `path` receives where it is. KEVYRT_STOPPED: the server does not run, or starts or stops just now. KEVYRT_SYSTEM: not
+ * there; ENAMETOOLONG, if such a path is longer than a socket's may be. */
+enum { KEVYRT_DOOR_PATH_MAX = 108 };
+enum kevyrt_status kevyrt_server_open_door(struct kevyrt_server *server, const char *base,
+                                           char path[KEVYRT_DOOR_PATH_MAX],
+                                           struct kevyrt_error *error);
+/* What clients must know by now (requirepass), cut to `capacity`; "": nothing. */
+void kevyrt_server_password(struct kevyrt_server *server, char *out, size_t capacity);
+
 /* ---- Files ----------------------------------------------------------------------------------- */
 
 struct kevyrt_checking {

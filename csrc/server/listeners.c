@@ -177,4 +177,5 @@ void listeners_close(struct kevyrt_server *server, const int *listeners, uint32_
 void listeners_remove_files(struct kevyrt_server *server) {
     if (server->unix_bound) unlink(config_unixsocket(&server->config));
     server->unix_bound = false;
+    door_remove(server);
 }

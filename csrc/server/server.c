@@ -481,14 +481,41 @@ enum kevyrt_status kevyrt_server_adopt(struct kevyrt_server *server, int fd,
         return server_fail(error, KEVYRT_SYSTEM, result, "cannot adopt descriptor %d: %s", fd,
                            system_error_text(result));
     result = -ESHUTDOWN;
+    descriptor_note(fd); /* from here on no forked child shall have it */
     if (server_enter(server)) {
         result = fabric_adopt(&server->fabric, fd);
         server_leave(server);
     }
     if (result == 0) return KEVYRT_OK;
+    descriptor_forget(fd);
     if (result == -ESHUTDOWN) return server_fail(error, KEVYRT_STOPPED, 0, "the server is stopped");
     return server_fail(error, KEVYRT_SYSTEM, result, "cannot adopt descriptor %d: %s", fd,
                        system_error_text(result));
+}
+
+/* A fork waits for the list, so a child never has a copy of the server's end, which would keep the caller's from seeing that
+ * the server closes it. */
+static int make_pair(int ends[2]) {
+    pthread_mutex_lock(&list_lock);
+    int result = socket_pair(ends);
+    if (result == 0) descriptor_note(ends[1]);
+    pthread_mutex_unlock(&list_lock);
+    return result;
+}
+
+enum kevyrt_status kevyrt_server_connect(struct kevyrt_server *server, int *fd,
+                                         struct kevyrt_error *error) {
+    int ends[2];
+    int result = make_pair(ends);
+    if (result < 0)
+        return server_fail(error, KEVYRT_SYSTEM, result, "cannot make a socket pair: %s",
+                           system_error_text(result));
+    enum kevyrt_status status = kevyrt_server_adopt(server, ends[1], error);
+    *fd = ends[0];
+    if (status == KEVYRT_OK) return KEVYRT_OK;
+    socket_close(ends[0]);
+    socket_close(ends[1]);
+    return status;
 }
 
 /* ---- fork ------------------------------------------------------------------------------------ */

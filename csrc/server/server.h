@@ -32,6 +32,7 @@ struct kevyrt_server {
     atomic_u32 port;       /* bound by the last start or CONFIG SET, or 0; relaxed */
     char host[HOST_MAX];   /* life: what was bound first, or "" */
     bool unix_bound;       /* life: the socket file is ours to remove */
+    char door[KEVYRT_DOOR_PATH_MAX]; /* life: the path of the door's socket, or "" */
     struct fabric fabric;
     struct command_names names; /* of commands, if some are renamed */
     struct config config;       /* written before start; later under all batons */
@@ -97,6 +98,10 @@ int server_make_id(char id[41]);
 /* SHUTDOWN: asks for a stop on the keeper's thread. Does not block; any thread. */
 void server_request_shutdown(struct kevyrt_server *server);
 
+/* ---- door.c ---------------------------------------------------------------------------------- */
+/* Removes its socket and its folder, if it is open; under `life`. */
+void door_remove(struct kevyrt_server *server);
+
 /* ---- listeners.c: what `port`, `bind` and `unixsocket` say. All or nothing. ------------------ */
 enum kevyrt_status listeners_open(struct kevyrt_server *server, int *out, uint32_t *count,
                                   struct kevyrt_error *error);
@@ -108,5 +113,5 @@ enum kevyrt_status listeners_reopen(struct kevyrt_server *server, const int *old
 /* Of listeners_reopen's listeners closes those that are not among the old ones. */
 void listeners_give_up(const int *old, uint32_t old_count, const int *listeners, uint32_t count);
 void listeners_close(struct kevyrt_server *server, const int *listeners, uint32_t count);
-/* Removes the Unix socket's file. */
+/* Removes the Unix socket's file, and the door. */
 void listeners_remove_files(struct kevyrt_server *server);

@@ -111,9 +111,10 @@ static void stop_listening(struct shard *shard, int fd) {
     socket_close(fd);
 }
 
-static void start_listening(struct shard *shard, int fd) {
+static bool start_listening(struct shard *shard, int fd) {
     int result = reactor_listen(shard->io.reactor, fd);
     if (result < 0) log_line(LOG_WARNING, "Cannot accept clients: %s", system_error_text(result));
+    return result == 0;
 }
 
 void accept_change_listeners(struct shard *shard, const int *listeners, uint32_t count) {
@@ -123,9 +124,30 @@ void accept_change_listeners(struct shard *shard, const int *listeners, uint32_t
             stop_listening(shard, fabric->listeners[i]);
     for (uint32_t i = 0; i < count; i++)
         if (!contains(fabric->listeners, fabric->listener_count, listeners[i]))
-            start_listening(shard, listeners[i]);
+            (void)start_listening(shard, listeners[i]);
     memcpy(fabric->listeners, listeners, count * sizeof *listeners);
     fabric->listener_count = count;
+}
+
+/* One that cannot be listened at is closed, so that nobody waits at it. */
+void accept_take_door(struct shard *shard) {
+    struct fabric *fabric = shard->fabric;
+    uint32_t offered = atomic_swap_acq_rel(&fabric->door_offered, 0);
+    if (offered == 0) return;
+    KRT_ASSERT(fabric->door == 0);
+    fabric->door = offered;
+    if (start_listening(shard, (int)offered - 1)) return;
+    stop_listening(shard, (int)offered - 1);
+    fabric->door = 0;
+}
+
+void accept_end(struct shard *shard) {
+    struct fabric *fabric = shard->fabric;
+    accept_take_door(shard);
+    if (fabric->door) stop_listening(shard, (int)fabric->door - 1);
+    fabric->door = 0;
+    for (uint32_t i = 0; i < fabric->listener_count; i++)
+        stop_listening(shard, fabric->listeners[i]);
 }
 
 void accept_discard_listeners(struct fabric *fabric, const int *listeners, uint32_t count) {

@@ -249,6 +249,19 @@ bool fabric_has_password(struct fabric *fabric) {
     return has;
 }
 
+void fabric_copy_password(struct fabric *fabric, char *out, size_t capacity) {
+    pthread_mutex_lock(&fabric->registry.lock);
+    (void)snprintf(out, capacity, "%s", fabric->settings.password);
+    pthread_mutex_unlock(&fabric->registry.lock);
+}
+
+void fabric_open_door(struct fabric *fabric, int fd) {
+    KRT_ASSERT(atomic_load_relaxed(&fabric->door_offered) == 0);
+    descriptor_note(fd);
+    atomic_store_release(&fabric->door_offered, (uint32_t)fd + 1);
+    inbox_wake(&fabric->shards[0]->inbox);
+}
+
 /* What may change at run time. The rest is fixed at the start, whatever the configuration says by now, and is
  * read without a baton. */
 static void take_settings(struct fabric_settings *to, const struct fabric_settings *from) {

@@ -106,6 +106,9 @@ struct fabric {
     bool expiry_is_lazy; /* no active expiry (DEBUG); written with all batons */
     int *listeners;      /* listening fds, accepted on shard 0; with its baton */
     uint32_t listener_count;
+    atomic_u32
+        door_offered; /* a listening fd + 1, which shard 0 shall accept on, too; who opens it, shard 0 swaps; acq_rel */
+    uint32_t door; /* the same, once it is shard 0's thread's; 0: none */
     atomic_u64 busy_ms;      /* as in the settings, for who takes a baton */
     atomic_u64 pause_end_ns; /* as domain.pause, for those who sleep without a baton */
     atomic_u32 pause_bell;   /* futex: rung when a pause begins, ends or changes, and at the stop */
@@ -129,6 +132,10 @@ void fabric_close_in_child(struct fabric *fabric);
 /* Passes a connected fd to the shard with the fewest connections. 0 or a negative errno value. */
 int fabric_adopt(struct fabric *fabric, int fd);
 
+/* One more listening fd, once from start to stop, which CONFIG SET does not touch. The fabric's from then on. Waits for
+ * nothing: what connects before shard 0 comes round waits in the kernel. Not while the fabric starts or stops. */
+void fabric_open_door(struct fabric *fabric, int fd);
+
 /* CONFIG SET, with all batons held: what `settings` says of things that may change at run time. */
 void fabric_apply_settings(struct fabric *fabric, const struct fabric_settings *settings);
 /* With all batons held: from the next turn of shard 0 on these are the listeners, and those that are not among
@@ -139,6 +146,8 @@ uint64_t fabric_note_used(struct fabric *fabric, uint64_t used);
 /* The connection of the card is closed by its shard; with the registry's lock. Any thread. */
 void fabric_doom(struct fabric *fabric, struct card *card);
 bool fabric_has_password(struct fabric *fabric);
+/* The password in force, cut to `capacity`; "": none. Any thread. */
+void fabric_copy_password(struct fabric *fabric, char *out, size_t capacity);
 /* Of the server that the call is made to. */
 static inline struct fabric *fabric_of(const struct call *call) {
     return (struct fabric *)((char *)call->domain - offsetof(struct fabric, domain));

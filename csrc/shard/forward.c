@@ -9,6 +9,7 @@
  * Where somebody waits for keys at the target who needs more than those, the target takes that before it executes the batch
  * (blocking/reach.c). If it is not to be had the batch is held up, and whatever comes in behind it as well, until a later turn.
  */
+#include "plat/descriptors.h"
 #include "plat/futex.h"
 #include "plat/socket.h"
 #include "shard/shard.h"
@@ -352,6 +353,7 @@ static void take_home(struct shard *shard, struct batch *batch) {
 static void adopt(struct shard *shard, struct adopt_message *message) {
     if (!connection_open(shard, message->fd)) {
         atomic_sub_relaxed(&shard->connections, 1);
+        descriptor_forget(message->fd);
         socket_close(message->fd);
     }
     mem_free(NULL, message);
@@ -403,6 +405,7 @@ static void discard_listen(struct fabric *fabric, struct listen_message *message
 
 static void discard_message(struct fabric *fabric, struct message *message) {
     if (message->kind == MESSAGE_ADOPT) {
+        descriptor_forget(((struct adopt_message *)message)->fd);
         socket_close(((struct adopt_message *)message)->fd);
         mem_free(NULL, message);
     } else if (message->kind == MESSAGE_LISTEN) {

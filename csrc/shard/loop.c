@@ -97,6 +97,7 @@ static void handle_event(struct shard *shard, const struct reactor_event *event)
     case EVENT_WAKE:
         inbox_answer(&shard->inbox);
         shard->io.called = true;
+        if (shard->index == 0) accept_take_door(shard);
         break;
     case EVENT_NONE:
         break;
@@ -387,11 +388,7 @@ void loop_send(struct shard *shard, uint64_t deadline_ns) {
 
 /* Closing first would leave the port bound for milliseconds: cancel, reap, close, then free the ring. */
 static void loop_close(struct shard *shard) {
-    for (uint32_t i = 0; shard->index == 0 && i < shard->fabric->listener_count; i++) {
-        reactor_unlisten(shard->io.reactor, shard->fabric->listeners[i]);
-        descriptor_forget(shard->fabric->listeners[i]);
-        socket_close(shard->fabric->listeners[i]);
-    }
+    if (shard->index == 0) accept_end(shard);
     phase_bury(shard);
     held_finish(shard);
     end_connections(shard);

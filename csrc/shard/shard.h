@@ -403,6 +403,10 @@ void accept_deal(struct shard *shard);
 void accept_keep(struct shard *shard);
 /* Shard 0: starts and stops listening until these are the listeners; what is stopped is closed. */
 void accept_change_listeners(struct shard *shard, const int *listeners, uint32_t count);
+/* Shard 0: listens at the door, if there is a new one. */
+void accept_take_door(struct shard *shard);
+/* Shard 0, at its end: closes all listeners and the door. */
+void accept_end(struct shard *shard);
 /* After every thread has ended: closes those that never became the fabric's. */
 void accept_discard_listeners(struct fabric *fabric, const int *listeners, uint32_t count);
 /* The shard that gets the next connection. */
