@@ -90,9 +90,7 @@ def _way(server: Server) -> Way:
             errno.ECONNREFUSED, "the server did not run when this process was forked"
         )
     if way.path is None and way.address is None:
-        reason = (
-            way.trouble or "it has no name, and nobody had asked it for a client before the fork"
-        )
+        reason = way.trouble or "it has no name, and was asked for no client before the fork"
         raise ConnectionRefusedError(
             errno.ECONNREFUSED, f"the server of the parent process cannot be reached: {reason}"
         )
@@ -137,9 +135,10 @@ def connect(server: Server, timeout: float | None) -> socket.socket:
         raise ConnectionRefusedError(errno.ECONNREFUSED, str(error)) from None
     except _core.ForkedError:
         pass
+    way = _way(server)
     try:
-        return _connect_to(_way(server), timeout)
-    except FileNotFoundError:
+        return _connect_to(way, timeout)
+    except (FileNotFoundError, ConnectionRefusedError):
         raise ConnectionRefusedError(
             errno.ECONNREFUSED, "the server of the parent process is stopped"
         ) from None

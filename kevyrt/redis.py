@@ -33,8 +33,8 @@ try:
     import redis
     import redis.asyncio
     from redis.credentials import CredentialProvider
-except ImportError as error:
-    raise ImportError("redis-py is needed: pip install kevyrt[redis]") from error
+except ImportError as _error:
+    raise ImportError("redis-py is needed: pip install kevyrt[redis]") from _error
 
 try:
     from redis.maint_notifications import MaintNotificationsConfig
@@ -147,9 +147,19 @@ _async_connections: weakref.WeakSet[AsyncConnection] = weakref.WeakSet()
 
 
 def _part_in_child() -> None:
-    """The pools of redis.asyncio do not see a fork; what is connected is the parent's."""
+    """The pools of redis.asyncio do not see a fork; what is connected is the parent's.
+
+    A writer that is forgotten closes its transport, which would take the descriptor out of the
+    poller of the parent's loop: a fork shares that.
+    """
     for connection in list(_async_connections):
+        if connection._writer is not None:
+            connection._writer.close = _do_nothing  # type: ignore[method-assign]
         connection._reader = connection._writer = None
+
+
+def _do_nothing() -> None:
+    pass
 
 
 os.register_at_fork(after_in_child=_part_in_child)
@@ -189,7 +199,7 @@ class ConnectionPool(_FromUrl, redis.ConnectionPool):
     """redis-py's pool, of connections to a server in this process; see `pool`."""
 
     _plain = redis.ConnectionPool
-    _parse = staticmethod(redis.connection.parse_url)
+    _parse: ClassVar[Any] = staticmethod(redis.connection.parse_url)
 
     def __init__(self, connection_class: Any = Connection, *args: Any, **arguments: Any) -> None:
         super().__init__(connection_class, *args, **{**_QUIET, **arguments})
@@ -199,7 +209,7 @@ class BlockingConnectionPool(_FromUrl, redis.BlockingConnectionPool):
     """redis-py's pool whose users wait for a connection; see `pool`."""
 
     _plain = redis.BlockingConnectionPool
-    _parse = staticmethod(redis.connection.parse_url)
+    _parse: ClassVar[Any] = staticmethod(redis.connection.parse_url)
 
     def __init__(self, *args: Any, **arguments: Any) -> None:
         arguments = {"connection_class": Connection, **_QUIET, **arguments}
@@ -210,7 +220,7 @@ class AsyncConnectionPool(_FromUrl, redis.asyncio.ConnectionPool):
     """The same for `redis.asyncio`."""
 
     _plain = redis.asyncio.ConnectionPool
-    _parse = staticmethod(redis.asyncio.connection.parse_url)
+    _parse: ClassVar[Any] = staticmethod(redis.asyncio.connection.parse_url)
 
     def __init__(
         self, connection_class: Any = AsyncConnection, *args: Any, **arguments: Any
@@ -222,7 +232,7 @@ class AsyncBlockingConnectionPool(_FromUrl, redis.asyncio.BlockingConnectionPool
     """The same for `redis.asyncio`."""
 
     _plain = redis.asyncio.BlockingConnectionPool
-    _parse = staticmethod(redis.asyncio.connection.parse_url)
+    _parse: ClassVar[Any] = staticmethod(redis.asyncio.connection.parse_url)
 
     def __init__(self, *args: Any, **arguments: Any) -> None:
         arguments = {"connection_class": AsyncConnection, **_QUIET, **arguments}

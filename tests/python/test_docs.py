@@ -20,6 +20,7 @@ PRINTED = {
     "docs/PYTHON.md": [
         "",
         r"child ended with 0\n",
+        r"the child\n",
         r"INFO:kevyrt:Server started: port \d+, .*\nINFO:kevyrt:Server stopped\n",
         r"(?s).*1 passed.*",
     ],

@@ -67,6 +67,7 @@ def test_parameters_of_server() -> None:
         ("io", "auto"),
         ("decode_responses", False),
         ("load", None),
+        ("name", None),
     ]
     assert [p.name for p in parameters if p.kind is p.VAR_KEYWORD] == ["config"]
 
