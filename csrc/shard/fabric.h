@@ -108,7 +108,7 @@ struct fabric {
     uint32_t listener_count;
     atomic_u32
         door_offered; /* a listening fd + 1, which shard 0 shall accept on, too; who opens it, shard 0 swaps; acq_rel */
-    uint32_t door; /* the same, once it is shard 0's thread's; 0: none */
+    uint32_t door;           /* the same, once it is shard 0's thread's; 0: none */
     atomic_u64 busy_ms;      /* as in the settings, for who takes a baton */
     atomic_u64 pause_end_ns; /* as domain.pause, for those who sleep without a baton */
     atomic_u32 pause_bell;   /* futex: rung when a pause begins, ends or changes, and at the stop */

@@ -19,6 +19,7 @@ from programs import Program
 from redis.backoff import NoBackoff
 from redis.cache import CacheConfig
 from redis.retry import Retry
+from test_docs import run_examples
 
 import kevyrt
 import kevyrt.redis
@@ -364,3 +365,18 @@ def test_redis_py_is_imported_by_who_asks_for_it(program: Program) -> None:
         print("redis" in sys.modules)
     """)
     assert output == "False\nTrue\n"
+
+
+# ---- Documentation -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", [kevyrt.redis, kevyrt.redis.pool, kevyrt.from_url])
+def test_examples(what: Any, server: kevyrt.Server) -> None:
+    server.set("greeting", "hello")
+    names = {**vars(kevyrt.redis), "kevyrt": kevyrt, "server": server}
+    assert run_examples(what.__doc__, what.__name__, names) > 1
+
+
+def test_what_is_public_is_documented() -> None:
+    for name in kevyrt.redis.__all__:
+        assert getattr(kevyrt.redis, name).__doc__, name

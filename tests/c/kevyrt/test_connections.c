@@ -1,5 +1,6 @@
 /* Connections to a whole server: adopted socket pairs, cut at any point, slow, greedy and many. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/hash.h"
@@ -262,6 +264,85 @@ static void test_idle_connections(void **state) {
     for_each_variant(keep_idle_connections);
 }
 
+/* ---- Other ways in ------------------------------------------------------------------------------- */
+
+static void serve_a_pair_of_its_own(struct kevyrt_server *server) {
+    struct kevyrt_error error = {0};
+    int fd = -1;
+    assert_int_equal(kevyrt_server_connect(server, &fd, &error), KEVYRT_OK);
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    assert_answers(fd, PIPELINE, PIPELINE_REPLY);
+    close(fd);
+    server_await_connections(server, 0);
+    kevyrt_server_stop(server);
+    assert_int_equal(kevyrt_server_connect(server, &fd, &error), KEVYRT_STOPPED);
+}
+
+static void test_a_pair_of_its_own(void **state) {
+    (void)state;
+    for_each_variant(serve_a_pair_of_its_own);
+}
+
+static int knock(const char *path) {
+    struct timeval patience = {.tv_sec = 30};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
+    close(fd);
+    return -1;
+}
+
+/* CONFIG SET moves the other listeners about, and leaves the door alone; a stop removes it, and the next one is another. */
+static void serve_at_the_door(struct kevyrt_server *server) {
+    struct kevyrt_error error = {0};
+    char path[KEVYRT_DOOR_PATH_MAX], again[KEVYRT_DOOR_PATH_MAX];
+    assert_int_equal(kevyrt_server_open_door(server, "/tmp", path, &error), KEVYRT_OK);
+    assert_int_equal(kevyrt_server_open_door(server, "/nowhere", again, &error), KEVYRT_OK);
+    assert_string_equal(path, again);
+    int first = knock(path);
+    assert_answers(first, PIPELINE, PIPELINE_REPLY);
+    assert_call(server, "CONFIG SET port 0", "+OK\r\n");
+    int second = knock(path);
+    assert_answers(second, PIPELINE, PIPELINE_REPLY);
+    close(first);
+    close(second);
+    kevyrt_server_stop(server);
+    assert_int_equal(knock(path), -1);
+    *strrchr(path, '/') = 0;
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(kevyrt_server_open_door(server, "/tmp", path, &error), KEVYRT_STOPPED);
+    assert_int_equal(kevyrt_server_start(server, &error), KEVYRT_OK);
+    assert_int_equal(kevyrt_server_open_door(server, "/nowhere", path, &error), KEVYRT_SYSTEM);
+    assert_int_equal(error.number, ENOENT);
+    assert_int_equal(kevyrt_server_open_door(server, "/tmp", path, &error), KEVYRT_OK);
+    assert_string_not_equal(path, again);
+}
+
+static void test_the_door(void **state) {
+    (void)state;
+    for_each_variant(serve_at_the_door);
+}
+
+/* A stop that comes before shard 0 has seen the door closes it all the same. */
+static void open_and_stop(struct kevyrt_server *server) {
+    struct kevyrt_error error = {0};
+    char path[KEVYRT_DOOR_PATH_MAX];
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(kevyrt_server_open_door(server, "/tmp", path, &error), KEVYRT_OK);
+        kevyrt_server_stop(server);
+        assert_int_equal(access(path, F_OK), -1);
+        assert_int_equal(kevyrt_server_start(server, &error), KEVYRT_OK);
+    }
+}
+
+static void test_doors_that_are_hardly_open(void **state) {
+    (void)state;
+    for_each_variant(open_and_stop);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_pipeline),
@@ -273,6 +354,9 @@ int main(void) {
         cmocka_unit_test(test_quit_and_protocol_errors),
         cmocka_unit_test(test_many_clients),
         cmocka_unit_test(test_idle_connections),
+        cmocka_unit_test(test_a_pair_of_its_own),
+        cmocka_unit_test(test_the_door),
+        cmocka_unit_test(test_doors_that_are_hardly_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
