@@ -123,7 +123,7 @@ def test_what_is_cached_is_told_of_changes(hidden: kevyrt.Server) -> None:
         assert [client.get("k") for _ in range(50)] == [b"old"] * 50
         assert hidden.stats().total.commands == before
         hidden.set("k", "new")
-        assert client.get("k") == b"new"
+        await_equal(lambda: client.get("k"), b"new")
 
 
 def test_subscriptions(hidden: kevyrt.Server) -> None:
@@ -166,8 +166,8 @@ def test_nothing_is_left_of_connections() -> None:
         await_equal(descriptors, before)
 
 
-def await_equal(look: Callable[[], int], wanted: int) -> None:
-    """The server's end is closed by its own thread, a moment later."""
+def await_equal(look: Callable[[], object], wanted: object) -> None:
+    """What a shard's thread brings about, a moment later."""
     deadline = time.monotonic() + PATIENCE_S
     while (found := look()) != wanted:
         assert time.monotonic() < deadline, f"{found}, not {wanted}"
