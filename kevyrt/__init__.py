@@ -35,6 +35,7 @@ from kevyrt._core import (
     TryAgainError,
     UnblockedError,
     UnkillableError,
+    WatchError,
     WrongPassError,
     WrongTypeError,
     __version__,
@@ -42,6 +43,7 @@ from kevyrt._core import (
 from kevyrt._registry import async_from_url, from_url
 from kevyrt._stats import PersistenceStats, ShardStats, Stats
 from kevyrt.database import Database
+from kevyrt.pipeline import Pipeline
 from kevyrt.server import Server
 from kevyrt.session import Session
 
@@ -74,6 +76,7 @@ __all__ = [
     "OutOfMemoryError",
     "PersistenceError",
     "PersistenceStats",
+    "Pipeline",
     "ReadOnlyError",
     "ResponseError",
     "Server",
@@ -86,6 +89,7 @@ __all__ = [
     "TryAgainError",
     "UnblockedError",
     "UnkillableError",
+    "WatchError",
     "WrongPassError",
     "WrongTypeError",
     "__version__",

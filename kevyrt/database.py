@@ -5,9 +5,10 @@ from __future__ import annotations
 from kevyrt import _core
 from kevyrt.commands import Commands
 from kevyrt.mapping import MappingMethods
+from kevyrt.pipeline import Pipelines
 
 
-class Database(_core.Database, Commands, MappingMethods):
+class Database(_core.Database, Commands, MappingMethods, Pipelines):
     """One of a server's databases, called in process: `server.database(3)`.
 
     It has a method for every command, as the server has for its database 0, and keeps the server.

@@ -14,6 +14,7 @@ from kevyrt import _core, _doors, _log, _registry, _settings, _stats
 from kevyrt.commands import Commands
 from kevyrt.database import Database
 from kevyrt.mapping import MappingMethods
+from kevyrt.pipeline import Pipelines
 from kevyrt.session import Session
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _Source: TypeAlias = _core.Snapshot | bytes | bytearray | memoryview | str | os.
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-class Server(_core.Server, Commands, MappingMethods):
+class Server(_core.Server, Commands, MappingMethods, Pipelines):
     """A Redis-compatible data server in this process.
 
     Args:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from kevyrt import _core
 from kevyrt.commands import Commands
+from kevyrt.pipeline import Pipelines
 
 
-class Session(_core.Session, Commands):
+class Session(_core.Session, Commands, Pipelines):
     """An in-process client with connection state of its own: `server.session()`.
 
     Its state is its database, its name, what it watches, and what it has queued behind MULTI. It

@@ -73,6 +73,9 @@ int errors_init(PyObject *module, struct module_state *state) {
         "What was to be loaded is damaged, or not understood. `filename` (None if it came\n"
         "as bytes) and `offset` say where.");
     if (!state->damaged_error) return -1;
+    state->watch_error = make_class(module, "WatchError", state->error, NULL,
+                                    "A watched key has changed, and the transaction did not run.");
+    if (!state->watch_error) return -1;
     if (!state->response_error || !state->server_stopped || !state->forked_error) return -1;
     for (int i = 0; i < CLASS_COUNT; i++) {
         state->classes[i] = make_class(module, error_classes[i].name, state->response_error,
@@ -89,6 +92,7 @@ void errors_clear(struct module_state *state) {
     Py_CLEAR(state->forked_error);
     Py_CLEAR(state->persistence_error);
     Py_CLEAR(state->damaged_error);
+    Py_CLEAR(state->watch_error);
     for (int i = 0; i < CLASS_COUNT; i++) Py_CLEAR(state->classes[i]);
 }
 
@@ -99,6 +103,7 @@ int errors_visit(struct module_state *state, visitproc visit, void *arg) {
     Py_VISIT(state->forked_error);
     Py_VISIT(state->persistence_error);
     Py_VISIT(state->damaged_error);
+    Py_VISIT(state->watch_error);
     for (int i = 0; i < CLASS_COUNT; i++) Py_VISIT(state->classes[i]);
     return 0;
 }

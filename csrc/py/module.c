@@ -149,10 +149,11 @@ static int core_exec(PyObject *module) {
     state->server_type = add_face(module, &server_type_spec, true);
     state->database_type = add_face(module, &database_type_spec, true);
     state->session_type = add_face(module, &session_type_spec, false);
+    state->pipeline_type = add_face(module, &pipeline_type_spec, false);
     state->snapshot_type = add_type(module, &snapshot_type_spec);
     state->view_type = add_type(module, &view_type_spec);
     if (!state->server_type || !state->database_type || !state->session_type ||
-        !state->snapshot_type || !state->view_type)
+        !state->pipeline_type || !state->snapshot_type || !state->view_type)
         return -1;
     if (face_add_constants(module) < 0) return -1;
     if (PyModule_AddIntConstant(module, "SHARDS_MAX", KEVYRT_SHARDS_MAX) < 0) return -1;
@@ -165,6 +166,7 @@ static int core_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->server_type);
     Py_VISIT(state->database_type);
     Py_VISIT(state->session_type);
+    Py_VISIT(state->pipeline_type);
     Py_VISIT(state->snapshot_type);
     Py_VISIT(state->view_type);
     return errors_visit(state, visit, arg);
@@ -175,6 +177,7 @@ static int core_clear(PyObject *module) {
     Py_CLEAR(state->server_type);
     Py_CLEAR(state->database_type);
     Py_CLEAR(state->session_type);
+    Py_CLEAR(state->pipeline_type);
     Py_CLEAR(state->snapshot_type);
     Py_CLEAR(state->view_type);
     errors_clear(state);

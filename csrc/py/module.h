@@ -17,8 +17,9 @@ enum { ERROR_CLASSES_MAX = 40, ARGUMENTS_INLINE = 8 };
 
 struct module_state {
     PyTypeObject *server_type, *database_type, *session_type, *snapshot_type, *view_type;
+    PyTypeObject *pipeline_type;
     PyObject *error, *response_error, *server_stopped, *forked_error;
-    PyObject *persistence_error, *damaged_error;
+    PyObject *persistence_error, *damaged_error, *watch_error;
     PyObject *classes[ERROR_CLASSES_MAX]; /* parallel to the table in errors.c */
 };
 
@@ -78,6 +79,9 @@ struct replies_text {
 PyObject *replies_decode(struct module_state *state, struct replies_text text, const char *at,
                          size_t len);
 
+/* The bytes of the first reply of those at `at`; 0 at the end. */
+size_t replies_span(const char *at, const char *end);
+
 /* ---- server.c -------------------------------------------------------------------------------- */
 struct server_object;
 
@@ -97,6 +101,6 @@ PyObject *server_restore(struct server_object *self, PyObject *source);
 PyObject *server_rewrite(struct server_object *self, PyObject *arguments);
 PyObject *server_load(struct server_object *self, PyObject *source);
 
-/* ---- database.c, session.c, stats.c ------------------------------------------------------------ */
-extern PyType_Spec database_type_spec, session_type_spec;
+/* ---- database.c, session.c, pipeline.c, stats.c ------------------------------------------------------------ */
+extern PyType_Spec database_type_spec, session_type_spec, pipeline_type_spec;
 PyObject *stats_object(struct server_object *self);

@@ -4,17 +4,12 @@
 #include "base/mem.h"
 #include "plat/clock.h"
 #include "plat/futex.h"
+#include "server/calls.h"
 #include "server/server.h"
-#include "shard/caller.h"
 #include "shard/shard.h"
 #include "shard/transactions/watch.h"
 
-struct kevyrt_session {
-    struct kevyrt_server *server; /* counted */
-    struct client client;
-};
-
-static enum kevyrt_status status_of(enum caller_result result) {
+enum kevyrt_status calls_status_of(enum caller_result result) {
     switch (result) {
     case CALLER_DONE:
         return KEVYRT_OK;
@@ -61,15 +56,6 @@ void kevyrt_session_put(struct kevyrt_session *session) {
 
 /* ---- Any command ----------------------------------------------------------------------------- */
 
-/* Whoever may sleep is counted. Who only tries asks the state as well: a refusal takes no baton. */
-static bool begin(struct kevyrt_server *server, enum kevyrt_wait wait) {
-    return wait != KEVYRT_TRY ? server_enter(server) : kevyrt_server_running(server);
-}
-
-static void end(struct kevyrt_server *server, enum kevyrt_wait wait) {
-    if (wait != KEVYRT_TRY) server_leave(server);
-}
-
 /* ---- The log ----------------------------------------------------------------------------------- */
 
 static enum kevyrt_status settle(struct kevyrt_server *server, uint64_t ticket,
@@ -95,30 +81,28 @@ enum kevyrt_status kevyrt_settle(struct kevyrt_server *server, uint64_t ticket,
 }
 
 /* Nobody is told of what is done before the log is safe so far. With nothing held. */
-__attribute__((noinline)) static enum kevyrt_status await_log(struct kevyrt_server *server,
-                                                              uint64_t ticket,
-                                                              enum kevyrt_wait wait) {
+enum kevyrt_status calls_await_log(struct kevyrt_server *server, uint64_t ticket,
+                                   enum kevyrt_wait wait) {
     if (journal_is_safe(&server->fabric.journal, ticket)) return KEVYRT_OK;
     return wait == KEVYRT_WAIT ? settle(server, ticket, FUTEX_NO_DEADLINE) : KEVYRT_UNSAFE;
 }
 
-static inline enum kevyrt_status position_status(struct kevyrt_server *server, uint64_t ticket,
-                                                 enum kevyrt_wait wait) {
-    return KRT_LIKELY(ticket == 0) ? KEVYRT_OK : await_log(server, ticket, wait);
+void calls_gather(struct reply *from, char *to, size_t len) {
+    for (size_t done = 0; done < len;) {
+        struct iovec iov[16];
+        size_t before = done;
+        int count = reply_iovecs(from, iov, 16);
+        for (int i = 0; i < count; done += iov[i++].iov_len)
+            memcpy(to + done, iov[i].iov_base, iov[i].iov_len);
+        reply_consume(from, done - before);
+    }
 }
 
 static bool gather(struct reply *from, struct kevyrt_reply *to) {
     to->len = reply_pending_bytes(from);
     to->at = to->len <= sizeof to->small ? to->small : mem_alloc(NULL, to->len);
     if (!to->at) return false;
-    for (size_t done = 0; done < to->len;) {
-        struct iovec iov[16];
-        size_t before = done;
-        int count = reply_iovecs(from, iov, 16);
-        for (int i = 0; i < count; done += iov[i++].iov_len)
-            memcpy(to->at + done, iov[i].iov_base, iov[i].iov_len);
-        reply_consume(from, done - before);
-    }
+    calls_gather(from, to->at, to->len);
     return true;
 }
 
@@ -136,18 +120,18 @@ enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_sessi
     struct waiter *waiter = NULL;
     struct client *client = session ? &session->client : NULL;
     if (db >= server->fabric.domain.database_count) return KEVYRT_BAD_CONFIG;
-    if (!begin(server, wait)) return KEVYRT_STOPPED;
+    if (!calls_begin(server, wait)) return KEVYRT_STOPPED;
     if (client) atomic_store_relaxed(&client->card->seen_ns, clock_monotonic_ns());
     reply_pool_init(&pool, NULL, 0);
     reply_init(&reply, &pool, 3);
     enum kevyrt_status status;
     do {
-        status = status_of(caller_run(&server->fabric, client, db, argv, argc, wait != KEVYRT_TRY,
-                                      &reply, &waiter, &out->ticket));
+        status = calls_status_of(caller_run(&server->fabric, client, db, argv, argc,
+                                            wait != KEVYRT_TRY, &reply, &waiter, &out->ticket));
     } while (status == KEVYRT_PAUSED && wait == KEVYRT_WAIT);
     if (status == KEVYRT_BLOCKED) out->waiting = waiting_new(server, waiter);
-    if (status == KEVYRT_OK) status = position_status(server, out->ticket, wait);
-    end(server, wait);
+    if (status == KEVYRT_OK) status = calls_position_status(server, out->ticket, wait);
+    calls_end(server, wait);
     if ((status == KEVYRT_OK || status == KEVYRT_UNSAFE) && !gather(&reply, out))
         status = KEVYRT_NO_MEMORY;
     reply_clear(&reply);
@@ -234,9 +218,9 @@ enum kevyrt_status kevyrt_get(struct kevyrt_server *server, uint32_t db, struct 
     enum caller_result result =
         caller_get(&server->fabric, db, key, wait != KEVYRT_TRY, out->small, sizeof out->small,
                    &out->len, &large, &found, &out->ticket);
-    enum kevyrt_status status = status_of(result);
-    if (KRT_LIKELY(status == KEVYRT_OK)) status = position_status(server, out->ticket, wait);
-    end(server, wait);
+    enum kevyrt_status status = calls_status_of(result);
+    if (KRT_LIKELY(status == KEVYRT_OK)) status = calls_position_status(server, out->ticket, wait);
+    calls_end(server, wait);
     out->found = (enum kevyrt_found)found;
     out->counted = large;
     out->at = large ? large->data : out->small;
@@ -255,10 +239,10 @@ enum kevyrt_status kevyrt_set(struct kevyrt_server *server, uint32_t db, struct 
     if (KRT_UNLIKELY(db >= server->fabric.domain.database_count)) return KEVYRT_BAD_CONFIG;
     if (KRT_UNLIKELY(wait != KEVYRT_TRY && !server_enter(server))) return KEVYRT_STOPPED;
     enum kevyrt_status status =
-        status_of(caller_set(&server->fabric, db, key, value, wait != KEVYRT_TRY, &position));
-    if (KRT_LIKELY(status == KEVYRT_OK)) status = position_status(server, position, wait);
+        calls_status_of(caller_set(&server->fabric, db, key, value, wait != KEVYRT_TRY, &position));
+    if (KRT_LIKELY(status == KEVYRT_OK)) status = calls_position_status(server, position, wait);
     if (KRT_UNLIKELY(status == KEVYRT_UNSAFE)) *ticket = position;
-    end(server, wait);
+    calls_end(server, wait);
     return status;
 }
 

@@ -159,6 +159,35 @@ enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_sessi
                                uint32_t db, const struct bytes *argv, uint32_t argc,
                                enum kevyrt_wait wait, struct kevyrt_reply *reply);
 
+/* ---- Pipelines --------------------------------------------------------------------------------- */
+
+/* Many commands of one thread, run with one call, in order. `words` are those of all commands, one behind the other, `lengths` how many
+ * each has (at least 1); they and the session stay until the pipeline is put, and the session is inside a call until then. Commands
+ * that wait for data (BLPOP) find nobody who can: they answer as they do inside of MULTI.
+ * Atomic: MULTI, the commands and EXEC; without a session, of a client of its own in database `db`. Otherwise each
+ * runs as by kevyrt_call, and what others do may come between two of them. NULL: no memory, or there is no such database. */
+struct kevyrt_pipeline;
+struct kevyrt_pipeline *kevyrt_pipeline_new(struct kevyrt_server *server,
+                                            struct kevyrt_session *session, uint32_t db,
+                                            const struct bytes *words, const uint32_t *lengths,
+                                            uint32_t count, bool atomic);
+/* KEVYRT_OK: all is done. KEVYRT_WOULD_WAIT, KEVYRT_PAUSED: call again, and it goes on where it stopped. KEVYRT_UNSAFE: all
+ * is done, and nobody may be told before kevyrt_settle. After KEVYRT_STOPPED and KEVYRT_NO_MEMORY a part may have been done. */
+enum kevyrt_status kevyrt_pipeline_run(struct kevyrt_pipeline *pipeline, enum kevyrt_wait wait);
+
+struct kevyrt_answers {
+    const char *
+        at; /* RESP3, until the pipeline is put. Plain: a reply of each command. Atomic: the reply of EXEC */
+    size_t len;
+    uint64_t ticket; /* of KEVYRT_UNSAFE */
+    uint32_t
+        refused; /* atomic: the first command that could not be queued, whose error `at` is then; the count: none */
+};
+/* Once it is done. False: no memory. */
+bool kevyrt_pipeline_answers(struct kevyrt_pipeline *pipeline, struct kevyrt_answers *out);
+/* What did not run will not. */
+void kevyrt_pipeline_put(struct kevyrt_pipeline *pipeline);
+
 /* ---- Waiting for data ------------------------------------------------------------------------- */
 
 /* A command that found nothing and waits for it (BLPOP, XREAD with BLOCK, ...), after KEVYRT_BLOCKED; with kevyrt_fault_add any

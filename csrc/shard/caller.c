@@ -2,7 +2,7 @@
 
 #include "plat/clock.h"
 #include "plat/futex.h"
-#include "shard/shard.h"
+#include "shard/calling.h"
 #include "shard/transactions/transaction.h"
 
 #define PAUSE_SLICE_NS UINT64_C(1000000000)
@@ -15,18 +15,13 @@ static enum caller_result take_set(struct fabric *fabric, uint64_t mask, bool ma
                                                                                 : CALLER_STOPPED;
 }
 
-static struct shard *home_of(const struct fabric *fabric, uint64_t mask) {
-    return fabric->shards[__builtin_ctzll(mask)];
-}
-
-static enum caller_result take(struct fabric *fabric, uint64_t mask, bool may_wait) {
+enum caller_result calling_take(struct fabric *fabric, uint64_t mask, bool may_wait) {
     enum caller_result result = take_set(fabric, mask, may_wait);
-    if (result == CALLER_DONE) home_of(fabric, mask)->data.outcomes.held = mask;
+    if (result == CALLER_DONE) calling_home(fabric, mask)->data.outcomes.held = mask;
     return result;
 }
 
-/* For what has no keys, and what is queued, any place will do: one that is free now, if there is one. */
-static enum caller_result take_any(struct fabric *fabric, uint64_t *mask, bool may_wait) {
+enum caller_result calling_take_any(struct fabric *fabric, uint64_t *mask, bool may_wait) {
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++) {
         struct shard *shard = fabric->shards[i];
         if (!baton_try(shard->baton)) continue;
@@ -34,22 +29,21 @@ static enum caller_result take_any(struct fabric *fabric, uint64_t *mask, bool m
         return CALLER_DONE;
     }
     *mask = 1;
-    return take(fabric, *mask, may_wait);
+    return calling_take(fabric, *mask, may_wait);
 }
 
-/* `home`: of the calls. Returns the position of what they saw. */
-static uint64_t drop(struct shard *home, uint64_t mask) {
+uint64_t calling_drop(struct shard *home, uint64_t mask) {
     uint64_t ticket = turn_seal(home, mask, mask);
     baton_set_drop(&home->fabric->set, mask);
     return ticket;
 }
 
 struct shard *caller_take(struct fabric *fabric, uint64_t mask) {
-    return take(fabric, mask, true) == CALLER_DONE ? home_of(fabric, mask) : NULL;
+    return calling_take(fabric, mask, true) == CALLER_DONE ? calling_home(fabric, mask) : NULL;
 }
 
 uint64_t caller_drop(struct fabric *fabric, uint64_t mask) {
-    return drop(home_of(fabric, mask), mask);
+    return calling_drop(calling_home(fabric, mask), mask);
 }
 
 bool caller_take_all(struct fabric *fabric) {
@@ -57,7 +51,7 @@ bool caller_take_all(struct fabric *fabric) {
 }
 
 void caller_drop_all(struct fabric *fabric) {
-    (void)drop(fabric->shards[0], fabric_all(fabric));
+    (void)calling_drop(fabric->shards[0], fabric_all(fabric));
 }
 
 /* What is missing of what those need whom the request may serve (blocking/reach.c). After some rounds that is everything. */
@@ -75,12 +69,12 @@ static enum caller_result take_reach(struct fabric *fabric, const struct origin 
                                      const struct request *request, const struct plan *plan,
                                      bool may_wait, uint64_t *mask) {
     for (int round = 1;; round++) {
-        enum caller_result result =
-            *mask ? take(fabric, *mask, may_wait) : take_any(fabric, mask, may_wait);
+        enum caller_result result = *mask ? calling_take(fabric, *mask, may_wait)
+                                          : calling_take_any(fabric, mask, may_wait);
         if (result != CALLER_DONE) return result;
         uint64_t more = missing(fabric, origin, request, plan, *mask, round);
         if (KRT_LIKELY(more == 0)) return result;
-        (void)drop(home_of(fabric, *mask), *mask);
+        (void)calling_drop(calling_home(fabric, *mask), *mask);
         *mask |= more;
     }
 }
@@ -108,9 +102,9 @@ static enum caller_result run_closed(struct fabric *fabric, const struct origin 
                                      uint64_t mask, bool may_wait, uint64_t *ticket) {
     enum caller_result result = take_reach(fabric, origin, request, plan, may_wait, &mask);
     if (result != CALLER_DONE) return result;
-    struct shard *home = home_of(fabric, mask);
+    struct shard *home = calling_home(fabric, mask);
     result = run_held(fabric, origin, request, plan, home);
-    *ticket = drop(home, mask);
+    *ticket = calling_drop(home, mask);
     return result;
 }
 
@@ -131,11 +125,11 @@ static enum caller_result run_open(struct fabric *fabric, const struct origin *o
     struct origin reaching = *origin;
     reaching.reach = &reach;
     if (baton_ticket_take(&fabric->set, FUTEX_NO_DEADLINE) != BATON_TAKEN) return CALLER_STOPPED;
-    enum caller_result result = take(fabric, mask, true);
+    enum caller_result result = calling_take(fabric, mask, true);
     if (result == CALLER_DONE) {
         extend(fabric, &reaching, request, plan);
-        result = run_held(fabric, &reaching, request, plan, home_of(fabric, mask));
-        *ticket = drop(home_of(fabric, mask), held);
+        result = run_held(fabric, &reaching, request, plan, calling_home(fabric, mask));
+        *ticket = calling_drop(calling_home(fabric, mask), held);
     }
     baton_ticket_drop(&fabric->set);
     return result;
@@ -152,15 +146,19 @@ static enum caller_result run_once(struct fabric *fabric, const struct origin *o
 }
 
 /* Who is in a pause's way looks around meanwhile: the pause may be long, and a signal may have come. */
-static enum caller_result run(struct fabric *fabric, const struct origin *origin,
-                              const struct request *request, const struct plan *plan, bool may_wait,
-                              uint64_t *ticket) {
-    uint32_t bell = atomic_load_seq_cst(&fabric->pause_bell);
-    enum caller_result result = run_once(fabric, origin, request, plan, may_wait, ticket);
-    if (KRT_LIKELY(result != CALLER_PAUSED)) return result;
+enum caller_result calling_pause(struct fabric *fabric, uint32_t bell, bool may_wait) {
     if (!may_wait) return CALLER_WOULD_WAIT;
     pause_sleep(fabric, bell, clock_monotonic_ns() + PAUSE_SLICE_NS);
     return CALLER_PAUSED;
+}
+
+enum caller_result calling_run(struct fabric *fabric, const struct origin *origin,
+                               const struct request *request, const struct plan *plan,
+                               bool may_wait, uint64_t *ticket) {
+    uint32_t bell = atomic_load_seq_cst(&fabric->pause_bell);
+    enum caller_result result = run_once(fabric, origin, request, plan, may_wait, ticket);
+    if (KRT_LIKELY(result != CALLER_PAUSED)) return result;
+    return calling_pause(fabric, bell, may_wait);
 }
 
 static void note_position(const struct plan *plan, const struct origin *origin, uint64_t *ticket) {
@@ -189,7 +187,7 @@ enum caller_result caller_run(struct fabric *fabric, struct client *client, uint
     *ticket = 0;
     plan_request(fabric, &request, &(struct plan_hint){0}, &plan);
     if (!client && execute_refused(client, reply, &request, &plan)) return CALLER_DONE;
-    enum caller_result result = run(fabric, &origin, &request, &plan, may_wait, ticket);
+    enum caller_result result = calling_run(fabric, &origin, &request, &plan, may_wait, ticket);
     if (KRT_UNLIKELY(*ticket != 0)) note_position(&plan, &origin, ticket);
     return result;
 }
@@ -203,7 +201,7 @@ static enum caller_result enter(struct fabric *fabric, uint64_t hash, bool may_w
         (*out)->data.outcomes.held = (*out)->own;
         return CALLER_DONE;
     }
-    return take(fabric, (*out)->own, may_wait);
+    return calling_take(fabric, (*out)->own, may_wait);
 }
 
 /* The turn's end also completes what the call brought about. */

@@ -38,6 +38,11 @@ enum run_outcome {
     RUN_LOST,    /* the place, and nothing is held */
 };
 
+static struct fetch fetch_of(const struct run *run) {
+    return (struct fetch){run->shard->fabric, run->shard->held, run->connection->client.db,
+                          run->input.requests, run->plans};
+}
+
 static uint32_t group_end(uint32_t from, uint32_t to) {
     return to - from > RUN_GROUP ? from + RUN_GROUP : to;
 }
@@ -170,14 +175,16 @@ static uint32_t run_in_place(struct run *run, uint32_t from, uint32_t to) {
     struct connection *connection = run->connection;
     if (KRT_UNLIKELY(is_doomed(run))) return to;
     connection->output.proto = connection->client.proto;
+    struct fetch fetch = fetch_of(run);
     if (!run->fetched && to - from > 1) {
-        run_fetch_buckets(run, from, to);
-        run_fetch_entries(run, from, group_end(from, to));
+        run_fetch_buckets(&fetch, from, to);
+        run_fetch_entries(&fetch, from, group_end(from, to));
     }
     for (uint32_t i = from; i < to;) {
         uint32_t end = group_end(i, to);
-        run_fetch_values(run, i, end);
-        run_fetch_entries(run, end, group_end(end, to));
+        fetch.db = connection->client.db;
+        run_fetch_values(&fetch, i, end);
+        run_fetch_entries(&fetch, end, group_end(end, to));
         turn_home(run->shard)->data.ended_ticks = 0;
         while (i < end) {
             if (KRT_UNLIKELY(is_held_up(run, i) || !run_one(run, i))) return i;
@@ -525,7 +532,8 @@ static void run_parse(struct shard *shard, struct run *run, struct connection *c
     run->mask = run_mask(run, 0);
     run->fetched = shard->held == shard->own && (run->mask & ~shard->own) == 0 &&
                    run->input.count <= RUN_GROUP;
-    if (run->fetched) run_fetch_buckets(run, 0, run->input.count);
+    struct fetch fetch = fetch_of(run);
+    if (run->fetched) run_fetch_buckets(&fetch, 0, run->input.count);
 }
 
 uint32_t run_gather(struct shard *shard) {
@@ -537,8 +545,10 @@ uint32_t run_gather(struct shard *shard) {
         run_parse(shard, &io->runs[count], connection);
         commands += io->runs[count++].input.count;
     }
-    for (uint32_t i = 0; i < count; i++)
-        if (io->runs[i].fetched) run_fetch_entries(&io->runs[i], 0, io->runs[i].input.count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct fetch fetch = fetch_of(&io->runs[i]);
+        if (io->runs[i].fetched) run_fetch_entries(&fetch, 0, io->runs[i].input.count);
+    }
     return count;
 }
 

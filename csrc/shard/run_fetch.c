@@ -1,4 +1,4 @@
-/* The memory of a run's keys, fetched ahead.
+/* The memory of the keys of commands that run one behind the other, fetched ahead.
  *
  * Two dependent cache misses are longer than a command: the buckets of a whole run are fetched, then group by
  * group the entries they point to, while the commands of the group before run. Values of many elements lie a
@@ -10,44 +10,44 @@
 
 enum { CACHE_BYTES = 4 << 20 }; /* of a value that stays in the cache while it is used alone */
 
-static struct keyspace *place_of(struct shard *shard, uint64_t hash) {
-    return shard->fabric->keyspaces[hash_shard(hash, shard->fabric->settings.shard_count)];
+static struct keyspace *place_of(const struct fetch *fetch, uint64_t hash) {
+    return fetch->fabric->keyspaces[hash_shard(hash, fetch->fabric->settings.shard_count)];
 }
 
 /* Only what is held may be looked at, the pointers to it included. */
-static bool is_fetchable(const struct run *run, const struct plan *plan) {
-    return plan->hash_index && (plan->mask & ~run->shard->held) == 0;
+static bool is_fetchable(const struct fetch *fetch, const struct plan *plan) {
+    return plan->hash_index && (plan->mask & ~fetch->held) == 0;
 }
 
 /* The key of the request before is on its way already. */
-static bool is_another(const struct run *run, const struct plan *plan) {
-    return plan == run->plans || plan->hash != plan[-1].hash;
+static bool is_another(const struct fetch *fetch, const struct plan *plan) {
+    return plan == fetch->plans || plan->hash != plan[-1].hash;
 }
 
 /* Who makes a key looks for those that wait for it: where there are many, that is two misses as well. */
-static const struct map *queues_of(struct shard *shard, const struct plan *plan) {
-    uint32_t index = hash_shard(plan->hash, shard->fabric->settings.shard_count);
-    const struct map *queues = &shard->fabric->shards[index]->data.waiting.queues;
+static const struct map *queues_of(const struct fetch *fetch, const struct plan *plan) {
+    uint32_t index = hash_shard(plan->hash, fetch->fabric->settings.shard_count);
+    const struct map *queues = &fetch->fabric->shards[index]->data.waiting.queues;
     bool may_make = plan->command->flags & CMD_WRITE;
     return KRT_UNLIKELY(queues->count) && may_make ? queues : NULL;
 }
 
-void run_fetch_buckets(const struct run *run, uint32_t from, uint32_t to) {
-    uint32_t db = run->connection->client.db;
-    for (const struct plan *plan = run->plans + from; plan < run->plans + to; plan++) {
-        if (!is_another(run, plan) || !is_fetchable(run, plan)) continue;
-        keyspace_prefetch_bucket(place_of(run->shard, plan->hash), db, plan->hash);
-        const struct map *queues = queues_of(run->shard, plan);
+void run_fetch_buckets(const struct fetch *fetch, uint32_t from, uint32_t to) {
+    uint32_t db = fetch->db;
+    for (const struct plan *plan = fetch->plans + from; plan < fetch->plans + to; plan++) {
+        if (!is_another(fetch, plan) || !is_fetchable(fetch, plan)) continue;
+        keyspace_prefetch_bucket(place_of(fetch, plan->hash), db, plan->hash);
+        const struct map *queues = queues_of(fetch, plan);
         if (queues) __builtin_prefetch(map_bucket(queues, plan->hash));
     }
 }
 
-void run_fetch_entries(const struct run *run, uint32_t from, uint32_t to) {
-    uint32_t db = run->connection->client.db;
-    for (const struct plan *plan = run->plans + from; plan < run->plans + to; plan++) {
-        if (!is_another(run, plan) || !is_fetchable(run, plan)) continue;
-        keyspace_prefetch_entry(place_of(run->shard, plan->hash), db, plan->hash);
-        const struct map *queues = queues_of(run->shard, plan);
+void run_fetch_entries(const struct fetch *fetch, uint32_t from, uint32_t to) {
+    uint32_t db = fetch->db;
+    for (const struct plan *plan = fetch->plans + from; plan < fetch->plans + to; plan++) {
+        if (!is_another(fetch, plan) || !is_fetchable(fetch, plan)) continue;
+        keyspace_prefetch_entry(place_of(fetch, plan->hash), db, plan->hash);
+        const struct map *queues = queues_of(fetch, plan);
         if (queues) __builtin_prefetch(*map_bucket(queues, plan->hash));
     }
 }
@@ -57,11 +57,11 @@ static bool has_elements(const struct command *command) {
 }
 
 /* The hash of the member or field that a command is likely to be about. */
-static uint32_t likely_hash(const struct run *run, uint32_t i) {
-    const struct request *request = &run->input.requests[i];
-    enum command_group group = (enum command_group)run->plans[i].command->group;
+static uint32_t likely_hash(const struct fetch *fetch, uint32_t i) {
+    const struct request *request = &fetch->requests[i];
+    enum command_group group = (enum command_group)fetch->plans[i].command->group;
     bool is_last = group == GROUP_SORTED_SET || group == GROUP_GEO || request->argc < 3;
-    return element_hash(&run->shard->fabric->domain.hash_seed,
+    return element_hash(&fetch->fabric->domain.hash_seed,
                         request->argv[is_last ? request->argc - 1 : 2]);
 }
 
@@ -71,7 +71,7 @@ static bool is_cold(const struct collection *const *values, uint32_t i, const st
 }
 
 /* The leaves that members are in, then, once these are there, their records. */
-static void fetch_members(const struct run *run, uint32_t from,
+static void fetch_members(const struct fetch *fetch, uint32_t from,
                           const struct collection *const *values, uint32_t count) {
     struct {
         const struct leaf *leaf;
@@ -81,7 +81,7 @@ static void fetch_members(const struct run *run, uint32_t from,
     for (uint32_t i = 0; i < count; i++) {
         const struct tree *tree = values[i] ? collection_tree_by_hash(values[i]) : NULL;
         if (!tree || !is_cold(values, i, tree)) continue;
-        fetched[leaves].hash = likely_hash(run, from + i);
+        fetched[leaves].hash = likely_hash(fetch, from + i);
         fetched[leaves].leaf = tree_prefetch_leaf(tree, fetched[leaves].hash);
         leaves++;
     }
@@ -96,21 +96,21 @@ static bool have_elements(const struct plan *plans, uint32_t count) {
 
 /* What entries lead to: of a value that was not there for the request before where a search begins, and the leaf
  * and the record of the likely member. */
-void run_fetch_values(const struct run *run, uint32_t from, uint32_t to) {
+void run_fetch_values(const struct fetch *fetch, uint32_t from, uint32_t to) {
     const struct collection *found[RUN_GROUP], *value = NULL;
-    uint32_t db = run->connection->client.db, count = to - from;
+    uint32_t db = fetch->db, count = to - from;
     uint64_t last = 0;
-    if (!have_elements(run->plans + from, count)) return;
+    if (!have_elements(fetch->plans + from, count)) return;
     for (uint32_t i = 0; i < count; i++) {
-        const struct plan *plan = &run->plans[from + i];
+        const struct plan *plan = &fetch->plans[from + i];
         found[i] = NULL;
-        if (!has_elements(plan->command) || !is_fetchable(run, plan)) continue;
+        if (!has_elements(plan->command) || !is_fetchable(fetch, plan)) continue;
         if (plan->hash != last)
-            value = keyspace_prefetch_value(place_of(run->shard, plan->hash), db, plan->hash);
+            value = keyspace_prefetch_value(place_of(fetch, plan->hash), db, plan->hash);
         last = plan->hash;
         found[i] = value;
     }
     for (uint32_t i = 0; i < count; i++)
         if (found[i] && (i == 0 || found[i] != found[i - 1])) collection_prefetch(found[i]);
-    fetch_members(run, from, found, count);
+    fetch_members(fetch, from, found, count);
 }

@@ -349,11 +349,18 @@ void run_undo(struct run *run);
 void run_busy(struct run *run);
 
 /* ---- run_fetch.c: of requests [from, to), as far as their shards are held ------------------------- */
-void run_fetch_buckets(const struct run *run, uint32_t from, uint32_t to);
+struct fetch {
+    const struct fabric *fabric;
+    uint64_t held;
+    uint32_t db;
+    const struct request *requests;
+    const struct plan *plans;
+};
+void run_fetch_buckets(const struct fetch *fetch, uint32_t from, uint32_t to);
 /* Once the buckets are there. */
-void run_fetch_entries(const struct run *run, uint32_t from, uint32_t to);
+void run_fetch_entries(const struct fetch *fetch, uint32_t from, uint32_t to);
 /* Once the entries are there; at most RUN_GROUP requests. */
-void run_fetch_values(const struct run *run, uint32_t from, uint32_t to);
+void run_fetch_values(const struct fetch *fetch, uint32_t from, uint32_t to);
 
 /* ---- forward.c ---------------------------------------------------------------------------------- */
 /* Copies a request into the batch for shard `target`. False: no memory, or no slot to be had now. */

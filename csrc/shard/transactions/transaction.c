@@ -109,32 +109,49 @@ static size_t copied_bytes(const struct request *request) {
 
 static void copy_arguments(struct transaction *transaction, struct queued *queued,
                            const struct request *request) {
-    char *at = (char *)&queued->argv[request->argc];
+    char *at = (char *)&queued->words[request->argc];
     for (uint32_t i = 0; i < request->argc; i++) {
         struct bytes from = request->argv[i];
         transaction->argument_bytes += from.len;
         if (from.flags & BYTES_BLOB) {
             blob_get(blob_of(from));
-            queued->argv[i] = from;
+            queued->words[i] = from;
             transaction->has_blobs = true;
             continue;
         }
         bytes_copy(at, from.at, from.len);
-        queued->argv[i] = bytes_of(at, from.len);
+        queued->words[i] = bytes_of(at, from.len);
         at += from.len;
     }
 }
 
-static bool append(struct transaction *transaction, const struct request *request,
-                   const struct plan *plan) {
+static struct queued *copy(struct transaction *transaction, const struct request *request) {
     size_t words = request->argc * sizeof(struct bytes);
     struct queued *queued =
         arena_alloc(&transaction->arena, sizeof *queued + words + copied_bytes(request));
+    if (!queued) return NULL;
+    copy_arguments(transaction, queued, request);
+    queued->argv = queued->words;
+    return queued;
+}
+
+static struct queued *borrow(struct transaction *transaction, const struct request *request) {
+    struct queued *queued = arena_alloc(&transaction->arena, sizeof *queued);
+    if (!queued) return NULL;
+    for (uint32_t i = 0; i < request->argc; i++)
+        transaction->argument_bytes += request->argv[i].len;
+    queued->argv = request->argv;
+    return queued;
+}
+
+static bool append(struct transaction *transaction, const struct request *request,
+                   const struct plan *plan) {
+    struct queued *queued =
+        transaction->lent ? borrow(transaction, request) : copy(transaction, request);
     if (!queued) return false;
     queued->next = NULL;
     queued->plan = *plan;
     queued->argc = request->argc;
-    copy_arguments(transaction, queued, request);
     if (transaction->last) transaction->last->next = queued;
     else transaction->first = queued;
     transaction->last = queued;
@@ -177,12 +194,16 @@ static void empty(struct transaction *transaction) {
     *transaction = (struct transaction){.arena = arena};
 }
 
-void transaction_discard(struct client *client) {
-    watch_end(client);
+void transaction_forget(struct client *client) {
     if (!client_queues(client)) return;
     client->call_flags &= ~(uint32_t)CALL_QUEUES;
     empty(client->transaction);
     show(client);
+}
+
+void transaction_discard(struct client *client) {
+    watch_end(client);
+    transaction_forget(client);
 }
 
 void transaction_free(struct client *client) {

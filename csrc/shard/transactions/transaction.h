@@ -5,7 +5,8 @@
  * through execute_command as a nested call: one clock reading, and no eviction, expiry cycle or other client between
  * two of them.
  * Threads: a client's owner.
- * Ownership: what is queued is copied into the transaction's arena; arguments that are blobs are counted instead.
+ * Ownership: what is queued is copied into the transaction's arena; arguments that are blobs are counted instead, and those of a
+ * pipeline in process are borrowed.
  * Invariants
  *   X1  CALL_QUEUES is set in client.call_flags exactly between MULTI and the end of its transaction.
  *   X2  What a request of a client needs is asked when its turn has come (transaction_needs): the plan was made when
@@ -22,16 +23,19 @@ struct queued {
     struct queued *next;
     struct plan plan;
     uint32_t argc;
-    struct bytes argv[];
+    const struct bytes *argv; /* `words`, or what was lent */
+    struct bytes words[];
 };
 
 struct transaction {
     struct arena arena;
     struct queued *first, *last;
     uint32_t count;
-    bool spoiled;     /* a command could not be queued: EXEC will not run */
-    bool has_blobs;   /* among the arguments */
-    bool open;        /* a command's set is */
+    bool spoiled;   /* a command could not be queued: EXEC will not run */
+    bool has_blobs; /* among the arguments */
+    bool open;      /* a command's set is */
+    bool
+        lent; /* arguments stay where they are until the end: nothing is copied (caller_pipeline.c) */
     uint64_t mask;    /* shards of all keys */
     uint64_t flags;   /* enum command_flags, of all commands */
     uint64_t lacking; /* those that some command lacks */
@@ -67,7 +71,9 @@ void transaction_queue(struct client *client, struct reply *reply, const struct 
                        const struct plan *plan);
 /* A request of the client was refused: what it has queued will not run. */
 void transaction_spoil(struct client *client);
-/* The client is as before MULTI, and watches nothing. */
+/* The client is as before MULTI; it watches what it watched. */
+void transaction_forget(struct client *client);
+/* The same, and it watches nothing. */
 void transaction_discard(struct client *client);
 /* With the client's end. */
 void transaction_free(struct client *client);

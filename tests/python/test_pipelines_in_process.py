@@ -1,0 +1,131 @@
+"""Pipelines and transactions in process: one crossing into C, redis-py's behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import kevyrt
+
+
+@pytest.fixture(params=["1-auto", "3-auto", "3-never", "3-always"])
+def server(request: pytest.FixtureRequest) -> Iterator[kevyrt.Server]:
+    threads, borrow = request.param.split("-")
+    settings = {"debug_borrow": borrow, "enable_debug_command": "yes"}
+    with kevyrt.Server(threads=int(threads), **settings) as running:
+        yield running
+
+
+@pytest.fixture(params=[True, False], ids=["atomic", "plain"])
+def atomic(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def test_results_are_those_of_the_methods(server: kevyrt.Server, atomic: bool) -> None:
+    pipe = server.pipeline(atomic)
+    assert len(pipe) == 0 and pipe and pipe.execute() == []
+    assert pipe.set("a", 1) is pipe
+    pipe.incrby("a").get("a").mget(["a", "b"]).expire("a", 100).sinter("s")
+    assert len(pipe) == 6
+    assert list(pipe)[:2] == [(b"SET", b"a", b"1"), (b"INCRBY", b"a", b"1")]
+    assert pipe.execute() == [True, 2, b"2", [b"2", None], True, set()]
+    assert len(pipe) == 0
+    assert pipe.zadd("z", {"x": 1}).execute() == [1]
+
+
+def test_many_commands(server: kevyrt.Server, atomic: bool) -> None:
+    count = 3000
+    with server.pipeline(atomic) as pipe:
+        for i in range(count):
+            pipe.set(f"key:{i}", f"value {i}" * (i % 7))
+        assert pipe.execute() == [True] * count
+        for i in range(count):
+            pipe.get(f"key:{i}")
+        assert pipe.execute() == [b"value %d" % i * (i % 7) for i in range(count)]
+
+
+def test_errors(server: kevyrt.Server, atomic: bool) -> None:
+    pipe = server.pipeline(atomic)
+    pipe.set("a", "x").incrby("a").get("a")
+    with pytest.raises(kevyrt.ResponseError) as raised:
+        pipe.execute()
+    assert str(raised.value) == (
+        "Command # 2 (INCRBY a 1) of pipeline caused error: "
+        "value is not an integer or out of range"
+    )
+    assert len(pipe) == 0 and server.get("a") == b"x"
+    pipe.incrby("a").get("a").lpop("a")
+    error, value, wrong = pipe.execute(raise_on_error=False)
+    assert str(error) == "value is not an integer or out of range" and value == b"x"
+    assert isinstance(wrong, kevyrt.WrongTypeError)
+
+
+def test_what_cannot_be_queued(server: kevyrt.Server) -> None:
+    pipe = server.pipeline()
+    pipe.set("a", 1).execute_command("NONSENSE", "x").execute_command("GET")
+    with pytest.raises(kevyrt.ResponseError, match=r"Command # 2 \(NONSENSE x\) of pipeline"):
+        pipe.execute()
+    assert server.get("a") is None
+    with pytest.raises(kevyrt.ResponseError, match="not allowed inside a transaction"):
+        pipe.set("a", 1).execute_command("EXEC").execute()
+    assert server.get("a") is None
+    plain = server.pipeline(transaction=False)
+    plain.set("a", 1).execute_command("NONSENSE").execute_command("GET").get("a")
+    ok, unknown, arity, value = plain.execute(raise_on_error=False)
+    assert (ok, value) == (True, b"1")
+    assert "unknown command" in str(unknown) and "wrong number" in str(arity)
+
+
+def test_watch(server: kevyrt.Server) -> None:
+    with server.pipeline() as pipe:
+        assert pipe.watch("a") is True
+        assert pipe.get("a") is None and pipe.set("b", 1) is True
+        pipe.multi()
+        assert pipe.set("a", 2) is pipe and pipe.execute() == [True]
+        pipe.watch("a")
+        server.set("a", 3)
+        pipe.multi()
+        pipe.set("a", 4)
+        with pytest.raises(kevyrt.WatchError, match="Watched variable changed"):
+            pipe.execute()
+        assert server.get("a") == b"3" and len(pipe) == 0
+        pipe.watch("a")
+        server.set("a", 5)
+        assert pipe.unwatch() is True
+        assert pipe.set("a", 6).execute() == [True]
+
+
+def test_transaction(server: kevyrt.Server) -> None:
+    tries = []
+
+    def double(pipe: kevyrt.Pipeline) -> str:
+        seen = int(pipe.get("n") or 1)
+        tries.append(seen)
+        if len(tries) < 3:
+            server.set("n", seen + 10)
+        pipe.multi()
+        pipe.set("n", seen * 2)
+        return "done"
+
+    assert server.transaction(double, "n") == [True]
+    assert tries == [1, 11, 21] and server.get("n") == b"42"
+    assert server.transaction(double, "n", value_from_callable=True, watch_delay=0.001) == "done"
+
+
+def test_of_databases_and_sessions(server: kevyrt.Server, atomic: bool) -> None:
+    other = server.database(3)
+    assert other.pipeline(atomic).set("k", "three").get("k").execute() == [True, b"three"]
+    assert server.get("k") is None
+    with other.pipeline() as pipe:
+        pipe.watch("k")
+        assert pipe.get("k") == b"three"
+    with server.session() as session:
+        session.execute("SELECT", 3)
+        assert session.pipeline(atomic).get("k").execute() == [b"three"]
+        session.execute("MULTI")
+        with pytest.raises(kevyrt.ResponseError, match="MULTI calls can not be nested"):
+            session.pipeline().get("k").execute()
+        assert session.execute("EXEC") == []
+    with pytest.raises(RuntimeError, match="closed"):
+        session.pipeline()
