@@ -35,7 +35,11 @@ COMPILE = [
     *("-std=gnu11", "-g", "-fPIC", "-pthread", "-Wall", "-Wextra"),
     *("-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt"),
 ]
-LINK = ["-shared", "-pthread", "-lm", "-Wl,--exclude-libs,ALL", "-Wl,-z,relro,-z,now"]
+EXPORTS = Path("scripts/exports.map")
+LINK = [
+    *("-shared", "-pthread", "-lm", f"-Wl,--version-script={EXPORTS}"),
+    "-Wl,-z,relro,-z,now",
+]
 URING = ["-l:liburing.a"]
 URING_PROBE = Path("scripts/probe_uring.c")
 

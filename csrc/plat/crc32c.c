@@ -22,8 +22,8 @@ static uint32_t sum_by_table(uint32_t crc, const char *at, size_t len) {
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t sum_by_words(uint32_t crc, const char *at,
-                                                               size_t len) {
+__attribute__((target("sse4.2,crc32"))) static uint32_t sum_by_words(uint32_t crc, const char *at,
+                                                                     size_t len) {
     uint64_t sum = crc;
     for (; len >= 8; at += 8, len -= 8) sum = __builtin_ia32_crc32di(sum, bytes_load8(at));
     for (; len; at++, len--) sum = __builtin_ia32_crc32qi((uint32_t)sum, (uint8_t)*at);

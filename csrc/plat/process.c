@@ -1,6 +1,7 @@
 #include "plat/process.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -50,3 +51,12 @@ uint64_t process_system_bytes(void) {
 const char *process_folder(char *into, size_t size) {
     return getcwd(into, size) ? into : "";
 }
+
+#if defined(__GLIBC__)
+void process_trim_memory(void) {
+    (void)malloc_trim(0);
+}
+#else
+void process_trim_memory(void) {
+}
+#endif

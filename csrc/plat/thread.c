@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -41,12 +42,12 @@ void thread_yield(void) {
 /* As it is, where it is refused. On Linux a thread is niced by its own id. */
 void thread_be_modest(void) {
     enum { LITTLE = 8 };
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), LITTLE);
+    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), LITTLE);
 }
 
 void thread_be_patient(void) {
     enum { LEAST = 19 };
     struct sched_param none = {0};
     (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), LEAST);
+    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), LEAST);
 }

@@ -2,7 +2,6 @@
  *
  * The figures are the store's own (store/keyspace.h): by usable size, buffers of connections not among them.
  */
-#include <malloc.h>
 #include <stdio.h>
 
 #include "plat/process.h"
@@ -156,7 +155,7 @@ static void malloc_stats_command(struct call *call) {
 
 /* Slabs go back to the kernel as they become empty; what the process's malloc keeps is asked for here. */
 static void purge_command(struct call *call) {
-    (void)malloc_trim(0);
+    process_trim_memory();
     reply_ok(call->reply);
 }
 
