@@ -42,6 +42,7 @@ from kevyrt._core import (
 )
 from kevyrt._registry import async_from_url, from_url
 from kevyrt._stats import PersistenceStats, ShardStats, Stats
+from kevyrt.clock import Clock
 from kevyrt.database import Database
 from kevyrt.pipeline import Pipeline
 from kevyrt.server import Server
@@ -52,6 +53,7 @@ __all__ = [
     "BusyError",
     "BusyGroupError",
     "BusyKeyError",
+    "Clock",
     "ClusterDownError",
     "CrossSlotError",
     "DamagedError",

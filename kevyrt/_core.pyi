@@ -13,6 +13,11 @@ from typing_extensions import Self, disjoint_base
 _Argument: TypeAlias = str | bytes | bytearray | memoryview | int | float
 
 SHARDS_MAX: Final[int]
+CLOCK_FREEZE: Final[int]
+CLOCK_RESUME: Final[int]
+CLOCK_ADVANCE: Final[int]
+CLOCK_SET: Final[int]
+CLOCK_RESET: Final[int]
 __version__: Final[str]
 redis_version: Final[str]
 
@@ -138,6 +143,8 @@ class Server:
     def _password(self) -> bytes: ...
     def _save(self, path: str | os.PathLike[str], /) -> None: ...
     def _rewrite_aof(self, wait: bool, timeout: float | None, /) -> None: ...
+    def _clock_change(self, change: int, us: int, /) -> None: ...
+    def _clock_read(self) -> tuple[int, int, bool]: ...
     def _snapshot(self) -> Snapshot: ...
     def _load(
         self,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from kevyrt import _core, _doors, _log, _registry, _settings, _stats
+from kevyrt.clock import Clock
 from kevyrt.commands import Commands
 from kevyrt.database import Database
 from kevyrt.mapping import MappingMethods
@@ -301,6 +302,15 @@ class Server(_core.Server, Commands, MappingMethods, Pipelines):
         ...     durable.rewrite_aof(timeout=60)
         """
         self._rewrite_aof(wait, timeout)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that deadlines and time-outs go by: real until a test changes it.
+
+        >>> server.clock.frozen
+        False
+        """
+        return Clock(self)
 
     @property
     def url(self) -> str | None:

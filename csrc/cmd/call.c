@@ -28,11 +28,11 @@ void domain_keep_time(struct domain *domain) {
     (void)domain_now(domain);
 }
 
-/* The hook tells milliseconds; what is finer is the real clock's, if the two agree. They are read again if
+/* The hook tells milliseconds; what is finer is the clock's, if the two agree. They are read again if
  * a millisecond ended between them. */
 int64_t domain_now_us(struct domain *domain) {
     for (int tries = 0; tries < 3; tries++) {
-        int64_t ms = domain_now(domain), us = clock_wall_us();
+        int64_t ms = domain_now(domain), us = virtual_clock_wall_us(&domain->clock);
         if (us / 1000 == ms) return us;
     }
     return domain_now(domain) * 1000;

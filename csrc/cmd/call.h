@@ -13,6 +13,7 @@
 #include "cmd/effects.h"
 #include "cmd/names.h"
 #include "cmd/table.h"
+#include "cmd/virtual_clock.h"
 #include "resp/reply.h"
 #include "ring/baton.h"
 #include "store/keyspace.h"
@@ -57,7 +58,7 @@ enum disk_trouble {
 };
 
 struct domain_pause {
-    uint64_t end_ns; /* monotonic; 0: there was none */
+    uint64_t end_us; /* in waiting time; 0: there was none */
     bool all;        /* stops every command, not only those that write */
 };
 
@@ -82,6 +83,7 @@ struct domain {
     struct domain_pause pause;          /* with GATE_PAUSE */
     uint32_t disk_trouble;              /* enum disk_trouble, with GATE_DISK */
     const char *disk_why;               /* of the log: what the system says; static */
+    struct virtual_clock clock;         /* time-outs go by it, and clock_ms unless it is real */
     int64_t (*clock_ms)(void *context); /* real or virtual wall time */
     void *clock_context;
     const struct command_names *names; /* of commands; NULL: their own */
@@ -150,7 +152,7 @@ static inline bool domain_log_fails(const struct domain *domain) {
 
 /* Wall time in milliseconds, real or virtual, that never goes back. */
 int64_t domain_now(struct domain *domain);
-/* The same in microseconds; full milliseconds of a virtual clock. */
+/* The same in microseconds; full milliseconds where clock_ms goes by another clock. */
 int64_t domain_now_us(struct domain *domain);
 
 /* Brings the access clock up to date if a second has passed. Cheaper than reading the time: for once a turn. */

@@ -144,3 +144,37 @@ bool expire_cycle(struct domain *domain, struct keyspace *keyspace, struct effec
     keyspace->stats.expire_ns += clock_monotonic_ns() - start_ns;
     return cut;
 }
+
+/* ---- All that is due ------------------------------------------------------------------------------ */
+
+/* A step of a round begins where the last one of anybody ended, so a table is through when its end has come by twice. */
+static void come_by_end(struct expire_round *round) {
+    if (++round->ends < 2) return;
+    round->ends = 0;
+    if (round->fields) round->db++;
+    round->fields = !round->fields;
+}
+
+static void round_step(struct field_cycle *cycle, struct keyspace *keyspace,
+                       struct expire_round *round) {
+    uint32_t looked, limit = round->fields ? SAMPLE_HASHES : SAMPLE_ENTRIES;
+    int64_t now_ms = call_now(cycle->call);
+    if (round->fields)
+        (void)keyspace_fields_step(keyspace, round->db, now_ms, limit, expire_fields, cycle,
+                                   &looked);
+    else
+        (void)keyspace_expire_step(keyspace, round->db, now_ms, limit, expire_one, cycle->call,
+                                   &looked);
+    if (looked < limit && !cycle->cut) come_by_end(round);
+}
+
+bool expire_due(struct domain *domain, struct keyspace *keyspace, struct effects *effects,
+                struct expire_round *round, uint64_t budget_ns) {
+    struct call call = {.domain = domain, .effects = effects};
+    struct field_cycle cycle = {.call = &call, .deadline_ns = clock_monotonic_ns() + budget_ns};
+    while (round->db < keyspace->database_count) {
+        round_step(&cycle, keyspace, round);
+        if (cycle.cut || clock_monotonic_ns() > cycle.deadline_ns) break;
+    }
+    return round->db < keyspace->database_count;
+}

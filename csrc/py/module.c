@@ -156,6 +156,7 @@ static int core_exec(PyObject *module) {
         !state->pipeline_type || !state->snapshot_type || !state->view_type)
         return -1;
     if (face_add_constants(module) < 0) return -1;
+    if (clock_init(module) < 0) return -1;
     if (PyModule_AddIntConstant(module, "SHARDS_MAX", KEVYRT_SHARDS_MAX) < 0) return -1;
     if (PyModule_AddStringConstant(module, "redis_version", KEVYRT_REDIS_VERSION) < 0) return -1;
     return PyModule_AddStringConstant(module, "__version__", KEVYRT_VERSION);

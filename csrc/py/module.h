@@ -101,6 +101,11 @@ PyObject *server_restore(struct server_object *self, PyObject *source);
 PyObject *server_rewrite(struct server_object *self, PyObject *arguments);
 PyObject *server_load(struct server_object *self, PyObject *source);
 
+/* ---- clock.c --------------------------------------------------------------------------------- */
+int clock_init(PyObject *module);
+PyObject *server_clock_change(struct server_object *self, PyObject *arguments);
+PyObject *server_clock_read(struct server_object *self, PyObject *unused);
+
 /* ---- database.c, session.c, pipeline.c, stats.c ------------------------------------------------------------ */
 extern PyType_Spec database_type_spec, session_type_spec, pipeline_type_spec;
 PyObject *stats_object(struct server_object *self);

@@ -264,3 +264,12 @@ void reply_transfer(struct reply *to, struct reply *from, uint64_t count) {
         count -= step;
     }
 }
+
+void reply_cut(struct reply *reply, uint64_t count) {
+    struct reply front;
+    if (count >= reply_pending_bytes(reply)) return;
+    reply_init(&front, reply->pool, reply->proto);
+    reply_transfer(&front, reply, count);
+    reply_clear(reply);
+    reply_append(reply, &front);
+}

@@ -113,3 +113,5 @@ void reply_append(struct reply *to, struct reply *from);
 /* Moves exactly the first `count` pending bytes of `from` behind what `to` has: copies small runs,
  * shares blobs. */
 void reply_transfer(struct reply *to, struct reply *from, uint64_t count);
+/* Drops all but the first `count` pending bytes. */
+void reply_cut(struct reply *reply, uint64_t count);

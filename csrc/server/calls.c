@@ -191,7 +191,8 @@ void kevyrt_waiting_call_back(struct kevyrt_waiting *waiting, void (*wake)(void 
 }
 
 uint64_t kevyrt_waiting_deadline(const struct kevyrt_waiting *waiting) {
-    return ((const struct waiter *)waiting)->deadline_ns;
+    const struct waiter *waiter = (const struct waiter *)waiting;
+    return virtual_clock_real_ns(&waiter->fabric->domain.clock, waiter->deadline_us);
 }
 
 /* Whoever is in the queues of a server that is stopping is taken out of them by the stop. */

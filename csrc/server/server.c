@@ -320,11 +320,15 @@ static uint64_t thread_number(void) {
     return (uint64_t)pthread_self();
 }
 
+bool server_is_starting_here(const struct kevyrt_server *server) {
+    return atomic_load_relaxed(&server->start_thread) == thread_number();
+}
+
 /* What `control` guards is looked at by the thread alone that starts the server. */
 bool server_is_wanted(struct kevyrt_server *server) {
     if (atomic_load_seq_cst(&server->stops_wanted)) return false;
     if (atomic_load_relaxed(&server->reload.ended)) return false;
-    if (atomic_load_relaxed(&server->start_thread) != thread_number()) return true;
+    if (!server_is_starting_here(server)) return true;
     if (server->given_up) return false;
     bool goes_on = !server->keep_on || server->keep_on(server->keep_on_context);
     return goes_on && !server->given_up;
@@ -424,7 +428,7 @@ enum kevyrt_status kevyrt_server_start_watched(struct kevyrt_server *server,
 
 void kevyrt_server_stop(struct kevyrt_server *server) {
     if (server->forked) return;
-    if (atomic_load_relaxed(&server->start_thread) == thread_number()) { /* it has the locks */
+    if (server_is_starting_here(server)) { /* it has the locks */
         server->given_up = true;
         return;
     }

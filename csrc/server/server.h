@@ -90,6 +90,8 @@ enum kevyrt_status server_fail_file(struct kevyrt_error *error, int number, cons
 /* Around a call that may sleep on a baton: the words are made anew by the next start, so nobody may
  * sleep on them when a stop is over. False: the server does not run, nothing is to be left. */
 bool server_enter(struct kevyrt_server *server);
+/* Is this thread inside of a start? It has the locks then. */
+bool server_is_starting_here(const struct kevyrt_server *server);
 void server_leave(struct kevyrt_server *server);
 
 /* Forty random digits and a zero byte. 0 or a negative errno value. */

@@ -25,6 +25,21 @@ static int64_t wall_clock(void *context) {
     return clock_wall_ms();
 }
 
+static int64_t changed_clock(void *context) {
+    enum { US_PER_MS = 1000 };
+    return virtual_clock_wall_us(context) / US_PER_MS;
+}
+
+/* Calls that saw a later time than it is now are over. */
+void fabric_apply_clock(struct fabric *fabric) {
+    struct domain *domain = &fabric->domain;
+    bool real = virtual_clock_is_real(&domain->clock);
+    domain->clock_ms = real ? wall_clock : changed_clock;
+    domain->clock_context = &domain->clock;
+    atomic_store_relaxed(&domain->last_now_ms, 0);
+    (void)domain_now(domain);
+}
+
 /* ---- Shards: shells that live as long as the fabric, and what is in them from start to stop -------- */
 
 static void shard_init(struct shard *shard, struct fabric *fabric, uint32_t index) {
@@ -47,7 +62,8 @@ static int shard_fill(struct shard *shard) {
     atomic_store_relaxed(&shard->started, 0);
     atomic_store_relaxed(&shard->connections, 0);
     shard->inbox.wake_fd = -1;
-    shard->io.next_cron_ns = shard->io.pause_end_ns = FUTEX_NO_DEADLINE;
+    shard->io.next_cron_ns = FUTEX_NO_DEADLINE;
+    shard->io.pause_end_us = WAITING_NEVER;
     shard->io.departures_ns = FUTEX_NO_DEADLINE;
     shard->io.awaited = UINT64_MAX;
     atomic_store_relaxed(&shard->awaited, UINT64_MAX);
@@ -161,6 +177,7 @@ int fabric_init(struct fabric *fabric, const struct fabric_settings *settings) {
     limits_init(&fabric->eviction);
     slowlog_init(&fabric->slowlog);
     latency_events_init(&fabric->latency);
+    alarms_init(&fabric->alarms);
     /* The seed outlives a stop: a caller may have hashed its key just before. */
     int result = random_from_kernel(&fabric->domain.hash_seed, sizeof fabric->domain.hash_seed);
     if (result == 0) result = allocate(fabric);
@@ -191,6 +208,7 @@ void fabric_deinit(struct fabric *fabric) {
     registry_deinit(&fabric->registry);
     slowlog_deinit(&fabric->slowlog);
     latency_events_deinit(&fabric->latency);
+    alarms_deinit(&fabric->alarms);
 }
 
 /* ---- Start and stop ------------------------------------------------------------------------------- */
@@ -213,7 +231,7 @@ static void close_batons(struct fabric *fabric) {
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++) baton_close(&fabric->batons[i]);
     if (board_enter(fabric->board)) baton_close(&fabric->board->baton);
     fabric->domain.gates &= ~(uint32_t)(GATE_PAUSE | GATE_MONITOR | GATE_LOADING | GATE_DISK);
-    atomic_store_relaxed(&fabric->pause_end_ns, 0);
+    atomic_store_relaxed(&fabric->pause_end_us, 0);
     pause_ring(fabric);
 }
 

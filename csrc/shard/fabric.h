@@ -12,6 +12,7 @@
 #include "io/reactor.h"
 #include "resp/parser.h"
 #include "ring/baton.h"
+#include "shard/blocking/alarms.h"
 #include "shard/board/tracking.h"
 #include "shard/budget.h"
 #include "shard/clients/registry.h"
@@ -90,6 +91,7 @@ struct fabric {
     struct slowlog slowlog;
     struct journal journal;
     struct latency_events latency;
+    struct alarms alarms; /* of who waits in process */
     uint64_t
         slow_ticks; /* somebody wants to know of commands that take so long; UINT64_MAX: nobody.
                             Written at the start and under all batons */
@@ -110,7 +112,7 @@ struct fabric {
         door_offered; /* a listening fd + 1, which shard 0 shall accept on, too; who opens it, shard 0 swaps; acq_rel */
     uint32_t door;           /* the same, once it is shard 0's thread's; 0: none */
     atomic_u64 busy_ms;      /* as in the settings, for who takes a baton */
-    atomic_u64 pause_end_ns; /* as domain.pause, for those who sleep without a baton */
+    atomic_u64 pause_end_us; /* as domain.pause, for those who sleep without a baton */
     atomic_u32 pause_bell;   /* futex: rung when a pause begins, ends or changes, and at the stop */
     atomic_u64
         used_peak; /* any holder, by compare-and-swap: the most bytes that were ever seen used */
@@ -141,6 +143,8 @@ void fabric_apply_settings(struct fabric *fabric, const struct fabric_settings *
 /* With all batons held: from the next turn of shard 0 on these are the listeners, and those that are not among
  * them are closed. The new ones are the fabric's if it succeeds. False: no memory. */
 bool fabric_change_listeners(struct fabric *fabric, const int *listeners, uint32_t count);
+/* With all batons held, or while it does not run: domain.clock says something else. */
+void fabric_apply_clock(struct fabric *fabric);
 /* Notes that so many bytes are used; returns the most that ever were. Any thread. */
 uint64_t fabric_note_used(struct fabric *fabric, uint64_t used);
 /* The connection of the card is closed by its shard; with the registry's lock. Any thread. */

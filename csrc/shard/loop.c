@@ -23,6 +23,7 @@ enum {
     EXPIRE_AGAIN_NS =
         2000000, /* when the budget did not suffice: a quarter of the time, as in Redis */
     RELIEF_AGAIN_NS = 500000, /* over the budget of memory */
+    ALARMS_AGAIN_NS = 100000,
     BUSY_POLL_NS = 10000000,
     FULL_AGAIN_NS = 5000000,
 };
@@ -41,12 +42,25 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
+/* When the first thread looks after those in process. */
+static uint64_t alarms_ns(const struct shard *shard) {
+    uint64_t next_us = shard->index ? WAITING_NEVER : alarms_next_us(&shard->fabric->alarms);
+    if (KRT_LIKELY(next_us == WAITING_NEVER)) return FUTEX_NO_DEADLINE;
+    if (KRT_UNLIKELY(shard->io.alarms_again_ns)) return shard->io.alarms_again_ns;
+    return virtual_clock_real_ns(&shard->fabric->domain.clock, next_us);
+}
+
+static uint64_t pause_ns(const struct shard *shard) {
+    return virtual_clock_real_ns(&shard->fabric->domain.clock, shard->io.pause_end_us);
+}
+
 /* What a turn is due for though nothing comes in. */
-static uint64_t next_alarm(const struct shard_io *io) {
-    uint64_t alarm = earlier(earlier(io->next_cron_ns, io->pause_end_ns), io->departures_ns);
+static uint64_t next_alarm(const struct shard *shard) {
+    const struct shard_io *io = &shard->io;
+    uint64_t alarm = earlier(earlier(io->next_cron_ns, pause_ns(shard)), io->departures_ns);
     alarm = earlier(alarm, earlier(io->held_up_ns, io->put_off_ns));
-    alarm = earlier(alarm, io->snapshot_ns);
-    return earlier(alarm, timers_next_ns(&io->timers));
+    alarm = earlier(alarm, earlier(io->snapshot_ns, alarms_ns(shard)));
+    return earlier(alarm, timers_alarm_ns(shard));
 }
 
 /* Of a busy shard: the place is asked for again, whatever comes. */
@@ -54,7 +68,7 @@ static uint64_t next_deadline(struct shard *shard) {
     if (has_work(shard)) return 0;
     bool busy = atomic_load_relaxed(&shard->busy);
     if (busy) return shard->io.woke_ns + BUSY_POLL_NS;
-    uint64_t alarm = next_alarm(&shard->io);
+    uint64_t alarm = next_alarm(shard);
     return is_full(shard) ? earlier(alarm, shard->io.woke_ns + FULL_AGAIN_NS) : alarm;
 }
 
@@ -165,8 +179,7 @@ static void end_doomed(struct shard *shard) {
     }
 }
 
-/* May the server itself delete? What it did now would be lost, or would be done for a client that may not. */
-static bool may_write(const struct domain *domain) {
+bool loop_may_expire(const struct domain *domain) {
     return !(domain->gates & GATE_LOADING) && !domain_log_fails(domain) &&
            !pause_is_in_force(domain);
 }
@@ -177,7 +190,7 @@ static void run_cron(struct shard *shard) {
     uint64_t begun = latency_begin_event(shard->fabric);
     bool again =
         keyspace_has_deadlines(&data->keyspace) && !shard->fabric->expiry_is_lazy &&
-        !is_full(shard) && may_write(&shard->fabric->domain) &&
+        !is_full(shard) && loop_may_expire(&shard->fabric->domain) &&
         expire_cycle(&shard->fabric->domain, &data->keyspace, &data->effects, EXPIRE_BUDGET_NS);
     latency_end_event(shard->fabric, LATENCY_EXPIRE_CYCLE, begun);
     if (KRT_UNLIKELY(data->outcomes.pending)) outcomes_finish(shard);
@@ -206,7 +219,7 @@ static void arm_cron(struct shard *shard) {
 /* While there is too much memory in use and something to evict, nobody needs to ask for it. */
 static void relieve_budget(struct shard *shard) {
     uint64_t again_ns = shard->io.woke_ns + RELIEF_AGAIN_NS;
-    if (!may_write(&shard->fabric->domain) || !budget_relieve(shard)) return;
+    if (!loop_may_expire(&shard->fabric->domain) || !budget_relieve(shard)) return;
     if (shard->io.next_cron_ns > again_ns) shard->io.next_cron_ns = again_ns;
 }
 
@@ -264,9 +277,17 @@ static bool run_turn(struct shard *shard, bool cron_due) {
     return true;
 }
 
+/* Needs no place. */
+static void tend_alarms(struct shard *shard) {
+    if (KRT_LIKELY(alarms_ns(shard) > shard->io.woke_ns)) return;
+    bool through = alarms_tend(shard->fabric, shard->io.woke_ns);
+    shard->io.alarms_again_ns = through ? 0 : shard->io.woke_ns + ALARMS_AGAIN_NS;
+}
+
 /* False: the server is stopping. */
 static bool phase_turn(struct shard *shard) {
-    bool due = shard->io.woke_ns >= next_alarm(&shard->io) || atomic_load_relaxed(&shard->busy) ||
+    tend_alarms(shard);
+    bool due = shard->io.woke_ns >= next_alarm(shard) || atomic_load_relaxed(&shard->busy) ||
                is_full(shard);
     bool called = inbox_dirty(&shard->inbox) || shard->io.called;
     if (!due && !called && !has_work(shard)) return !baton_is_closed(shard->baton);

@@ -5,7 +5,8 @@
 #include "shard/shard.h"
 
 bool pause_is_in_force(const struct domain *domain) {
-    return (domain->gates & GATE_PAUSE) && clock_monotonic_ns() < domain->pause.end_ns;
+    return (domain->gates & GATE_PAUSE) &&
+           virtual_clock_waiting_us(&domain->clock) < domain->pause.end_us;
 }
 
 bool pause_stops(const struct domain *domain, uint64_t flags) {
@@ -16,7 +17,7 @@ bool pause_stops(const struct domain *domain, uint64_t flags) {
 
 /* The thread comes round when the pause is over. */
 static void arm(struct shard *shard) {
-    shard->io.pause_end_ns = shard->fabric->domain.pause.end_ns;
+    shard->io.pause_end_us = shard->fabric->domain.pause.end_us;
 }
 
 void pause_connection(struct shard *shard, struct connection *connection) {
@@ -87,7 +88,7 @@ static bool open_gate(struct shard *shard) {
 
 bool pause_tend(struct shard *shard) {
     struct domain *domain = &shard->fabric->domain;
-    shard->io.pause_end_ns = FUTEX_NO_DEADLINE;
+    shard->io.pause_end_us = WAITING_NEVER;
     if (pause_is_in_force(domain)) {
         bool waits = shard->io.paused_first || shard->io.paused_batches || shard->index == 0;
         if (waits) arm(shard);
@@ -104,7 +105,8 @@ bool pause_tend(struct shard *shard) {
 /* ---- In-process callers ------------------------------------------------------------------------ */
 
 void pause_sleep(struct fabric *fabric, uint32_t bell, uint64_t deadline_ns) {
-    uint64_t end_ns = atomic_load_relaxed(&fabric->pause_end_ns);
+    uint64_t end_us = atomic_load_relaxed(&fabric->pause_end_us);
+    uint64_t end_ns = virtual_clock_real_ns(&fabric->domain.clock, end_us);
     if (deadline_ns < end_ns) end_ns = deadline_ns;
     if (clock_monotonic_ns() < end_ns) (void)futex_wait(&fabric->pause_bell, bell, end_ns);
 }
@@ -125,7 +127,8 @@ static bool parse_mode(struct call *call, bool *all) {
     return false;
 }
 
-static bool parse_end(struct call *call, uint64_t *end_ns) {
+static bool parse_end(struct call *call, uint64_t *end_us) {
+    enum { US_PER_MS = 1000 };
     int64_t ms;
     if (!bytes_to_int64(call->argv[2], &ms)) {
         call_error(call, "ERR timeout is not an integer or out of range");
@@ -135,16 +138,18 @@ static bool parse_end(struct call *call, uint64_t *end_ns) {
         call_error(call, "ERR timeout is negative");
         return false;
     }
-    uint64_t now_ns = clock_monotonic_ns(), longest_ms = (UINT64_MAX - 1 - now_ns) / 1000000;
-    *end_ns = now_ns + ((uint64_t)ms < longest_ms ? (uint64_t)ms : longest_ms) * 1000000;
+    uint64_t longest_ms = WAITING_NEVER / US_PER_MS;
+    *end_us = virtual_clock_after(&call->domain->clock, (uint64_t)ms < longest_ms
+                                                            ? (uint64_t)ms * US_PER_MS
+                                                            : WAITING_NEVER - 1);
     return true;
 }
 
 void pause_set(struct fabric *fabric, struct domain_pause pause) {
     fabric->domain.pause = pause;
-    if (pause.end_ns) fabric->domain.gates |= GATE_PAUSE;
+    if (pause.end_us) fabric->domain.gates |= GATE_PAUSE;
     else fabric->domain.gates &= ~(uint32_t)GATE_PAUSE;
-    atomic_store_relaxed(&fabric->pause_end_ns, pause.end_ns);
+    atomic_store_relaxed(&fabric->pause_end_us, pause.end_us);
     pause_ring(fabric);
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++)
         inbox_wake(&fabric->shards[i]->inbox);
@@ -154,10 +159,10 @@ void pause_set(struct fabric *fabric, struct domain_pause pause) {
 static void client_pause_command(struct call *call) {
     struct domain *domain = call->domain;
     struct domain_pause pause;
-    if (!parse_mode(call, &pause.all) || !parse_end(call, &pause.end_ns)) return;
+    if (!parse_mode(call, &pause.all) || !parse_end(call, &pause.end_us)) return;
     if (pause_is_in_force(domain)) {
         pause.all |= domain->pause.all;
-        if (domain->pause.end_ns > pause.end_ns) pause.end_ns = domain->pause.end_ns;
+        if (domain->pause.end_us > pause.end_us) pause.end_us = domain->pause.end_us;
     }
     pause_set(fabric_of(call), pause);
     reply_ok(call->reply);

@@ -133,7 +133,8 @@ struct shard_io {
     struct client_limits limits; /* as of the last turn */
     uint32_t soft_exceeded;      /* connections beyond a soft limit of output */
     atomic_u64 client_bytes;     /* held for its connections; writer shard thread, relaxed */
-    uint64_t pause_end_ns;       /* to look after them; FUTEX_NO_DEADLINE: nothing waits */
+    uint64_t pause_end_us; /* to look after them, in waiting time; WAITING_NEVER: nothing waits */
+    uint64_t alarms_again_ns; /* somebody in process was just tried: to look again; 0: nobody */
     uint64_t ticket;  /* the highest position of what the thread has seen (journal/held.h) */
     uint64_t awaited; /* the lowest one that output waits for; UINT64_MAX: none */
     bool has_log;     /* there is a position, or was */
@@ -421,5 +422,7 @@ struct shard *accept_target(struct fabric *fabric);
 
 /* ---- loop.c ------------------------------------------------------------------------------------- */
 void *loop_thread(void *shard);
+/* May the server itself delete? What it did now would be lost, or would be done for a client that may not. */
+bool loop_may_expire(const struct domain *domain);
 /* At the end: sends what wants to be sent, and looks what was. */
 void loop_send(struct shard *shard, uint64_t deadline_ns);

@@ -5,6 +5,7 @@
 #include "plat/clock.h"
 #include "plat/dial.h"
 #include "server/migrate/migrate.h"
+#include "shard/fabric.h"
 
 enum { CHUNK_BYTES = 1 << 16, LINE_MAX = 1024, INPUT_BYTES = 4096, HOST_TEXT_MAX = 256 };
 
@@ -68,13 +69,17 @@ static void say_greeting(struct rdb_buffer *buffer, const struct talk *talk) {
 }
 
 /* At least a millisecond, or 0: for ever. */
-static int64_t time_to_live(const struct migrating *key) {
+static int64_t time_to_live(const struct migration *job, const struct migrating *key) {
+    enum { US_PER_MS = 1000 };
+    int64_t now_ms = virtual_clock_wall_us(&job->fabric->domain.clock) / US_PER_MS;
     if (key->deadline_ms == 0) return 0;
-    int64_t left_ms = key->deadline_ms - clock_wall_ms();
+    int64_t left_ms = key->deadline_ms - now_ms;
     return left_ms > 1 ? left_ms : 1;
 }
 
-static void say_key(struct rdb_buffer *buffer, const struct migrating *key, bool replace) {
+static void say_key(struct rdb_buffer *buffer, const struct migration *job,
+                    const struct migrating *key) {
+    bool replace = job->options.replace;
     if (key->payload.len == 0) {
         say_count(buffer, '*', 2);
         say_bytes(buffer, BYTES_LITERAL("DEL"));
@@ -84,7 +89,7 @@ static void say_key(struct rdb_buffer *buffer, const struct migrating *key, bool
     say_count(buffer, '*', replace ? 5 : 4);
     say_bytes(buffer, BYTES_LITERAL("RESTORE"));
     say_bytes(buffer, key->key);
-    say_number(buffer, time_to_live(key));
+    say_number(buffer, time_to_live(job, key));
     say_word(buffer, key->payload.at, key->payload.len);
     if (replace) say_bytes(buffer, BYTES_LITERAL("REPLACE"));
 }
@@ -95,8 +100,7 @@ static bool say_all(struct talk *talk) {
     talk->failure = -ENOMEM;
     say_greeting(&buffer, talk);
     for (uint32_t i = 0; i < job->count && !buffer.failed; i++)
-        if (job->keys[i].state == MIGRATING_SENDS)
-            say_key(&buffer, &job->keys[i], job->options.replace);
+        if (job->keys[i].state == MIGRATING_SENDS) say_key(&buffer, job, &job->keys[i]);
     bool said = !buffer.failed && send_chunk(&buffer);
     rdb_buffer_deinit(&buffer);
     return said;

@@ -258,7 +258,7 @@ bool persistence_must_save(struct kevyrt_server *server, uint32_t flags) {
 /* With all batons. */
 static void stop_writes(struct kevyrt_server *server) {
     struct persistence *persistence = &server->persistence;
-    struct domain_pause pause = {.end_ns = FUTEX_NO_DEADLINE - 1};
+    struct domain_pause pause = {.end_us = WAITING_NEVER - 1};
     if (persistence->end_paused) return;
     persistence->end_paused = true;
     persistence->end_pause = (struct domain_pause){0};

@@ -1,14 +1,13 @@
-/* A waiter whose owner is a thread.
+/* A waiter whose owner is a thread, or an event loop.
  *
  *   in_process_begin ──▶ WAITING ──▶ (waiter.c) ──▶ CLAIMED ──▶ `answered`: the reply is the owner's
  *                           │
- *                           ├── its time is over, the owner ──▶ TIMED_OUT ──▶ the owner writes the reply
+ *                           ├── its time is over (alarms.c) ──▶ TIMED_OUT ──▶ `answered`, the same
  *                           ├── the owner gives up ───────────▶ CANCELLED
  *                           └── the server stops ─────────────▶ CANCELLED, `answered`: stopped
  *
  * The owner sleeps on `answered` and not on `state`: a claim comes before the reply is written, and before the call that serves
- * is complete. Whoever completes that stores `answered` (P1) and wakes the owner. An owner that gives up swaps `state`,
- * and if that is too late waits for `answered`, which is as near as the end of a call.
+ * is complete. Whoever completes that stores `answered` (P1) and wakes the owner. An owner that gives up swaps `state`, and if that is too late waits for `answered`, which is as near as the end of a call.
  *
  * What an owner that gave up has left in queues it takes out itself, with the batons. Where those are closed the stop does it: it
  * looks through the queues when nobody else can be in them. Each waiter there is told, and its registrations and their count
@@ -38,9 +37,20 @@ static void show(struct waiter *waiter, struct client *client) {
 }
 
 bool in_process_begin(struct call *call, const struct call_wait *wait) {
+    struct fabric *fabric = fabric_of(call);
+    *call->waiter = NULL;
+    if (!alarms_reserve(fabric)) {
+        call_error_memory(call);
+        return false;
+    }
     struct waiter *waiter = *call->waiter = waiter_enter(call, wait);
-    if (waiter) show(waiter, call->client);
-    return waiter;
+    if (!waiter) {
+        alarms_release(fabric);
+        return false;
+    }
+    show(waiter, call->client);
+    alarms_add(fabric, waiter);
+    return true;
 }
 
 /* With the registrations' count. */
@@ -57,23 +67,28 @@ static void call_back(struct waiter *waiter) {
     if (wake) wake(waiter->wake_context);
 }
 
-static void answer(struct waiter *waiter, enum in_process_answer how) {
+void in_process_answer(struct waiter *waiter, enum in_process_answer how) {
     atomic_store_seq_cst(&waiter->answered, IN_PROCESS_TELLING);
     call_back(waiter);
     atomic_store_seq_cst(&waiter->answered, how);
     futex_wake(&waiter->answered, INT32_MAX);
 }
 
+static void tell(struct waiter *waiter) {
+    if (KRT_UNLIKELY(waiter->late_us)) alarms_put_off(waiter->fabric, waiter);
+    else in_process_answer(waiter, IN_PROCESS_ANSWERED);
+}
+
 /* One that is linked still needs the registrations' count; it may be the owner's already when it is told. */
 void in_process_tell(struct waiter *waiter) {
     bool linked = waiter->linked;
     if (linked) waiter_get(waiter);
-    answer(waiter, IN_PROCESS_ANSWERED);
+    tell(waiter);
     waiter_put(waiter);
 }
 
 void in_process_abandon(struct waiter *waiter) {
-    answer(waiter, IN_PROCESS_STOPPED);
+    in_process_answer(waiter, IN_PROCESS_STOPPED);
     waiter_put(waiter);
 }
 
@@ -99,36 +114,27 @@ static enum in_process_answer answer_of(struct waiter *waiter, uint32_t *word) {
     return how == IN_PROCESS_TELLING ? IN_PROCESS_NOT_YET : how;
 }
 
-/* From WAITING to an end of the owner's. Otherwise what came first: whoever tries or has claimed it does not take long. */
-static enum in_process_answer give_up(struct waiter *waiter, enum waiter_state to,
-                                      enum in_process_answer how) {
+enum in_process_answer in_process_wait(struct waiter *waiter, uint64_t deadline_ns) {
     uint32_t word;
-    while (!waiter_leave(waiter, to)) {
+    enum in_process_answer how = answer_of(waiter, &word);
+    if (how != IN_PROCESS_NOT_YET) return how;
+    bool in_time = futex_wait(&waiter->answered, word, deadline_ns);
+    how = answer_of(waiter, &word);
+    return in_time || how != IN_PROCESS_NOT_YET ? how : IN_PROCESS_LATE;
+}
+
+/* From WAITING to its end. Otherwise what came first: whoever tries or has claimed it does not take long, and what is late only
+ * is told at once. */
+enum in_process_answer in_process_cancel(struct waiter *waiter) {
+    uint32_t word;
+    while (!waiter_leave(waiter, WAITER_CANCELLED)) {
+        alarms_hurry(waiter->fabric, waiter);
         enum in_process_answer first = answer_of(waiter, &word);
         if (first != IN_PROCESS_NOT_YET) return first;
         (void)futex_wait(&waiter->answered, word, clock_monotonic_ns() + TRY_AGAIN_NS);
     }
-    if (how == IN_PROCESS_ANSWERED) waiter_reply_nothing(waiter, &waiter->reply);
-    atomic_store_seq_cst(&waiter->answered, how);
-    return how;
-}
-
-enum in_process_answer in_process_wait(struct waiter *waiter, uint64_t deadline_ns) {
-    uint32_t word;
-    bool own = waiter->deadline_ns <= deadline_ns;
-    enum in_process_answer how = answer_of(waiter, &word);
-    if (how != IN_PROCESS_NOT_YET) return how;
-    bool in_time = futex_wait(&waiter->answered, word, own ? waiter->deadline_ns : deadline_ns);
-    how = answer_of(waiter, &word);
-    if (in_time || how != IN_PROCESS_NOT_YET) return how;
-    return own ? give_up(waiter, WAITER_TIMED_OUT, IN_PROCESS_ANSWERED) : IN_PROCESS_LATE;
-}
-
-enum in_process_answer in_process_cancel(struct waiter *waiter) {
-    uint32_t word;
-    enum in_process_answer how = answer_of(waiter, &word);
-    if (how != IN_PROCESS_NOT_YET) return how;
-    return give_up(waiter, WAITER_CANCELLED, IN_PROCESS_CANCELLED);
+    atomic_store_seq_cst(&waiter->answered, IN_PROCESS_CANCELLED);
+    return IN_PROCESS_CANCELLED;
 }
 
 void in_process_call_back(struct waiter *waiter, void (*wake)(void *context), void *context) {
@@ -137,11 +143,16 @@ void in_process_call_back(struct waiter *waiter, void (*wake)(void *context), vo
     if (atomic_load_seq_cst(&waiter->answered) != IN_PROCESS_NOT_YET) call_back(waiter);
 }
 
-/* What was answered by nobody else counts here. Who waits for no key is in no queue. */
+/* Who waits for no key is in no queue, and has no teller. */
+static bool is_nowhere(const struct waiter *waiter) {
+    return !waiter->mask && !waiter->await;
+}
+
+/* What was answered by nobody else counts here. */
 static void leave(struct waiter *waiter) {
     struct fabric *fabric = waiter->fabric;
     if (waiter->await) return;
-    if (!waiter->mask) {
+    if (is_nowhere(waiter)) {
         waiter_put(waiter);
         return;
     }
@@ -157,8 +168,9 @@ static void leave(struct waiter *waiter) {
 
 void in_process_end(struct waiter *waiter, bool running) {
     bool served = atomic_load_acquire(&waiter->state) == WAITER_CLAIMED && !waiter->linked;
+    alarms_remove(waiter->fabric, waiter);
     if (waiter->session) waiter_show(waiter->session, NULL);
-    if (running && !served) leave(waiter);
+    if (!served && (running || is_nowhere(waiter))) leave(waiter);
     waiter_put(waiter);
 }
 
@@ -183,13 +195,13 @@ static struct waiter *collect(struct shard *shard, struct waiter *found) {
 
 static void stop(struct waiter *waiter) {
     waiting_leave(waiter);
-    if (waiter_leave(waiter, WAITER_CANCELLED)) answer(waiter, IN_PROCESS_STOPPED);
+    if (waiter_leave(waiter, WAITER_CANCELLED)) in_process_answer(waiter, IN_PROCESS_STOPPED);
     waiter_put(waiter);
 }
 
 void in_process_tell_stop(struct waiter *waiter) {
     if (waiter->shard == WAITER_IN_PROCESS && waiter_leave(waiter, WAITER_CANCELLED))
-        answer(waiter, IN_PROCESS_STOPPED);
+        in_process_answer(waiter, IN_PROCESS_STOPPED);
 }
 
 void in_process_stop(struct fabric *fabric) {
@@ -200,4 +212,5 @@ void in_process_stop(struct fabric *fabric) {
         next = waiter->next_answered;
         stop(waiter);
     }
+    alarms_stop(fabric);
 }

@@ -43,13 +43,15 @@ void in_process_rouse(struct shard *home);
 void in_process_tell(struct waiter *waiter);
 /* It never will be, as the server has stopped. The same. */
 void in_process_abandon(struct waiter *waiter);
+/* Its owner finds this end; the reply is there. Who has ended its waiting. */
+void in_process_answer(struct waiter *waiter, enum in_process_answer how);
 
 /* ---- The owner --------------------------------------------------------------------------------------- */
-/* Sleeps until it is answered, its command's time is over, the absolute monotonic deadline has passed, or for no reason. */
+/* Sleeps until it is answered, a time-out of its own among that, the absolute monotonic deadline has passed, or for no reason. */
 enum in_process_answer in_process_wait(struct waiter *waiter, uint64_t deadline_ns);
 /* Waits no more: CANCELLED, or what came first. */
 enum in_process_answer in_process_cancel(struct waiter *waiter);
-/* Calls `wake` once, when the waiter is answered or the server stops: from whatever thread does that, with batons
+/* Calls `wake` once, when the waiter is answered, its time is over or the server stops: from whatever thread does that, with batons
  * held. It may neither lock nor wait. If that has happened already it is called at once, by the owner. Once per
  * waiter. Behind an end that the owner has been told of it neither runs nor comes. */
 void in_process_call_back(struct waiter *waiter, void (*wake)(void *context), void *context);

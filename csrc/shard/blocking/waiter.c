@@ -38,7 +38,7 @@
 #include "shard/blocking/in_process.h"
 #include "shard/shard.h"
 
-enum { ALARM_AGAIN_NS = 100000, KEYS_AT_ONCE = 64 };
+enum { KEYS_AT_ONCE = 64 };
 
 /* ---- Memory ---------------------------------------------------------------------------------------- */
 
@@ -154,13 +154,18 @@ static bool is_silent(const struct waiter *waiter) {
 
 /* ---- The beginning --------------------------------------------------------------------------------- */
 
-uint64_t waiter_deadline_ns(const struct domain *domain, int64_t timeout_ms) {
-    (void)domain; /* of a virtual clock later on */
-    uint64_t now_ns = clock_monotonic_ns();
-    uint64_t longest_ms = (FUTEX_NO_DEADLINE - 1 - now_ns) / 1000000;
-    if (timeout_ms == 0) return FUTEX_NO_DEADLINE;
-    return now_ns +
-           ((uint64_t)timeout_ms < longest_ms ? (uint64_t)timeout_ms : longest_ms) * 1000000;
+static uint64_t deadline_us(const struct domain *domain, int64_t timeout_ms) {
+    enum { US_PER_MS = 1000 };
+    uint64_t ms = (uint64_t)timeout_ms, longest_ms = WAITING_NEVER / US_PER_MS;
+    if (timeout_ms == 0) return WAITING_NEVER;
+    return virtual_clock_after(&domain->clock,
+                               ms < longest_ms ? ms * US_PER_MS : WAITING_NEVER - 1);
+}
+
+bool waiter_is_overdue(const struct waiter *waiter) {
+    const struct virtual_clock *clock = &waiter->fabric->domain.clock;
+    return KRT_UNLIKELY(clock->changed) && waiter->deadline_us != WAITING_NEVER &&
+           waiter->deadline_us <= virtual_clock_waiting_us(clock);
 }
 
 /* What its command is about. Of many keys all shards are taken to be. */
@@ -192,7 +197,8 @@ static struct waiter *waiter_new(struct call *call, const struct call_wait *wait
     waiter->proto = call->reply->proto;
     waiter->shard = WAITER_IN_PROCESS;
     waiter->alarm_index = WAITER_NO_ALARM;
-    waiter->deadline_ns = waiter->alarm_ns = waiter_deadline_ns(call->domain, wait->timeout_ms);
+    waiter->deadline_us = waiter->alarm_us = deadline_us(call->domain, wait->timeout_ms);
+    waiter->cut_bytes = UINT64_MAX;
     atomic_store_relaxed(&waiter->references, 2);
     reply_pool_init(&waiter->pool, NULL, 0);
     reply_init(&waiter->reply, &waiter->pool, waiter->proto);
@@ -212,7 +218,7 @@ static void own(struct waiter *waiter, struct connection *connection) {
 static void count(struct waiter *waiter, int by) {
     struct fabric *fabric = waiter->fabric;
     atomic_add_relaxed(&fabric->waiters, (uint32_t)by);
-    if (waiter->deadline_ns != FUTEX_NO_DEADLINE)
+    if (waiter->deadline_us != WAITING_NEVER)
         atomic_add_relaxed(&fabric->waiters_timed, (uint32_t)by);
 }
 
@@ -233,11 +239,11 @@ bool waiter_begin(struct call *call, const struct call_wait *wait) {
     struct connection *connection = client_connection(call->client);
     struct shard *shard = client_shard(call->client);
     struct waiter *waiter = NULL;
-    if (timers_reserve(&shard->io.timers)) waiter = waiter_enter(call, wait);
+    if (timers_reserve(&shard->io.timers, 1)) waiter = waiter_enter(call, wait);
     else call_error_memory(call);
     if (!waiter) return false;
     own(waiter, connection);
-    if (waiter->deadline_ns != FUTEX_NO_DEADLINE) timers_add(&shard->io.timers, waiter);
+    if (waiter->deadline_us != WAITING_NEVER) timers_add(&shard->io.timers, waiter);
     attach(shard, connection, waiter);
     return true;
 }
@@ -279,15 +285,44 @@ static struct waiter *waiter_of_post(struct post *post) {
     return (struct waiter *)((char *)post - offsetof(struct waiter, post));
 }
 
+/* ---- Faults (shard/faults.h) --------------------------------------------------------------------------- */
+
+/* Gives it its answer, or as much of it as it gets. The connection goes on, or ends when that is sent. */
+static void give(struct shard *shard, struct connection *connection, struct waiter *waiter) {
+    if (KRT_UNLIKELY(waiter->cut_bytes != UINT64_MAX)) {
+        reply_cut(&waiter->reply, waiter->cut_bytes);
+        connection->client.close_after_reply = true;
+    }
+    if (!is_silent(waiter)) connection_push(shard, connection, &waiter->reply);
+    resume(shard, connection);
+}
+
+/* False: there is no memory to remember it by, so it is not late. */
+static bool put_off(struct shard *shard, struct waiter *waiter) {
+    struct timers *timers = &shard->io.timers;
+    timers_remove(timers, waiter);
+    if (!timers_reserve(timers, 1)) return false;
+    waiter->late = true;
+    waiter->alarm_us = virtual_clock_after(&shard->fabric->domain.clock, waiter->late_us);
+    timers_add(timers, waiter);
+    return true;
+}
+
+static void give_in_time(struct shard *shard, struct connection *connection,
+                         struct waiter *waiter) {
+    if (KRT_UNLIKELY(waiter->late_us) && put_off(shard, waiter)) return;
+    give(shard, connection, waiter);
+}
+
+/* ---- Delivery ------------------------------------------------------------------------------------------ */
+
 /* The connection may have ended; then nobody wants the answer. */
 static void deliver(struct shard *shard, struct post *post) {
     struct waiter *waiter = waiter_of_post(post);
     struct connection *connection = connection_find(shard, waiter->connection, waiter->generation);
-    if (connection && connection->client.waiter == waiter) {
-        if (!is_silent(waiter)) connection_push(shard, connection, &waiter->reply);
-        resume(shard, connection);
-    }
-    if (waiter->linked) waiter_depart(shard, waiter);
+    bool linked = waiter->linked;
+    if (connection && connection->client.waiter == waiter) give_in_time(shard, connection, waiter);
+    if (linked) waiter_depart(shard, waiter);
     else waiter_put(waiter);
 }
 
@@ -315,22 +350,19 @@ void waiter_reply_nothing(const struct waiter *waiter, struct reply *reply) {
 }
 
 /* Nobody waits in vain for a try to end: the alarm comes again. */
-void waiter_alarm(struct shard *shard, struct waiter *waiter) {
-    struct timers *timers = &shard->io.timers;
-    timers_remove(timers, waiter);
-    if (!waiter_leave(waiter, WAITER_TIMED_OUT)) {
-        if (atomic_load_relaxed(&waiter->state) == WAITER_CLAIMED)
-            return; /* the post is on its way */
-        waiter->alarm_ns = shard->io.woke_ns + ALARM_AGAIN_NS;
-        timers_add(timers, waiter);
-        return;
-    }
+bool waiter_alarm(struct shard *shard, struct waiter *waiter) {
     struct connection *connection = shard->io.connections[waiter->connection];
-    connection->output.proto = connection->client.proto;
-    if (!is_silent(waiter)) waiter_reply_nothing(waiter, &connection->output);
+    bool late = waiter->late, is_first = !late && waiter_leave(waiter, WAITER_TIMED_OUT);
+    if (!late && !is_first && atomic_load_relaxed(&waiter->state) != WAITER_CLAIMED) return false;
+    timers_remove(&shard->io.timers, waiter);
+    if (late) give(shard, connection, waiter);
+    if (!is_first) return true; /* or the post is on its way */
+    waiter->reply.proto = connection->client.proto;
+    waiter_reply_nothing(waiter, &waiter->reply);
     if (waiter->mask) execute_count_done(shard, waiter, NULL);
     waiter_depart(shard, waiter);
-    resume(shard, connection);
+    give_in_time(shard, connection, waiter);
+    return true;
 }
 
 /* False: it is claimed, and the post goes on alone. */

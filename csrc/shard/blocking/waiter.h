@@ -62,9 +62,11 @@ struct waiter {
     atomic_u32 state;      /* enum waiter_state; see waiter.c */
     atomic_u32 references; /* acquire-release at the last put */
 
-    uint64_t deadline_ns; /* monotonic; FUTEX_NO_DEADLINE: for ever; constant */
-    uint64_t alarm_ns;    /* when to look at it; the owner */
-    uint32_t alarm_index; /* in its shard's timers; the owner */
+    uint64_t deadline_us; /* in waiting time; WAITING_NEVER: for ever; constant */
+    /* In its shard's timers, of the thread; in process in the alarms, with their lock. */
+    uint64_t alarm_us; /* when to look at it */
+    uint32_t alarm_index;
+    bool late; /* it has its answer, and waits for the time to tell it */
     struct departure departure;
     struct post post;
     struct reply_pool pool; /* of the reply, which is written on any thread: keeps nothing */
@@ -81,6 +83,11 @@ struct waiter {
 
     uint64_t ticket; /* position in the log of what it is answered with, in process; who answers */
     struct waiter *next_sync; /* on a list of the journal's; who has the list */
+
+    /* Of a fault (shard/faults.h), before anybody answers. */
+    uint64_t late_us; /* the answer is told so much later than it is there; 0: at once */
+    uint64_t
+        cut_bytes; /* its connection ends behind so much of the answer; UINT64_MAX: it does not */
 
     uint64_t spent_ticks; /* its command's, so far; the call that it begins in, then who tries */
     uint32_t registered;  /* registrations in use, under the batons of their keys */
@@ -114,11 +121,12 @@ static inline struct waiter *waiter_get(struct waiter *waiter) {
 void waiter_put(struct waiter *waiter);
 
 /* ---- The owner: the shard thread of a connection -------------------------------------------------- */
-/* Its time is over: answers, and the connection goes on. With the shard's own baton. */
-void waiter_alarm(struct shard *shard, struct waiter *waiter);
+/* Its time is over: answers, and the connection goes on. With the shard's own baton. False: somebody tries it just now, and it is to
+ * be looked at again. */
+bool waiter_alarm(struct shard *shard, struct waiter *waiter);
 /* The connection ends; whether it waits or not. */
 void waiter_forget(struct shard *shard, struct connection *connection);
 /* What is answered when it ends with nothing: no element, or no replica. */
 void waiter_reply_nothing(const struct waiter *waiter, struct reply *reply);
-/* A duration from now on as a moment of the monotonic clock. */
-uint64_t waiter_deadline_ns(const struct domain *domain, int64_t timeout_ms);
+/* Is its time over, though nobody has told it yet? Under a baton of its keys. Only where time may pass at once. */
+bool waiter_is_overdue(const struct waiter *waiter);

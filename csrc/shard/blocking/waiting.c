@@ -235,6 +235,7 @@ static bool is_stopped(const struct shard *home, const struct waiter *waiter) {
 /* Nobody is behind it any more, or it must wait whatever is there. */
 static bool is_passed_over(const struct shard *home, const struct waiter *waiter) {
     if (waiter->card && atomic_load_relaxed(&waiter->card->doomed)) return true;
+    if (waiter_is_overdue(waiter)) return true;
     return is_stopped(home, waiter);
 }
 

@@ -256,7 +256,7 @@ static const char *pop_one(struct crew *crew, int round) {
         do status = kevyrt_waiting_wait(waiting, kevyrt_now_ns() + 20000, &reply);
         while (status == KEVYRT_BLOCKED);
         if (status == KEVYRT_TIMEOUT) status = kevyrt_waiting_cancel(waiting, &reply);
-        if (round % 2 && status == KEVYRT_OK && reply.at[0] == '*') crew->answered++;
+        if (round % 2 && status == KEVYRT_OK) crew->answered++;
         kevyrt_waiting_put(waiting);
     }
     if (status == KEVYRT_CANCELLED) return NULL;

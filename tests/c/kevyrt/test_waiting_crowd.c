@@ -71,7 +71,7 @@ static void wait_for(struct crowd *crowd, uint32_t number) {
     char line[REPLY_MAX], text[REPLY_MAX];
     struct kevyrt_reply reply;
     uint32_t key = number % crowd->keys;
-    const char *timeout = fate_of(number / crowd->keys) == TIMES_OUT ? "0.05" : "0";
+    const char *timeout = fate_of(number / crowd->keys) == TIMES_OUT ? "60" : "0";
     if (key % 8) (void)snprintf(line, sizeof line, "BLPOP key%u %s", key, timeout);
     else (void)snprintf(line, sizeof line, "BLPOP key%u side%u %s", key, key, timeout);
     (void)strcpy(text, line);
@@ -207,16 +207,32 @@ static void assert_served(struct crowd *crowd, uint32_t number) {
     kevyrt_waiting_put(crowd->all[number]);
 }
 
-/* Each meets its fate, once, and of a key in the order in which they came. */
+static void change_clock(struct crowd *crowd, enum kevyrt_clock_change change, int64_t us) {
+    assert_int_equal(kevyrt_clock_change(crowd->server, change, us, NULL), KEVYRT_OK);
+}
+
+static uint32_t count_of_fate(const struct crowd *crowd, enum fate fate) {
+    uint32_t count = 0;
+    for (uint32_t wave = 0; wave < WAVES; wave++) count += fate_of(wave) == fate;
+    return count * crowd->keys;
+}
+
+/* Each meets its fate, once, and of a key in the order in which they came. No time passes before that of some is over. */
 static void play(struct crowd *crowd) {
+    uint32_t late = count_of_fate(crowd, TIMES_OUT);
+    change_clock(crowd, KEVYRT_CLOCK_FREEZE, 0);
     all_wait(crowd);
+    change_clock(crowd, KEVYRT_CLOCK_ADVANCE, 59999999);
+    assert_called(crowd, 0);
+    change_clock(crowd, KEVYRT_CLOCK_ADVANCE, 1);
+    assert_called(crowd, late);
     work(crowd, let_time_out, OWNERS);
     give_up(crowd);
     put_given_up(crowd, 0);
-    assert_called(crowd, 0);
+    assert_called(crowd, late);
     assert_blocked(crowd, count_of(crowd, true));
     work(crowd, push_all, PUSHERS);
-    assert_called(crowd, count_of(crowd, true));
+    assert_called(crowd, count_of(crowd, true) + late);
     for (uint32_t i = 0; i < crowd->count; i++)
         if (is_served(i / crowd->keys)) assert_served(crowd, i);
     put_given_up(crowd, 1);

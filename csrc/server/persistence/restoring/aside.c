@@ -60,7 +60,7 @@ bool aside_begin(struct aside *aside, struct kevyrt_server *server) {
         .enter = enter,
         .leave = leave,
         .aux = aux,
-        .drop_before_ms = clock_wall_ms(),
+        .drop_before_ms = domain_now(&fabric->domain),
     };
     aside->source.input.skip_checksum = !config_number(&server->config, SETTING_RDBCHECKSUM);
     caller_drop_all(fabric);
