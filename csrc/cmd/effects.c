@@ -89,6 +89,21 @@ void effect_replace(struct call *call) {
     for (uint32_t db = 0; db < call->domain->database_count; db++) sink->ready_all(call, db);
 }
 
+void effect_put_back_begin(struct call *call, uint32_t db) {
+    if (KRT_UNLIKELY(wanted_anywhere(call) & EFFECT_TOUCH))
+        call->effects->sink->touch_all(call, db, call->domain->database_count + db);
+}
+
+void effect_put_back_flush(struct call *call) {
+    const struct effect_sink *sink = call->effects->sink;
+    if (sink->flush) sink->flush(call, UINT32_MAX);
+}
+
+void effect_put_back(struct call *call, uint32_t db) {
+    if (KRT_UNLIKELY(wanted_anywhere(call) & EFFECT_READY))
+        call->effects->sink->ready_all(call, db);
+}
+
 void effect_log_verbatim(struct call *call) {
     effect_log(call, call->db, call->argv, call->argc);
 }

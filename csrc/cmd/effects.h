@@ -96,6 +96,12 @@ void effect_swap(struct call *call, uint32_t first, uint32_t second);
 void effect_replace_begin(struct call *call, uint64_t count);
 void effect_replace(struct call *call);
 
+/* A database will hold what is aside of it, keys that come back with a checkpoint (store/checkpoint.h); and after all of those,
+ * before it happens. Behind it: any database may hold what somebody waits for. */
+void effect_put_back_begin(struct call *call, uint32_t db);
+void effect_put_back_flush(struct call *call);
+void effect_put_back(struct call *call, uint32_t db);
+
 /* The log effect: the command as it came, or the given words. Words are NULL-terminated by count. */
 void effect_log_verbatim(struct call *call);
 void effect_log(struct call *call, uint32_t db, const struct bytes *argv, uint32_t argc);

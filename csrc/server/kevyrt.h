@@ -331,6 +331,23 @@ struct kevyrt_snapshot *kevyrt_job_snapshot(struct kevyrt_job *job);
 /* Cancels it if it has not ended, and waits until it has. */
 void kevyrt_job_put(struct kevyrt_job *job);
 
+/* An instant that all data can go back to, any number of times, in time proportional to what has changed since. One of a server at a
+ * time, and none with an append-only log (KEVYRT_REFUSED). It holds the server; a stop ends what it stands for (KEVYRT_REFUSED
+ * of what follows). */
+struct kevyrt_checkpoint;
+
+enum kevyrt_status kevyrt_checkpoint_take(struct kevyrt_server *server,
+                                          struct kevyrt_checkpoint **out,
+                                          struct kevyrt_error *error);
+/* All databases hold what they held, at one instant; again afterwards, the checkpoint stays. After KEVYRT_NO_MEMORY the data is as it
+ * was before the call. */
+enum kevyrt_status kevyrt_checkpoint_rewind(struct kevyrt_checkpoint *checkpoint,
+                                            struct kevyrt_error *error);
+/* What is there now is what is gone back to. */
+enum kevyrt_status kevyrt_checkpoint_renew(struct kevyrt_checkpoint *checkpoint,
+                                           struct kevyrt_error *error);
+void kevyrt_checkpoint_put(struct kevyrt_checkpoint *checkpoint);
+
 /* ---- The command table ------------------------------------------------------------------------- */
 
 /* What it says of a command to people. Texts are constant. */

@@ -15,6 +15,7 @@
 #include "server/persistence/loading/reload.h"
 #include "server/persistence/persistence.h"
 #include "server/persistence/restoring/progress.h"
+#include "server/persistence/restoring/rewinding.h"
 #include "shard/fabric.h"
 #include "shard/message.h"
 
@@ -57,6 +58,7 @@ struct kevyrt_server {
     bool (*keep_on)(void *context); /* control: asked while it loads; NULL: it goes on */
     void *keep_on_context;
     struct restoring restoring;   /* says itself who writes */
+    struct rewinding rewinding;   /* the same */
     struct kevyrt_source initial; /* kevyrt_server_load; control */
     bool initial_is_set, initial_is_logged;
     struct kevyrt_server *next; /* list lock */

@@ -18,6 +18,9 @@ struct database {
     struct entry_store store;
     struct database *next_open, *prev_open; /* of the keyspace's list, */
     bool aside;                             /* and of which one */
+    bool checked;      /* the keyspace's checkpoint has it (store/checkpoint.h), */
+    bool held;         /* and it is not in its place any more: among those aside */
+    uint32_t check_db; /* its number at the checkpoint */
     uint32_t cut_db;           /* its number at the last cut of a snapshot, if it was there then */
     atomic_u64 *leaving_bytes; /* the keyspace's, once it is detached */
     /* Where the next step of active expiry begins: in deadlines, in expiring. */
@@ -36,11 +39,13 @@ struct database *database_open(struct keyspace *keyspace, uint32_t db);
  * is not there). False: no memory, nothing changed. */
 bool database_put(struct keyspace *keyspace, struct database *database, uint64_t hash,
                   struct entry *found, struct entry *entry);
+/* It is out of everybody's reach: what is to be freed, or NULL, if it waits for the thaw. */
+struct garbage *database_let_go(struct keyspace *keyspace, struct database *database);
 /* keyspace_preserve of an entry that is there. */
-void database_keep(struct keyspace *keyspace, const struct database *database, struct entry *entry);
-static inline void database_preserve(struct keyspace *keyspace, const struct database *database,
+void database_keep(struct keyspace *keyspace, struct database *database, struct entry *entry);
+static inline void database_preserve(struct keyspace *keyspace, struct database *database,
                                      struct entry *entry) {
-    if (KRT_UNLIKELY((entry->flags ^ keyspace->mark) & ENTRY_MARK)) {
+    if (KRT_UNLIKELY((entry->flags ^ keyspace->mark) & ENTRY_MARKS)) {
         database_keep(keyspace, database, entry);
     }
 }

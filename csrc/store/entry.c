@@ -255,6 +255,24 @@ int entry_assign_pack(struct entry *entry, struct entry_store *store, uint8_t ty
     return assigned;
 }
 
+bool entry_has_room(const struct entry *entry, uint32_t value_len, bool has_deadline) {
+    const uint8_t parts = ENTRY_DEADLINE | ENTRY_POINTER | ENTRY_OUTSIDE;
+    struct shape shape = shape_of_string(entry_key(entry), value_len, has_deadline);
+    if (shape.flags != (entry->flags & parts) || shape.flags & ENTRY_POINTER) {
+        return false;
+    }
+    return slab_cell_bytes(shape.bytes) == slab_cell_bytes(own_bytes(entry));
+}
+
+void entry_rewrite(struct entry *entry, uint8_t type, uint8_t forms, struct bytes value,
+                   int64_t deadline_ms) {
+    KRT_DCHECK(entry_has_room(entry, value.len, deadline_ms != 0));
+    entry->type = type;
+    entry->flags = (uint8_t)((entry->flags & ~ENTRY_FORM) | forms);
+    write_inline(entry, value);
+    write_deadline(entry, deadline_ms);
+}
+
 /* Nobody else has the blob of a pack. */
 void entry_shrink_pack(struct entry *entry, uint8_t type, struct bytes pack) {
     KRT_DCHECK(!entry_is_tree(entry) && pack.len <= entry_string(entry).len);

@@ -21,6 +21,8 @@ enum entry_flags { /* the first two give the offset of the key: see entry_key_of
                    ENTRY_TEXT = 16,   /* OBJECT ENCODING does not say int, though it reads as one */
                    ENTRY_FORM = ENTRY_RAW | ENTRY_TEXT,
                    ENTRY_MARK = 64, /* of snapshots (store/snapshot.h); says nothing by itself */
+                   ENTRY_CHECK = 128, /* the same of checkpoints (store/checkpoint.h) */
+                   ENTRY_MARKS = ENTRY_MARK | ENTRY_CHECK,
 };
 
 enum entry_form { /* of a value, beside its type */
@@ -131,6 +133,11 @@ int entry_assign_pack(struct entry *entry, struct entry_store *store, uint8_t ty
 /* The same for one that is not longer, wherever its parts are and without memory; its cell may be larger than
  * it needs. */
 void entry_shrink_pack(struct entry *entry, uint8_t type, struct bytes pack);
+/* Would a value so long, of any type, lie where that of the entry lies, with no memory needed? */
+bool entry_has_room(const struct entry *entry, uint32_t value_len, bool has_deadline);
+/* Puts it there: a packed value or a string, whose forms are `forms`. */
+void entry_rewrite(struct entry *entry, uint8_t type, uint8_t forms, struct bytes value,
+                   int64_t deadline_ms);
 /* A paged string becomes one blob. False: no memory. */
 bool entry_join_string(struct entry *entry, struct entry_store *store);
 /* Takes the collection over. NULL: no memory, the collection is the caller's. */

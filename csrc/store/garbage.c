@@ -12,8 +12,7 @@ static void free_detached(struct garbage *garbage) {
     database_free((struct database *)garbage);
 }
 
-/* With `database` out of the keyspace's reach. */
-static struct garbage *let_go(struct keyspace *keyspace, struct database *database) {
+struct garbage *database_let_go(struct keyspace *keyspace, struct database *database) {
     database_close(keyspace, database);
     database->leaving_bytes = &keyspace->leaving_bytes;
     atomic_add_relaxed(database->leaving_bytes, database->store.outside_bytes);
@@ -23,6 +22,17 @@ static struct garbage *let_go(struct keyspace *keyspace, struct database *databa
         return NULL;
     }
     return &database->garbage;
+}
+
+/* With `database` out of the keyspace's reach. A checkpoint keeps its own. */
+static struct garbage *let_go(struct keyspace *keyspace, struct database *database) {
+    if (KRT_LIKELY(!database->checked)) {
+        return database_let_go(keyspace, database);
+    }
+    database_close(keyspace, database);
+    database_enlist(keyspace, database, true);
+    database->held = true;
+    return NULL;
 }
 
 struct garbage *keyspace_detach(struct keyspace *keyspace, uint32_t db) {

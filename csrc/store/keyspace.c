@@ -6,6 +6,7 @@
 #include "store/keyspace.h"
 
 #include "base/assert.h"
+#include "store/checkpoint.h"
 #include "store/collection.h"
 #include "store/database.h"
 
@@ -28,6 +29,8 @@ void keyspace_deinit(struct keyspace *keyspace) {
     if (keyspace->databases == NULL) {
         return;
     }
+    checkpoint_deinit(keyspace->checkpoint);
+    keyspace->checkpoint = NULL;
     for (uint32_t db = 0; db < 2 * keyspace->database_count; db++) {
         database_free(keyspace->databases[db]);
     }
@@ -172,6 +175,9 @@ static bool insert(struct keyspace *keyspace, struct database *database, uint64_
     if (!table_insert(&database->keys, hash, entry)) {
         index_remove(keyspace, database, hash, entry);
         return false;
+    }
+    if (KRT_UNLIKELY(database->checked)) {
+        checkpoint_note_created(keyspace, database, hash, entry_key(entry));
     }
     return true;
 }

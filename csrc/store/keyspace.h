@@ -62,6 +62,7 @@ struct eviction_pool { /* store/eviction.h */
 
 struct database;
 struct snapshot_part;
+struct checkpoint_part;
 
 struct string_part { /* of a string, in bytes */
     uint32_t offset, len;
@@ -74,9 +75,10 @@ struct keyspace {
     uint32_t database_count;     /* without those aside */
     uint32_t index;              /* of the shard */
     uint32_t wanted;             /* what is to be told of its keys: cmd/effects.h */
-    uint8_t mark; /* of its entries but for those that a snapshot needs: ENTRY_MARK or 0 */
+    uint8_t mark; /* ENTRY_MARKS of its entries but for those that a snapshot or a checkpoint needs */
     struct snapshot_part
         *part; /* from the cut of a snapshot to the thaw (store/snapshot.h); or NULL */
+    struct checkpoint_part *checkpoint; /* store/checkpoint.h; or NULL */
     const struct hash_seed *hash_seed; /* the server's */
     struct mem_account account;        /* blobs, large entries, directories */
     struct node_heap nodes;            /* of collections */
@@ -148,11 +150,11 @@ bool keyspace_mark_expiring(struct keyspace *keyspace, uint32_t db, uint64_t has
                             struct entry *entry, bool expires);
 void keyspace_delete(struct keyspace *keyspace, uint32_t db, uint64_t hash, struct entry *entry);
 
-/* Before a change of an entry, or of what it leads to: a snapshot keeps it as it is (store/snapshot.h). What is declared here
- * does that by itself. */
+/* Before a change of an entry, or of what it leads to: a snapshot keeps it as it is (store/snapshot.h), and a checkpoint
+ * does (store/checkpoint.h). What is declared here does that by itself. */
 void keyspace_keep(struct keyspace *keyspace, uint32_t db, struct entry *entry);
 static inline void keyspace_preserve(struct keyspace *keyspace, uint32_t db, struct entry *entry) {
-    if (KRT_UNLIKELY((entry->flags ^ keyspace->mark) & ENTRY_MARK)) {
+    if (KRT_UNLIKELY((entry->flags ^ keyspace->mark) & ENTRY_MARKS)) {
         keyspace_keep(keyspace, db, entry);
     }
 }
@@ -180,7 +182,8 @@ static inline bool keyspace_has_deadlines(const struct keyspace *keyspace) {
  * deadlines. */
 int64_t keyspace_average_ttl(struct keyspace *keyspace, uint32_t db, int64_t now_ms);
 /* O(1): the database is empty afterwards; what it held is the garbage, which any thread may free
- * without a baton. NULL when it was empty, or while the keyspace's nodes are frozen: then it waits for the thaw. */
+ * without a baton. NULL when it was empty, or while the keyspace's nodes are frozen: then it waits for the thaw; or if a
+ * checkpoint holds it. */
 struct garbage *keyspace_detach(struct keyspace *keyspace, uint32_t db);
 /* O(1): each holds what the other held. Neither is aside. */
 void keyspace_swap(struct keyspace *keyspace, uint32_t a, uint32_t b);

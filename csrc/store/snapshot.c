@@ -1,6 +1,7 @@
 #include "store/snapshot.h"
 
 #include "base/assert.h"
+#include "store/checkpoint.h"
 #include "store/database.h"
 
 /* ---- Items ----------------------------------------------------------------------------------- */
@@ -112,8 +113,8 @@ static bool keep(struct snapshot_part *part, uint32_t db, const struct entry *en
     return true;
 }
 
-void database_keep(struct keyspace *keyspace, const struct database *database,
-                   struct entry *entry) {
+static void keep_unsaved(struct keyspace *keyspace, const struct database *database,
+                         struct entry *entry) {
     struct snapshot_part *part = keyspace->part;
     KRT_ASSERT(part != NULL); /* S1 */
     entry->flags ^= ENTRY_MARK;
@@ -123,6 +124,19 @@ void database_keep(struct keyspace *keyspace, const struct database *database,
     if (!keep(part, database->cut_db, entry)) {
         part->failed = true;
         atomic_store_relaxed(&part->taker->over, KEPT_OVER_FAILED);
+    }
+}
+
+static inline bool is_unsaved(const struct keyspace *keyspace, const struct entry *entry) {
+    return (entry->flags ^ keyspace->mark) & ENTRY_MARK;
+}
+
+void database_keep(struct keyspace *keyspace, struct database *database, struct entry *entry) {
+    if ((entry->flags ^ keyspace->mark) & ENTRY_CHECK) {
+        checkpoint_keep(keyspace->checkpoint, database, entry);
+    }
+    if (is_unsaved(keyspace, entry)) {
+        keep_unsaved(keyspace, database, entry);
     }
 }
 
@@ -178,6 +192,9 @@ void keyspace_cut(struct keyspace *keyspace, struct snapshot_part *part) {
         add_database(part, keyspace->databases[db],
                      db < keyspace->database_count ? db : KEPT_NO_DB);
     }
+    for (uint32_t db = 0; keyspace->checkpoint != NULL && db < keyspace->database_count; db++) {
+        add_database(part, checkpoint_held(keyspace->checkpoint, db), KEPT_NO_DB);
+    }
     keyspace->mark ^= ENTRY_MARK;
     keyspace->part = part;
     node_heap_freeze(&keyspace->nodes);
@@ -198,7 +215,9 @@ struct visit {
 
 static void visit_entry(void *context, struct entry *entry) {
     const struct visit *visit = context;
-    database_preserve(visit->part->keyspace, visit->database, entry);
+    if (is_unsaved(visit->part->keyspace, entry)) {
+        keep_unsaved(visit->part->keyspace, visit->database, entry);
+    }
 }
 
 /* Entries from memory ahead of the walk: they are what it waits for. */
