@@ -152,8 +152,10 @@ static int core_exec(PyObject *module) {
     state->pipeline_type = add_face(module, &pipeline_type_spec, false);
     state->snapshot_type = add_type(module, &snapshot_type_spec);
     state->view_type = add_type(module, &view_type_spec);
+    state->checkpoint_type = add_type(module, &checkpoint_type_spec);
     if (!state->server_type || !state->database_type || !state->session_type ||
-        !state->pipeline_type || !state->snapshot_type || !state->view_type)
+        !state->pipeline_type || !state->snapshot_type || !state->view_type ||
+        !state->checkpoint_type)
         return -1;
     if (face_add_constants(module) < 0) return -1;
     if (clock_init(module) < 0) return -1;
@@ -170,6 +172,7 @@ static int core_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->pipeline_type);
     Py_VISIT(state->snapshot_type);
     Py_VISIT(state->view_type);
+    Py_VISIT(state->checkpoint_type);
     return errors_visit(state, visit, arg);
 }
 
@@ -181,6 +184,7 @@ static int core_clear(PyObject *module) {
     Py_CLEAR(state->pipeline_type);
     Py_CLEAR(state->snapshot_type);
     Py_CLEAR(state->view_type);
+    Py_CLEAR(state->checkpoint_type);
     errors_clear(state);
     return 0;
 }

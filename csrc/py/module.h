@@ -17,7 +17,7 @@ enum { ERROR_CLASSES_MAX = 40, ARGUMENTS_INLINE = 8 };
 
 struct module_state {
     PyTypeObject *server_type, *database_type, *session_type, *snapshot_type, *view_type;
-    PyTypeObject *pipeline_type;
+    PyTypeObject *pipeline_type, *checkpoint_type;
     PyObject *error, *response_error, *server_stopped, *forked_error;
     PyObject *persistence_error, *damaged_error, *watch_error;
     PyObject *classes[ERROR_CLASSES_MAX]; /* parallel to the table in errors.c */
@@ -105,6 +105,11 @@ PyObject *server_load(struct server_object *self, PyObject *source);
 int clock_init(PyObject *module);
 PyObject *server_clock_change(struct server_object *self, PyObject *arguments);
 PyObject *server_clock_read(struct server_object *self, PyObject *unused);
+
+/* ---- checkpoint.c ---------------------------------------------------------------------------- */
+extern PyType_Spec checkpoint_type_spec;
+PyObject *server_checkpoint(struct server_object *self, PyObject *unused);
+PyObject *server_marks(struct server_object *self, PyObject *unused);
 
 /* ---- database.c, session.c, pipeline.c, stats.c ------------------------------------------------------------ */
 extern PyType_Spec database_type_spec, session_type_spec, pipeline_type_spec;

@@ -227,6 +227,7 @@ void config_change_swap(struct config_change *change, struct config *config) {
     config->numbers[change->id] = change->number;
     change->text = text;
     change->number = number;
+    atomic_add_relaxed(&config->changes, 1);
 }
 
 void config_change_free(struct config_change *change) {

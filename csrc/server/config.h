@@ -63,6 +63,7 @@ struct setting {
 struct config {
     char *texts[SETTING_COUNT]; /* NULL: the default */
     int64_t numbers[SETTING_COUNT];
+    atomic_u64 changes; /* config_change_swap counts; any reads, relaxed */
 };
 
 /* The defaults; cannot fail and allocates nothing. */

@@ -348,6 +348,13 @@ enum kevyrt_status kevyrt_checkpoint_renew(struct kevyrt_checkpoint *checkpoint,
                                            struct kevyrt_error *error);
 void kevyrt_checkpoint_put(struct kevyrt_checkpoint *checkpoint);
 
+/* What tells cheaply that something else than data may have changed. */
+struct kevyrt_marks {
+    uint64_t settings; /* grows with each CONFIG SET */
+    uint64_t clients;  /* the id that the next client will have */
+};
+void kevyrt_server_marks(struct kevyrt_server *server, struct kevyrt_marks *out);
+
 /* ---- The command table ------------------------------------------------------------------------- */
 
 /* What it says of a command to people. Texts are constant. */

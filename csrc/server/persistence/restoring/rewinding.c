@@ -235,6 +235,14 @@ enum kevyrt_status kevyrt_checkpoint_renew(struct kevyrt_checkpoint *checkpoint,
     return run(checkpoint, error, renew);
 }
 
+void kevyrt_server_marks(struct kevyrt_server *server, struct kevyrt_marks *out) {
+    struct registry *registry = &server->fabric.registry;
+    out->settings = atomic_load_relaxed(&server->config.changes);
+    pthread_mutex_lock(&registry->lock);
+    out->clients = registry->next_id;
+    pthread_mutex_unlock(&registry->lock);
+}
+
 void kevyrt_checkpoint_put(struct kevyrt_checkpoint *checkpoint) {
     struct kevyrt_server *server = checkpoint->server;
     if (!server->forked && server_enter(server)) {
