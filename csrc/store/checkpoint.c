@@ -142,10 +142,8 @@ void checkpoint_note_created(struct keyspace *keyspace, struct database *databas
         part->walks = true;
         return;
     }
-    *item = (struct checkpoint_item){.hash = hash,
-                                     .database = database,
-                                     .key_len = key.len,
-                                     .where = CHECKPOINT_CREATED};
+    *item = (struct checkpoint_item){
+        .hash = hash, .database = database, .key_len = key.len, .where = CHECKPOINT_CREATED};
     bytes_copy(item->key, key.at, key.len);
     part->last->len += bytes;
     part->created++;

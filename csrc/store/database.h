@@ -18,9 +18,9 @@ struct database {
     struct entry_store store;
     struct database *next_open, *prev_open; /* of the keyspace's list, */
     bool aside;                             /* and of which one */
-    bool checked;      /* the keyspace's checkpoint has it (store/checkpoint.h), */
-    bool held;         /* and it is not in its place any more: among those aside */
-    uint32_t check_db; /* its number at the checkpoint */
+    bool checked;              /* the keyspace's checkpoint has it (store/checkpoint.h), */
+    bool held;                 /* and it is not in its place any more: among those aside */
+    uint32_t check_db;         /* its number at the checkpoint */
     uint32_t cut_db;           /* its number at the last cut of a snapshot, if it was there then */
     atomic_u64 *leaving_bytes; /* the keyspace's, once it is detached */
     /* Where the next step of active expiry begins: in deadlines, in expiring. */

@@ -20,7 +20,7 @@ enum entry_flags { /* the first two give the offset of the key: see entry_key_of
                    ENTRY_OUTSIDE = 8, /* the entry is from mem_alloc, not from the slab */
                    ENTRY_TEXT = 16,   /* OBJECT ENCODING does not say int, though it reads as one */
                    ENTRY_FORM = ENTRY_RAW | ENTRY_TEXT,
-                   ENTRY_MARK = 64, /* of snapshots (store/snapshot.h); says nothing by itself */
+                   ENTRY_MARK = 64,   /* of snapshots (store/snapshot.h); says nothing by itself */
                    ENTRY_CHECK = 128, /* the same of checkpoints (store/checkpoint.h) */
                    ENTRY_MARKS = ENTRY_MARK | ENTRY_CHECK,
 };

@@ -75,14 +75,15 @@ struct keyspace {
     uint32_t database_count;     /* without those aside */
     uint32_t index;              /* of the shard */
     uint32_t wanted;             /* what is to be told of its keys: cmd/effects.h */
-    uint8_t mark; /* ENTRY_MARKS of its entries but for those that a snapshot or a checkpoint needs */
+    uint8_t
+        mark; /* ENTRY_MARKS of its entries but for those that a snapshot or a checkpoint needs */
     struct snapshot_part
         *part; /* from the cut of a snapshot to the thaw (store/snapshot.h); or NULL */
     struct checkpoint_part *checkpoint; /* store/checkpoint.h; or NULL */
-    const struct hash_seed *hash_seed; /* the server's */
-    struct mem_account account;        /* blobs, large entries, directories */
-    struct node_heap nodes;            /* of collections */
-    struct mem_account page_account;   /* slab regions and table segments, as held */
+    const struct hash_seed *hash_seed;  /* the server's */
+    struct mem_account account;         /* blobs, large entries, directories */
+    struct node_heap nodes;             /* of collections */
+    struct mem_account page_account;    /* slab regions and table segments, as held */
     atomic_u64 leaving_bytes; /* of `account`, in garbage; whoever detaches and frees, relaxed */
     const struct access_clock *access; /* the server's; stands still until it is set */
     struct eviction_pool pool;

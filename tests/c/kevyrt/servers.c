@@ -27,6 +27,7 @@ struct kevyrt_server *server_new(const struct variant *variant) {
         {"threads", variant->threads},
         {"debug-borrow", variant->borrow},
         {"debug-ring-entries", variant->ring_entries},
+        {"enable-debug-command", "yes"},
     };
     struct kevyrt_error error = {0};
     struct kevyrt_server *server = NULL;
