@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from kevyrt import _core
-from kevyrt.commands import Commands
+from kevyrt.commands import QueuedCommands
 
 if TYPE_CHECKING:
     from kevyrt.database import Database
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kevyrt.session import Session
 
 
-class Pipeline(_core.Pipeline, Commands):
+class Pipeline(_core.Pipeline, QueuedCommands):
     """Commands that are queued and run together: `server.pipeline()`.
 
     It has a method for every command, which queues it and returns the pipeline; `execute()` crosses

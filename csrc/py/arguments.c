@@ -164,11 +164,13 @@ int arguments_add_mapping(struct arguments *arguments, PyObject *mapping, bool v
     return result;
 }
 
-int arguments_add_duration(struct arguments *arguments, PyObject *value, int per_second) {
+/* An integer; or what `method` of a timedelta or a datetime says, in whole units of 1/`per_second` s. */
+static int add_scaled(struct arguments *arguments, PyObject *value, const char *method,
+                      int per_second) {
     PyObject *number;
     if (PyLong_Check(value)) return arguments_add(arguments, value);
-    if (PyObject_HasAttrString(value, "total_seconds")) {
-        PyObject *seconds = PyObject_CallMethod(value, "total_seconds", NULL);
+    if (PyObject_HasAttrString(value, method)) {
+        PyObject *seconds = PyObject_CallMethod(value, method, NULL);
         double amount = seconds ? PyFloat_AsDouble(seconds) * per_second : -1;
         Py_XDECREF(seconds);
         number = PyErr_Occurred() ? NULL : PyLong_FromDouble(amount);
@@ -178,4 +180,12 @@ int arguments_add_duration(struct arguments *arguments, PyObject *value, int per
     int result = number ? add_kept(arguments, number) : -1;
     Py_XDECREF(number);
     return result;
+}
+
+int arguments_add_duration(struct arguments *arguments, PyObject *value, int per_second) {
+    return add_scaled(arguments, value, "total_seconds", per_second);
+}
+
+int arguments_add_time(struct arguments *arguments, PyObject *value, int per_second) {
+    return add_scaled(arguments, value, "timestamp", per_second);
 }

@@ -16,7 +16,7 @@ PyObject *face_raise(struct face *self, enum kevyrt_status status) {
 
 /* As execute() has it. */
 static struct replies_text plain_text(const struct face *self) {
-    return (struct replies_text){self->decodes, true};
+    return (struct replies_text){self->decodes, true, false};
 }
 
 int face_check_idle(struct face *self) {

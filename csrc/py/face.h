@@ -17,16 +17,34 @@ enum result_kind {
     RESULT_OK,     /* True for OK; what is not OK (null) as it is */
     RESULT_BOOL,   /* an integer */
     RESULT_FLOAT,  /* a bulk string, or null, as a number */
-    RESULT_SET,    /* an array as a set */
+    RESULT_SET,    /* an array or a set, as a set; elsewhere sets are lists */
     RESULT_TUPLE,  /* an array */
     RESULT_TUPLES, /* an array of arrays: of tuples */
+    RESULT_TRUE,   /* True, whatever is said */
+    RESULT_PONG,   /* is it PONG? */
+    RESULT_BYTES,  /* as it is decoded, but bytes, always */
+    RESULT_STR,    /* a str, always */
+    RESULT_STRS,   /* a list of them */
+    RESULT_STR_DICT,
+    RESULT_FLAT,   /* an array of pairs, or a map: a list of what is in them; scores as bytes */
+    RESULT_PAIRS,  /* an array: every two of it a tuple */
+    RESULT_SCORES, /* members as they are; members with scores as tuples (member, score) */
+    RESULT_RANK,   /* a number; or [number, score] */
+    RESULT_POPPED, /* [key, [[member, score as bytes], ...]] */
+    RESULT_PLACES, /* names; or [name, distance, hash, (longitude, latitude)], what there is of it */
+    RESULT_ENTRIES,     /* [(id, {field: value}), ...] */
+    RESULT_STREAMS,     /* [[name, entries], ...] */
+    RESULT_SLOW_LOG,    /* dicts; bytes, always */
+    RESULT_SCAN,        /* (cursor, items) */
+    RESULT_SCAN_DICT,   /* (cursor, {field: value}) */
+    RESULT_SCAN_SCORES, /* (cursor, [(member, score), ...]) */
     RESULT_KINDS,
     RESULT_CALL = RESULT_KINDS, /* `then` makes it of the decoded reply */
 };
 
 struct result {
     enum result_kind kind;
-    PyObject *then; /* of RESULT_CALL; borrowed */
+    PyObject *then; /* of RESULT_CALL; or NULL, or what makes scores of their text; borrowed */
 };
 
 struct face;

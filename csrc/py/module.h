@@ -66,14 +66,16 @@ int arguments_extend(struct arguments *arguments, PyObject *iterable);
 int arguments_add_mapping(struct arguments *arguments, PyObject *mapping, bool value_first);
 /* An integer, or a timedelta in units of 1/`per_second` s. */
 int arguments_add_duration(struct arguments *arguments, PyObject *value, int per_second);
+/* An integer, or a datetime as the time since 1970 in units of 1/`per_second` s. */
+int arguments_add_time(struct arguments *arguments, PyObject *value, int per_second);
 void arguments_deinit(struct arguments *arguments);
 /* One object; *owned receives a reference to keep until the call is over, or NULL. */
 int argument_bytes(PyObject *object, struct bytes *out, PyObject **owned);
 
 /* ---- replies.c ------------------------------------------------------------------------------- */
-/* How strings are shown: bulk strings as str (UTF-8) or bytes, simple ones too. */
+/* How replies are shown: bulk strings as str (UTF-8) or bytes, simple ones too; sets as lists. */
 struct replies_text {
-    bool bulk, simple;
+    bool bulk, simple, lists;
 };
 /* The object for RESP3 bytes; an error reply at the top is raised. */
 PyObject *replies_decode(struct module_state *state, struct replies_text text, const char *at,

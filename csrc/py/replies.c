@@ -77,6 +77,7 @@ static PyObject *decode_map(struct decoder *decoder) {
 /* Maps and arrays have no hash: COMMAND INFO has a set of maps. */
 static PyObject *decode_set(struct decoder *decoder) {
     PyObject *list = decode_array(decoder);
+    if (decoder->text.lists) return list;
     PyObject *set = list ? PySet_New(list) : NULL;
     if (!set && list && PyErr_ExceptionMatches(PyExc_TypeError)) {
         PyErr_Clear();

@@ -51,8 +51,7 @@ def test_errors(server: kevyrt.Server, atomic: bool) -> None:
     with pytest.raises(kevyrt.ResponseError) as raised:
         pipe.execute()
     assert str(raised.value) == (
-        "Command # 2 (INCRBY a 1) of pipeline caused error: "
-        "value is not an integer or out of range"
+        "Command # 2 (INCRBY a 1) of pipeline caused error: value is not an integer or out of range"
     )
     assert len(pipe) == 0 and server.get("a") == b"x"
     pipe.incrby("a").get("a").lpop("a")
