@@ -127,7 +127,7 @@ enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_sessi
     enum kevyrt_status status;
     do {
         status = calls_status_of(caller_run(&server->fabric, client, db, argv, argc,
-                                            wait != KEVYRT_TRY, &reply, &waiter, &out->ticket));
+                                            calls_patience(wait), &reply, &waiter, &out->ticket));
     } while (status == KEVYRT_PAUSED && wait == KEVYRT_WAIT);
     if (status == KEVYRT_BLOCKED) out->waiting = waiting_new(server, waiter);
     if (status == KEVYRT_OK) status = calls_position_status(server, out->ticket, wait);
@@ -195,12 +195,35 @@ uint64_t kevyrt_waiting_deadline(const struct kevyrt_waiting *waiting) {
     return virtual_clock_real_ns(&waiter->fabric->domain.clock, waiter->deadline_us);
 }
 
+enum kevyrt_status kevyrt_waiting_try_cancel(struct kevyrt_waiting *waiting,
+                                             struct kevyrt_reply *reply) {
+    struct waiter *waiter = waiter_of(waiting);
+    if (!kevyrt_server_usable(server_of(waiter))) return KEVYRT_STOPPED;
+    return answered(waiter, in_process_try_cancel(waiter), reply);
+}
+
+enum kevyrt_status kevyrt_settle_later(struct kevyrt_server *server, uint64_t ticket,
+                                       struct kevyrt_waiting **out) {
+    enum kevyrt_status status = kevyrt_settle(server, ticket, 0);
+    if (status != KEVYRT_TIMEOUT) return status;
+    struct waiter *waiter = in_process_settle(&server->fabric, ticket);
+    if (!waiter) return KEVYRT_NO_MEMORY;
+    *out = waiting_new(server, waiter);
+    return KEVYRT_BLOCKED;
+}
+
+/* Who has asked of the log alone has nothing to take back. */
+static void end_waiting(struct waiter *waiter) {
+    if (waiter->command) (void)in_process_cancel(waiter);
+    else in_process_withdraw(waiter);
+}
+
 /* Whoever is in the queues of a server that is stopping is taken out of them by the stop. */
 void kevyrt_waiting_put(struct kevyrt_waiting *waiting) {
     struct waiter *waiter = waiter_of(waiting);
     struct kevyrt_server *server = server_of(waiter);
     if (!kevyrt_server_usable(server)) return; /* a child's copy; see kevyrt_server_put */
-    (void)in_process_cancel(waiter);
+    end_waiting(waiter);
     bool running = server_enter(server);
     in_process_end(waiter, running);
     if (running) server_leave(server);
@@ -217,7 +240,7 @@ enum kevyrt_status kevyrt_get(struct kevyrt_server *server, uint32_t db, struct 
     if (KRT_UNLIKELY(db >= server->fabric.domain.database_count)) return KEVYRT_BAD_CONFIG;
     if (KRT_UNLIKELY(wait != KEVYRT_TRY && !server_enter(server))) return KEVYRT_STOPPED;
     enum caller_result result =
-        caller_get(&server->fabric, db, key, wait != KEVYRT_TRY, out->small, sizeof out->small,
+        caller_get(&server->fabric, db, key, calls_patience(wait), out->small, sizeof out->small,
                    &out->len, &large, &found, &out->ticket);
     enum kevyrt_status status = calls_status_of(result);
     if (KRT_LIKELY(status == KEVYRT_OK)) status = calls_position_status(server, out->ticket, wait);
@@ -240,7 +263,7 @@ enum kevyrt_status kevyrt_set(struct kevyrt_server *server, uint32_t db, struct 
     if (KRT_UNLIKELY(db >= server->fabric.domain.database_count)) return KEVYRT_BAD_CONFIG;
     if (KRT_UNLIKELY(wait != KEVYRT_TRY && !server_enter(server))) return KEVYRT_STOPPED;
     enum kevyrt_status status =
-        calls_status_of(caller_set(&server->fabric, db, key, value, wait != KEVYRT_TRY, &position));
+        calls_status_of(caller_set(&server->fabric, db, key, value, calls_patience(wait), &position));
     if (KRT_LIKELY(status == KEVYRT_OK)) status = calls_position_status(server, position, wait);
     if (KRT_UNLIKELY(status == KEVYRT_UNSAFE)) *ticket = position;
     calls_end(server, wait);

@@ -20,6 +20,11 @@ static inline bool calls_begin(struct kevyrt_server *server, enum kevyrt_wait wa
     return wait != KEVYRT_TRY ? server_enter(server) : kevyrt_server_running(server);
 }
 
+static inline enum caller_patience calls_patience(enum kevyrt_wait wait) {
+    if (wait == KEVYRT_TRY) return CALLER_TRIES;
+    return wait == KEVYRT_WAIT_BRIEFLY ? CALLER_WAITS_BRIEFLY : CALLER_WAITS;
+}
+
 static inline void calls_end(struct kevyrt_server *server, enum kevyrt_wait wait) {
     if (wait != KEVYRT_TRY) server_leave(server);
 }

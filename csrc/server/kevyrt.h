@@ -51,6 +51,7 @@ struct kevyrt_setting {
 
 struct kevyrt_server;
 struct kevyrt_session;
+struct kevyrt_waiting;
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
@@ -127,6 +128,7 @@ enum kevyrt_wait {
     KEVYRT_TRY, /* never waits: KEVYRT_WOULD_WAIT instead; may be used with a lock (the GIL) held */
     KEVYRT_WAIT, /* waits for batons, and for the log. A command that waits for data returns KEVYRT_BLOCKED of all */
     KEVYRT_WAIT_BATONS, /* waits for batons alone, and for a second at most for a pause (KEVYRT_PAUSED); KEVYRT_UNSAFE as with KEVYRT_TRY */
+    KEVYRT_WAIT_BRIEFLY, /* waits for batons for a millisecond at most (KEVYRT_WOULD_WAIT), and for no pause (KEVYRT_PAUSED at once); KEVYRT_UNSAFE as with KEVYRT_TRY */
 };
 
 /* With a log, what is done and what is read must be on the disk as far as appendfsync says before anybody is told of it. A call
@@ -136,12 +138,15 @@ enum kevyrt_wait {
 enum kevyrt_status kevyrt_settle(struct kevyrt_server *server, uint64_t ticket,
                                  uint64_t deadline_ns);
 
+/* The same as something to wait for (below), for who cannot sleep: its answer is empty. KEVYRT_BLOCKED: it is in *out.
+ * KEVYRT_OK: it is safe now. KEVYRT_STOPPED. KEVYRT_NO_MEMORY. */
+enum kevyrt_status kevyrt_settle_later(struct kevyrt_server *server, uint64_t ticket,
+                                       struct kevyrt_waiting **out);
+
 /* A session has connection state of its own: database, protocol, name, MULTI and WATCH. One call at a
  * time. */
 struct kevyrt_session *kevyrt_session_new(struct kevyrt_server *server);
 void kevyrt_session_put(struct kevyrt_session *session);
-
-struct kevyrt_waiting;
 
 /* The reply of a call: RESP3 bytes in one piece. Free with kevyrt_reply_free. */
 struct kevyrt_reply {
@@ -206,6 +211,10 @@ enum kevyrt_status kevyrt_waiting_wait(struct kevyrt_waiting *waiting, uint64_t 
  * what kevyrt_waiting_wait would say: KEVYRT_OK with the reply, ... */
 enum kevyrt_status kevyrt_waiting_cancel(struct kevyrt_waiting *waiting,
                                          struct kevyrt_reply *reply);
+/* The same without waiting: KEVYRT_BLOCKED if something has come first, but may not be told of yet (the log, the end of a
+ * call). It is told of soon, as without the cancel. */
+enum kevyrt_status kevyrt_waiting_try_cancel(struct kevyrt_waiting *waiting,
+                                             struct kevyrt_reply *reply);
 /* For an event loop: calls `wake` once when kevyrt_waiting_wait has something to say, the end of the command's own time-out
  * among it: the server tells that too, whatever its clock does (kevyrt_clock_change), so a loop needs no timer of its own. From
  * whatever thread brings it about, in the middle of its work: `wake` neither locks nor waits nor calls anything of this
@@ -218,6 +227,27 @@ void kevyrt_waiting_call_back(struct kevyrt_waiting *waiting, void (*wake)(void 
 uint64_t kevyrt_waiting_deadline(const struct kevyrt_waiting *waiting);
 /* Cancels it if it still waits; an answer that nobody asked for is lost. */
 void kevyrt_waiting_put(struct kevyrt_waiting *waiting);
+
+/* ---- Bells ------------------------------------------------------------------------------------ */
+
+/* What wakes an event loop: a descriptor that is readable while there are marks on the bell. `kevyrt_bell_ring` is a `wake` of
+ * kevyrt_waiting_call_back. */
+struct kevyrt_bell;
+struct kevyrt_mark {
+    struct kevyrt_mark *next;
+    struct kevyrt_bell *bell;
+};
+
+/* NULL: no memory, or no descriptor; errno-like number in *number. A forked child's copy is closed. */
+struct kevyrt_bell *kevyrt_bell_new(int *number);
+/* Nobody rings any more. */
+void kevyrt_bell_free(struct kevyrt_bell *bell);
+int kevyrt_bell_fd(const struct kevyrt_bell *bell);
+/* Puts a mark on its bell. Neither locks nor waits. The mark is the bell's until kevyrt_bell_take has given it back; of a
+ * waiting's call back the bell must be there until the waiting has told its end. */
+void kevyrt_bell_ring(void *mark);
+/* Takes all marks, oldest first, and the descriptor is not readable any more. One thread at a time. */
+struct kevyrt_mark *kevyrt_bell_take(struct kevyrt_bell *bell);
 
 /* ---- The clock ------------------------------------------------------------------------------- */
 

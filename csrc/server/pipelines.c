@@ -61,7 +61,7 @@ enum kevyrt_status kevyrt_pipeline_run(struct kevyrt_pipeline *pipeline, enum ke
     if (!calls_begin(server, wait)) return KEVYRT_STOPPED;
     if (client) atomic_store_relaxed(&client->card->seen_ns, clock_monotonic_ns());
     do {
-        status = calls_status_of(caller_pipeline_run(&pipeline->inner, wait != KEVYRT_TRY));
+        status = calls_status_of(caller_pipeline_run(&pipeline->inner, calls_patience(wait)));
     } while (status == KEVYRT_PAUSED && wait == KEVYRT_WAIT);
     if (status == KEVYRT_OK) status = calls_position_status(server, pipeline->inner.ticket, wait);
     calls_end(server, wait);

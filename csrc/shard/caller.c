@@ -6,22 +6,35 @@
 #include "shard/transactions/transaction.h"
 
 #define PAUSE_SLICE_NS UINT64_C(1000000000)
+#define BRIEFLY_NS UINT64_C(1000000)
 
-static enum caller_result take_set(struct fabric *fabric, uint64_t mask, bool may_wait) {
-    if (KRT_LIKELY(baton_set_try(&fabric->set, mask))) return CALLER_DONE;
-    if (baton_is_closed(&fabric->batons[__builtin_ctzll(mask)])) return CALLER_STOPPED;
-    if (!may_wait) return CALLER_WOULD_WAIT;
-    return baton_set_take(&fabric->set, mask, FUTEX_NO_DEADLINE) == BATON_TAKEN ? CALLER_DONE
-                                                                                : CALLER_STOPPED;
+static uint64_t deadline_ns(enum caller_patience patience) {
+    return patience == CALLER_WAITS ? FUTEX_NO_DEADLINE : clock_monotonic_ns() + BRIEFLY_NS;
 }
 
-enum caller_result calling_take(struct fabric *fabric, uint64_t mask, bool may_wait) {
-    enum caller_result result = take_set(fabric, mask, may_wait);
+static enum caller_result take_set(struct fabric *fabric, uint64_t mask, enum caller_patience patience) {
+    if (KRT_LIKELY(baton_set_try(&fabric->set, mask))) return CALLER_DONE;
+    if (baton_is_closed(&fabric->batons[__builtin_ctzll(mask)])) return CALLER_STOPPED;
+    if (patience == CALLER_TRIES) return CALLER_WOULD_WAIT;
+    switch (baton_set_take(&fabric->set, mask, deadline_ns(patience))) {
+    case BATON_TAKEN:
+        return CALLER_DONE;
+    case BATON_BUSY:
+        return CALLER_WOULD_WAIT;
+    case BATON_GONE:
+    case BATON_HUSHED:
+        break;
+    }
+    return CALLER_STOPPED;
+}
+
+enum caller_result calling_take(struct fabric *fabric, uint64_t mask, enum caller_patience patience) {
+    enum caller_result result = take_set(fabric, mask, patience);
     if (result == CALLER_DONE) calling_home(fabric, mask)->data.outcomes.held = mask;
     return result;
 }
 
-enum caller_result calling_take_any(struct fabric *fabric, uint64_t *mask, bool may_wait) {
+enum caller_result calling_take_any(struct fabric *fabric, uint64_t *mask, enum caller_patience patience) {
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++) {
         struct shard *shard = fabric->shards[i];
         if (!baton_try(shard->baton)) continue;
@@ -29,7 +42,7 @@ enum caller_result calling_take_any(struct fabric *fabric, uint64_t *mask, bool 
         return CALLER_DONE;
     }
     *mask = 1;
-    return calling_take(fabric, *mask, may_wait);
+    return calling_take(fabric, *mask, patience);
 }
 
 uint64_t calling_drop(struct shard *home, uint64_t mask) {
@@ -39,7 +52,7 @@ uint64_t calling_drop(struct shard *home, uint64_t mask) {
 }
 
 struct shard *caller_take(struct fabric *fabric, uint64_t mask) {
-    return calling_take(fabric, mask, true) == CALLER_DONE ? calling_home(fabric, mask) : NULL;
+    return calling_take(fabric, mask, CALLER_WAITS) == CALLER_DONE ? calling_home(fabric, mask) : NULL;
 }
 
 uint64_t caller_drop(struct fabric *fabric, uint64_t mask) {
@@ -67,10 +80,10 @@ static uint64_t missing(struct fabric *fabric, const struct origin *origin,
 /* Takes what the request needs, and what those need whom it may serve. */
 static enum caller_result take_reach(struct fabric *fabric, const struct origin *origin,
                                      const struct request *request, const struct plan *plan,
-                                     bool may_wait, uint64_t *mask) {
+                                     enum caller_patience patience, uint64_t *mask) {
     for (int round = 1;; round++) {
-        enum caller_result result = *mask ? calling_take(fabric, *mask, may_wait)
-                                          : calling_take_any(fabric, mask, may_wait);
+        enum caller_result result = *mask ? calling_take(fabric, *mask, patience)
+                                          : calling_take_any(fabric, mask, patience);
         if (result != CALLER_DONE) return result;
         uint64_t more = missing(fabric, origin, request, plan, *mask, round);
         if (KRT_LIKELY(more == 0)) return result;
@@ -99,8 +112,8 @@ static enum caller_result run_held(struct fabric *fabric, const struct origin *o
 
 static enum caller_result run_closed(struct fabric *fabric, const struct origin *origin,
                                      const struct request *request, const struct plan *plan,
-                                     uint64_t mask, bool may_wait, uint64_t *ticket) {
-    enum caller_result result = take_reach(fabric, origin, request, plan, may_wait, &mask);
+                                     uint64_t mask, enum caller_patience patience, uint64_t *ticket) {
+    enum caller_result result = take_reach(fabric, origin, request, plan, patience, &mask);
     if (result != CALLER_DONE) return result;
     struct shard *home = calling_home(fabric, mask);
     result = run_held(fabric, origin, request, plan, home);
@@ -119,13 +132,14 @@ static void extend(struct fabric *fabric, const struct origin *origin,
 /* A call whose set is open: the ticket, then what is known, then what the call comes to. */
 static enum caller_result run_open(struct fabric *fabric, const struct origin *origin,
                                    const struct request *request, const struct plan *plan,
-                                   uint64_t mask, uint64_t *ticket) {
+                                   uint64_t mask, enum caller_patience patience, uint64_t *ticket) {
     uint64_t held = mask;
     struct call_reach reach = {&fabric->set, &held, board_let_go};
     struct origin reaching = *origin;
     reaching.reach = &reach;
-    if (baton_ticket_take(&fabric->set, FUTEX_NO_DEADLINE) != BATON_TAKEN) return CALLER_STOPPED;
-    enum caller_result result = calling_take(fabric, mask, true);
+    enum baton_result has = baton_ticket_take(&fabric->set, deadline_ns(patience));
+    if (has != BATON_TAKEN) return has == BATON_BUSY ? CALLER_WOULD_WAIT : CALLER_STOPPED;
+    enum caller_result result = calling_take(fabric, mask, patience);
     if (result == CALLER_DONE) {
         extend(fabric, &reaching, request, plan);
         result = run_held(fabric, &reaching, request, plan, calling_home(fabric, mask));
@@ -137,28 +151,29 @@ static enum caller_result run_open(struct fabric *fabric, const struct origin *o
 
 static enum caller_result run_once(struct fabric *fabric, const struct origin *origin,
                                    const struct request *request, const struct plan *plan,
-                                   bool may_wait, uint64_t *ticket) {
+                                   enum caller_patience patience, uint64_t *ticket) {
     uint64_t needs = origin->client ? transaction_needs(origin->client, plan) : plan->mask;
     if (KRT_LIKELY(!transaction_is_open(fabric, origin->client, plan)))
-        return run_closed(fabric, origin, request, plan, needs, may_wait, ticket);
-    return may_wait ? run_open(fabric, origin, request, plan, needs ? needs : 1, ticket)
-                    : CALLER_WOULD_WAIT;
+        return run_closed(fabric, origin, request, plan, needs, patience, ticket);
+    if (patience == CALLER_TRIES) return CALLER_WOULD_WAIT;
+    return run_open(fabric, origin, request, plan, needs ? needs : 1, patience, ticket);
 }
 
 /* Who is in a pause's way looks around meanwhile: the pause may be long, and a signal may have come. */
-enum caller_result calling_pause(struct fabric *fabric, uint32_t bell, bool may_wait) {
-    if (!may_wait) return CALLER_WOULD_WAIT;
+enum caller_result calling_pause(struct fabric *fabric, uint32_t bell, enum caller_patience patience) {
+    if (patience == CALLER_TRIES) return CALLER_WOULD_WAIT;
+    if (patience == CALLER_WAITS_BRIEFLY) return CALLER_PAUSED;
     pause_sleep(fabric, bell, clock_monotonic_ns() + PAUSE_SLICE_NS);
     return CALLER_PAUSED;
 }
 
 enum caller_result calling_run(struct fabric *fabric, const struct origin *origin,
                                const struct request *request, const struct plan *plan,
-                               bool may_wait, uint64_t *ticket) {
+                               enum caller_patience patience, uint64_t *ticket) {
     uint32_t bell = atomic_load_seq_cst(&fabric->pause_bell);
-    enum caller_result result = run_once(fabric, origin, request, plan, may_wait, ticket);
+    enum caller_result result = run_once(fabric, origin, request, plan, patience, ticket);
     if (KRT_LIKELY(result != CALLER_PAUSED)) return result;
-    return calling_pause(fabric, bell, may_wait);
+    return calling_pause(fabric, bell, patience);
 }
 
 static void note_position(const struct plan *plan, const struct origin *origin, uint64_t *ticket) {
@@ -172,7 +187,7 @@ static void note_position(const struct plan *plan, const struct origin *origin, 
 }
 
 enum caller_result caller_run(struct fabric *fabric, struct client *client, uint32_t db,
-                              const struct bytes *argv, uint32_t argc, bool may_wait,
+                              const struct bytes *argv, uint32_t argc, enum caller_patience patience,
                               struct reply *reply, struct waiter **waiter, uint64_t *ticket) {
     struct request request = {.argv = argv, .argc = argc};
     struct plan plan;
@@ -187,21 +202,21 @@ enum caller_result caller_run(struct fabric *fabric, struct client *client, uint
     *ticket = 0;
     plan_request(fabric, &request, &(struct plan_hint){0}, &plan);
     if (!client && execute_refused(client, reply, &request, &plan)) return CALLER_DONE;
-    enum caller_result result = calling_run(fabric, &origin, &request, &plan, may_wait, ticket);
+    enum caller_result result = calling_run(fabric, &origin, &request, &plan, patience, ticket);
     if (KRT_UNLIKELY(*ticket != 0)) note_position(&plan, &origin, ticket);
     return result;
 }
 
 /* ---- One string key ----------------------------------------------------------------------------- */
 
-static enum caller_result enter(struct fabric *fabric, uint64_t hash, bool may_wait,
+static enum caller_result enter(struct fabric *fabric, uint64_t hash, enum caller_patience patience,
                                 struct shard **out) {
     *out = fabric->shards[hash_shard(hash, fabric->settings.shard_count)];
     if (KRT_LIKELY(baton_try((*out)->baton))) {
         (*out)->data.outcomes.held = (*out)->own;
         return CALLER_DONE;
     }
-    return calling_take(fabric, (*out)->own, may_wait);
+    return calling_take(fabric, (*out)->own, patience);
 }
 
 /* The turn's end also completes what the call brought about. */
@@ -243,13 +258,13 @@ static enum caller_result copy_out(struct bytes value, char *small, uint32_t cap
     return *large ? CALLER_DONE : CALLER_NO_MEMORY;
 }
 
-enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes key, bool may_wait,
+enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes key, enum caller_patience patience,
                               char *small, uint32_t capacity, uint32_t *len, struct blob **large,
                               enum caller_found *found, uint64_t *ticket) {
     struct shard *shard;
     struct bytes argv[] = {BYTES_LITERAL("GET"), key};
     uint64_t hash = hash_bytes(&fabric->domain.hash_seed, key.at, key.len);
-    enum caller_result result = enter(fabric, hash, may_wait, &shard);
+    enum caller_result result = enter(fabric, hash, patience, &shard);
     if (KRT_UNLIKELY(result != CALLER_DONE)) return result;
     if (KRT_UNLIKELY((fabric->domain.gates & ~(uint32_t)GATE_MEMORY) || fabric->times_all)) {
         (void)leave(shard);
@@ -271,12 +286,12 @@ enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes k
 }
 
 enum caller_result caller_set(struct fabric *fabric, uint32_t db, struct bytes key,
-                              struct bytes value, bool may_wait, uint64_t *ticket) {
+                              struct bytes value, enum caller_patience patience, uint64_t *ticket) {
     struct shard *shard;
     struct reply reply;
     struct bytes argv[] = {BYTES_LITERAL("SET"), key, value};
     uint64_t hash = hash_bytes(&fabric->domain.hash_seed, key.at, key.len);
-    enum caller_result result = enter(fabric, hash, may_wait, &shard);
+    enum caller_result result = enter(fabric, hash, patience, &shard);
     if (KRT_UNLIKELY(result != CALLER_DONE)) return result;
     if (KRT_UNLIKELY(fabric->domain.gates || fabric->times_all ||
                      waiting_reaches(&fabric->domain))) {

@@ -22,15 +22,21 @@ enum caller_result {
     CALLER_GATED,   /* of the fast path: caller_run knows what the command has to pass */
 };
 
+enum caller_patience {
+    CALLER_TRIES,         /* CALLER_WOULD_WAIT instead of any wait */
+    CALLER_WAITS,         /* as long as it takes */
+    CALLER_WAITS_BRIEFLY, /* a millisecond for batons, CALLER_WOULD_WAIT then; CALLER_PAUSED at once */
+};
+
 /* `*ticket`: the position in the log of what the call has done and seen. Nobody is told of its result before that is safe
  * (journal_wait). 0: any time. */
 
-/* Runs one command. `client` may be NULL: then in database `db`, as nobody. Without `may_wait` it returns
- * CALLER_WOULD_WAIT rather than wait for a baton, and with it waits for the end of a pause for at most a second at a time. The reply (also of refusals) is appended to `reply`. A command
+/* Runs one command. `client` may be NULL: then in database `db`, as nobody. Who tries gets
+ * CALLER_WOULD_WAIT rather than wait for a baton, and who waits waits for the end of a pause for at most a second at a time. The reply (also of refusals) is appended to `reply`. A command
  * that finds nothing and waits for it (blocking/in_process.h) leaves its waiter in *waiter; if that is NULL it is told that there is
  * nothing. */
 enum caller_result caller_run(struct fabric *fabric, struct client *client, uint32_t db,
-                              const struct bytes *argv, uint32_t argc, bool may_wait,
+                              const struct bytes *argv, uint32_t argc, enum caller_patience patience,
                               struct reply *reply, struct waiter **waiter, uint64_t *ticket);
 
 /* The batons of a mask of shards, for what is no command. Waits. The shard that completes it, or NULL: the server stops. */
@@ -45,8 +51,8 @@ void caller_drop_all(struct fabric *fabric);
 /* The fast path of one string key. `small` holds up to `capacity` bytes; a longer value is counted in *large, or,
  * where it is not a blob, copied into one. */
 enum caller_found { CALLER_MISSING, CALLER_SMALL, CALLER_LARGE, CALLER_WRONG_TYPE };
-enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes key, bool may_wait,
+enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes key, enum caller_patience patience,
                               char *small, uint32_t capacity, uint32_t *len, struct blob **large,
                               enum caller_found *found, uint64_t *ticket);
 enum caller_result caller_set(struct fabric *fabric, uint32_t db, struct bytes key,
-                              struct bytes value, bool may_wait, uint64_t *ticket);
+                              struct bytes value, enum caller_patience patience, uint64_t *ticket);

@@ -79,7 +79,7 @@ static bool does_write(const struct plan *plan) {
 
 static enum caller_result run_request(struct caller_pipeline *pipeline,
                                       const struct request *request, struct reply *reply,
-                                      bool may_wait) {
+                                      enum caller_patience patience) {
     struct plan plan;
     int64_t now_ms = 0;
     uint64_t ticket = 0;
@@ -87,14 +87,14 @@ static enum caller_result run_request(struct caller_pipeline *pipeline,
     plan_request(pipeline->fabric, request, &(struct plan_hint){0}, &plan);
     if (!pipeline->client && execute_refused(NULL, reply, request, &plan)) return CALLER_DONE;
     enum caller_result result =
-        calling_run(pipeline->fabric, &origin, request, &plan, may_wait, &ticket);
+        calling_run(pipeline->fabric, &origin, request, &plan, patience, &ticket);
     note_position(pipeline, ticket, does_write(&plan));
     return result;
 }
 
-static enum caller_result run_alone(struct caller_pipeline *pipeline, bool may_wait) {
+static enum caller_result run_alone(struct caller_pipeline *pipeline, enum caller_patience patience) {
     struct request request = next_request(pipeline);
-    enum caller_result result = run_request(pipeline, &request, pipeline->reply, may_wait);
+    enum caller_result result = run_request(pipeline, &request, pipeline->reply, patience);
     if (result != CALLER_DONE) return result;
     pipeline->alone = false;
     advance(pipeline);
@@ -102,9 +102,9 @@ static enum caller_result run_alone(struct caller_pipeline *pipeline, bool may_w
 }
 
 static enum caller_result run_word(struct caller_pipeline *pipeline, struct bytes word,
-                                   struct reply *reply, bool may_wait) {
+                                   struct reply *reply, enum caller_patience patience) {
     struct request request = {.argv = &word, .argc = 1};
-    return run_request(pipeline, &request, reply, may_wait);
+    return run_request(pipeline, &request, reply, patience);
 }
 
 /* ---- Slices ------------------------------------------------------------------------------------ */
@@ -200,13 +200,13 @@ static bool run_all_held(struct caller_pipeline *pipeline, const struct slice *s
     return wrote;
 }
 
-static enum caller_result run_slice(struct caller_pipeline *pipeline, bool may_wait) {
+static enum caller_result run_slice(struct caller_pipeline *pipeline, enum caller_patience patience) {
     struct fabric *fabric = pipeline->fabric;
     struct slice slice;
     plan_slice(pipeline, &slice);
-    if (slice.count == 0) return run_alone(pipeline, may_wait);
-    enum caller_result result = slice.mask ? calling_take(fabric, slice.mask, may_wait)
-                                           : calling_take_any(fabric, &slice.mask, may_wait);
+    if (slice.count == 0) return run_alone(pipeline, patience);
+    enum caller_result result = slice.mask ? calling_take(fabric, slice.mask, patience)
+                                           : calling_take_any(fabric, &slice.mask, patience);
     if (result != CALLER_DONE) return result;
     bool wrote = run_all_held(pipeline, &slice, slice.mask);
     uint64_t ticket = calling_drop(calling_home(fabric, slice.mask), slice.mask);
@@ -214,20 +214,20 @@ static enum caller_result run_slice(struct caller_pipeline *pipeline, bool may_w
     return pipeline->reply->failed ? CALLER_NO_MEMORY : CALLER_DONE;
 }
 
-static enum caller_result run_plainly(struct caller_pipeline *pipeline, bool may_wait) {
+static enum caller_result run_plainly(struct caller_pipeline *pipeline, enum caller_patience patience) {
     enum caller_result result = CALLER_DONE;
     while (result == CALLER_DONE && pipeline->done < pipeline->count)
-        result = pipeline->alone ? run_alone(pipeline, may_wait) : run_slice(pipeline, may_wait);
+        result = pipeline->alone ? run_alone(pipeline, patience) : run_slice(pipeline, patience);
     return result;
 }
 
 /* ---- MULTI, EXEC ------------------------------------------------------------------------------- */
 
-static enum caller_result begin(struct caller_pipeline *pipeline, bool may_wait) {
+static enum caller_result begin(struct caller_pipeline *pipeline, enum caller_patience patience) {
     struct client *client = pipeline->client;
     bool queued = client_queues(client);
     enum caller_result result =
-        run_word(pipeline, BYTES_LITERAL("MULTI"), pipeline->reply, may_wait);
+        run_word(pipeline, BYTES_LITERAL("MULTI"), pipeline->reply, patience);
     if (result != CALLER_DONE) return result;
     pipeline->stage = STAGE_ENDED;
     if (queued || !client_queues(client)) return CALLER_DONE;
@@ -282,12 +282,12 @@ static bool queue_all_held(struct caller_pipeline *pipeline, struct shard *home,
 }
 
 /* What is queued passes the gates when it is: that needs the baton of some shard. */
-static enum caller_result queue(struct caller_pipeline *pipeline, bool may_wait) {
+static enum caller_result queue(struct caller_pipeline *pipeline, enum caller_patience patience) {
     struct fabric *fabric = pipeline->fabric;
     struct reply reply;
     uint64_t mask = 0;
     uint32_t bell = atomic_load_seq_cst(&fabric->pause_bell);
-    enum caller_result result = calling_take_any(fabric, &mask, may_wait);
+    enum caller_result result = calling_take_any(fabric, &mask, patience);
     if (result != CALLER_DONE) return result;
     reply_init(&reply, pipeline->reply->pool, pipeline->reply->proto);
     bool queued = queue_all_held(pipeline, calling_home(fabric, mask), mask, &reply);
@@ -295,37 +295,37 @@ static enum caller_result queue(struct caller_pipeline *pipeline, bool may_wait)
     bool failed = reply.failed;
     reply_clear(&reply);
     if (failed) return CALLER_NO_MEMORY;
-    if (!queued) return calling_pause(fabric, bell, may_wait);
+    if (!queued) return calling_pause(fabric, bell, patience);
     if (pipeline->done == pipeline->count) pipeline->stage = STAGE_EXEC;
     return CALLER_DONE;
 }
 
-static enum caller_result exec(struct caller_pipeline *pipeline, bool may_wait) {
+static enum caller_result exec(struct caller_pipeline *pipeline, enum caller_patience patience) {
     struct reply unheard;
     bool heard = pipeline->refused == pipeline->count;
     reply_init(&unheard, pipeline->reply->pool, pipeline->reply->proto);
     enum caller_result result =
-        run_word(pipeline, BYTES_LITERAL("EXEC"), heard ? pipeline->reply : &unheard, may_wait);
+        run_word(pipeline, BYTES_LITERAL("EXEC"), heard ? pipeline->reply : &unheard, patience);
     reply_clear(&unheard);
     if (result == CALLER_DONE) pipeline->stage = STAGE_ENDED;
     return result;
 }
 
-static enum caller_result run_atomically(struct caller_pipeline *pipeline, bool may_wait) {
+static enum caller_result run_atomically(struct caller_pipeline *pipeline, enum caller_patience patience) {
     enum caller_result result = CALLER_DONE;
     while (result == CALLER_DONE && pipeline->stage != STAGE_ENDED) {
-        if (pipeline->stage == STAGE_BEGIN) result = begin(pipeline, may_wait);
-        else if (pipeline->stage == STAGE_QUEUE) result = queue(pipeline, may_wait);
-        else result = exec(pipeline, may_wait);
+        if (pipeline->stage == STAGE_BEGIN) result = begin(pipeline, patience);
+        else if (pipeline->stage == STAGE_QUEUE) result = queue(pipeline, patience);
+        else result = exec(pipeline, patience);
     }
     return result;
 }
 
 /* ---- Whole pipelines --------------------------------------------------------------------------- */
 
-enum caller_result caller_pipeline_run(struct caller_pipeline *pipeline, bool may_wait) {
+enum caller_result caller_pipeline_run(struct caller_pipeline *pipeline, enum caller_patience patience) {
     enum caller_result result =
-        pipeline->atomic ? run_atomically(pipeline, may_wait) : run_plainly(pipeline, may_wait);
+        pipeline->atomic ? run_atomically(pipeline, patience) : run_plainly(pipeline, patience);
     if (result == CALLER_DONE && pipeline->ticket && !pipeline->wrote)
         pipeline->ticket |= JOURNAL_OF_READ;
     return result;

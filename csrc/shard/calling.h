@@ -13,15 +13,15 @@ static inline struct shard *calling_home(const struct fabric *fabric, uint64_t m
 }
 
 /* CALLER_DONE: held. */
-enum caller_result calling_take(struct fabric *fabric, uint64_t mask, bool may_wait);
+enum caller_result calling_take(struct fabric *fabric, uint64_t mask, enum caller_patience patience);
 /* For what has no keys, and what is queued, any place will do: one that is free now, if there is one. */
-enum caller_result calling_take_any(struct fabric *fabric, uint64_t *mask, bool may_wait);
+enum caller_result calling_take_any(struct fabric *fabric, uint64_t *mask, enum caller_patience patience);
 /* `home`: of the calls. Returns the position of what they saw. */
 uint64_t calling_drop(struct shard *home, uint64_t mask);
 /* Runs a command from the take to the drop. */
 enum caller_result calling_run(struct fabric *fabric, const struct origin *origin,
                                const struct request *request, const struct plan *plan,
-                               bool may_wait, uint64_t *ticket);
-/* A command was postponed, and nothing is held. Without `may_wait` it would wait; with it the thread sleeps until the pause bell is no
+                               enum caller_patience patience, uint64_t *ticket);
+/* A command was postponed, and nothing is held. Who tries would wait, who waits briefly is told of the pause; who waits sleeps until the pause bell is no
  * longer `bell`, for at most a second. */
-enum caller_result calling_pause(struct fabric *fabric, uint32_t bell, bool may_wait);
+enum caller_result calling_pause(struct fabric *fabric, uint32_t bell, enum caller_patience patience);

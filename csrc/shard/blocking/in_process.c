@@ -137,6 +137,43 @@ enum in_process_answer in_process_cancel(struct waiter *waiter) {
     return IN_PROCESS_CANCELLED;
 }
 
+enum in_process_answer in_process_try_cancel(struct waiter *waiter) {
+    uint32_t word;
+    while (!waiter_leave(waiter, WAITER_CANCELLED)) {
+        alarms_hurry(waiter->fabric, waiter);
+        enum in_process_answer first = answer_of(waiter, &word);
+        uint32_t state = atomic_load_acquire(&waiter->state);
+        bool is_tried = state == WAITER_WAITING || state == WAITER_TRYING;
+        if (first != IN_PROCESS_NOT_YET || !is_tried) return first;
+        (void)futex_wait(&waiter->answered, word, clock_monotonic_ns() + TRY_AGAIN_NS);
+    }
+    atomic_store_seq_cst(&waiter->answered, IN_PROCESS_CANCELLED);
+    return IN_PROCESS_CANCELLED;
+}
+
+void in_process_withdraw(struct waiter *waiter) {
+    uint32_t word;
+    if (atomic_swap_seq_cst(&waiter->wake, NULL)) return;
+    while (answer_of(waiter, &word) == IN_PROCESS_NOT_YET && word == IN_PROCESS_TELLING)
+        (void)futex_wait(&waiter->answered, word, clock_monotonic_ns() + TRY_AGAIN_NS);
+}
+
+struct waiter *in_process_settle(struct fabric *fabric, uint64_t ticket) {
+    struct waiter *waiter = mem_calloc(NULL, sizeof *waiter);
+    if (!waiter) return NULL;
+    waiter->fabric = fabric;
+    waiter->shard = WAITER_IN_PROCESS;
+    waiter->deadline_us = waiter->alarm_us = WAITING_NEVER;
+    waiter->alarm_index = WAITER_NO_ALARM;
+    waiter->ticket = ticket;
+    atomic_store_relaxed(&waiter->state, WAITER_CLAIMED);
+    atomic_store_relaxed(&waiter->references, 2);
+    reply_pool_init(&waiter->pool, NULL, 0);
+    reply_init(&waiter->reply, &waiter->pool, 3);
+    journal_answer_later(fabric, waiter);
+    return waiter;
+}
+
 void in_process_call_back(struct waiter *waiter, void (*wake)(void *context), void *context) {
     waiter->wake_context = context;
     atomic_store_seq_cst(&waiter->wake, (void *)wake);

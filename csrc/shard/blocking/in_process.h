@@ -51,11 +51,17 @@ void in_process_answer(struct waiter *waiter, enum in_process_answer how);
 enum in_process_answer in_process_wait(struct waiter *waiter, uint64_t deadline_ns);
 /* Waits no more: CANCELLED, or what came first. */
 enum in_process_answer in_process_cancel(struct waiter *waiter);
+/* The same without waiting: NOT_YET if something has come first that the owner will be told of. */
+enum in_process_answer in_process_try_cancel(struct waiter *waiter);
 /* Calls `wake` once, when the waiter is answered, its time is over or the server stops: from whatever thread does that, with batons
  * held. It may neither lock nor wait. If that has happened already it is called at once, by the owner. Once per
  * waiter. Behind an end that the owner has been told of it neither runs nor comes. */
 void in_process_call_back(struct waiter *waiter, void (*wake)(void *context), void *context);
-/* It has an answer. `running`: the batons are there to be taken; if not, the stop sees to what is left in queues. */
+/* `wake` does not run, and will not come. */
+void in_process_withdraw(struct waiter *waiter);
+/* A waiter for the log alone, in no queue: it is told once the ticket is safe, or at the stop. NULL: no memory. */
+struct waiter *in_process_settle(struct fabric *fabric, uint64_t ticket);
+/* It has an answer, or waits for the log alone. `running`: the batons are there to be taken; if not, the stop sees to what is left in queues. */
 void in_process_end(struct waiter *waiter, bool running);
 
 /* ---- The stop: threads have ended, batons are closed ------------------------------------------------- */

@@ -122,18 +122,21 @@ static void ring(struct journal *journal) {
 
 /* ---- Lists of waiters -------------------------------------------------------------------------------- */
 
-/* Returns whether it has become due meanwhile. Somebody else may have told it by then, and it is gone. */
-static bool push_waiter(atomic_ptr *list, const atomic_u64 *position, struct waiter *waiter) {
+static bool is_synced(struct journal *journal, uint64_t ticket) {
+    return ticket <= atomic_load_seq_cst(&journal->synced);
+}
+
+/* `is_due`: of is_safe and is_synced that which the list is about. Returns whether it has become due meanwhile. Somebody else may
+ * have told it by then, and it is gone. */
+static bool push_waiter(struct journal *journal, atomic_ptr *list,
+                        bool (*is_due)(struct journal *journal, uint64_t ticket),
+                        struct waiter *waiter) {
     uint64_t ticket = waiter->ticket;
     void *head = atomic_load_relaxed(list);
     do {
         waiter->next_sync = head;
     } while (!atomic_cas_seq_cst(list, &head, waiter));
-    return ticket <= atomic_load_seq_cst(position);
-}
-
-static bool is_due(const atomic_u64 *position, const struct waiter *waiter) {
-    return waiter->ticket <= atomic_load_seq_cst(position);
+    return is_due(journal, ticket);
 }
 
 /* Who waits no more is told as well, which is how he leaves the list. */
@@ -143,14 +146,15 @@ static bool has_ended(const struct waiter *waiter) {
 }
 
 /* The list is taken whole, so two that tell at once have different parts of it. */
-static void tell_due(atomic_ptr *list, const atomic_u64 *position,
+static void tell_due(struct journal *journal, atomic_ptr *list,
+                     bool (*is_due)(struct journal *journal, uint64_t ticket),
                      void (*tell)(struct waiter *waiter)) {
     for (bool again = true; again;) {
         struct waiter *next, *waiter = atomic_swap_seq_cst(list, NULL);
         for (again = false; waiter; waiter = next) {
             next = waiter->next_sync;
-            if (is_due(position, waiter) || has_ended(waiter)) tell(waiter);
-            else again |= push_waiter(list, position, waiter);
+            if (is_due(journal, waiter->ticket) || has_ended(waiter)) tell(waiter);
+            else again |= push_waiter(journal, list, is_due, waiter);
         }
     }
 }
@@ -165,18 +169,20 @@ static void tell_all(atomic_ptr *list, void (*tell)(struct waiter *waiter)) {
 
 static void tell_answers(struct journal *journal) {
     if (atomic_load_seq_cst(&journal->answers))
-        tell_due(&journal->answers, &journal->safe, in_process_tell);
+        tell_due(journal, &journal->answers, is_safe, in_process_tell);
 }
 
 void journal_answer_later(struct fabric *fabric, struct waiter *waiter) {
     struct journal *journal = &fabric->journal;
-    if (push_waiter(&journal->answers, &journal->safe, waiter)) tell_answers(journal);
+    if (push_waiter(journal, &journal->answers, is_safe, waiter)) tell_answers(journal);
+    if (KRT_UNLIKELY(atomic_load_seq_cst(&journal->ended)))
+        tell_all(&journal->answers, in_process_abandon);
 }
 
 void journal_work(struct fabric *fabric) {
     struct journal *journal = &fabric->journal;
     if (atomic_load_seq_cst(&journal->syncs))
-        tell_due(&journal->syncs, &journal->synced, waitaof_answer);
+        tell_due(journal, &journal->syncs, is_synced, waitaof_answer);
 }
 
 static void ask_for_syncs(struct journal *journal) {
@@ -186,7 +192,7 @@ static void ask_for_syncs(struct journal *journal) {
 void journal_await_sync(struct fabric *fabric, struct waiter *waiter) {
     struct journal *journal = &fabric->journal;
     bool forever = waiter->ticket == UINT64_MAX; /* others of its kind may have ended */
-    if (push_waiter(&journal->syncs, &journal->synced, waiter) || forever) ask_for_syncs(journal);
+    if (push_waiter(journal, &journal->syncs, is_synced, waiter) || forever) ask_for_syncs(journal);
 }
 
 /* ---- The log's thread -------------------------------------------------------------------------------- */
@@ -226,6 +232,7 @@ void journal_note_failing(struct fabric *fabric, bool failing) {
     atomic_store_seq_cst(&journal->failing, failing);
     wake_all(fabric);
     ring(journal);
+    tell_answers(journal);
 }
 
 void journal_look(struct fabric *fabric) {
