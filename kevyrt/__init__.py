@@ -43,6 +43,7 @@ from kevyrt._core import (
 )
 from kevyrt._registry import async_from_url, from_url
 from kevyrt._stats import PersistenceStats, ShardStats, Stats
+from kevyrt.aio import Aio
 from kevyrt.clock import Clock
 from kevyrt.database import Database
 from kevyrt.pipeline import Pipeline
@@ -50,6 +51,7 @@ from kevyrt.server import Server
 from kevyrt.session import Session
 
 __all__ = [
+    "Aio",
     "AskError",
     "BusyError",
     "BusyGroupError",

@@ -52,7 +52,7 @@ scripts/generate_stubs.py."""
 
 import builtins
 import datetime
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from kevyrt.commands.base import Key, Keys, Value
@@ -101,7 +101,7 @@ def core_part() -> str:
             BEGIN,
             table_class("_Methods", "Of faces that call.", lambda kind: kind),
             table_class("_QueuedMethods", "Of faces that queue.", lambda _: "Any"),
-            table_class("_AwaitedMethods", "Of faces that await.", lambda it: f"Awaitable[{it}]"),
+            table_class("_AwaitedMethods", "Of faces that await.", lambda it: f"Coroutine[Any, Any, {it}]"),
             END,
         ]
     )
@@ -145,7 +145,7 @@ def faces_stub() -> str:
     bases = ", ".join([*(name for _, name in families), "Iterators"])
     lines += ["", f"class Commands({bases}): ..."]
     lines += mixin_class("QueuedCommands", "Of faces that queue.", lambda _: "Any")
-    lines += mixin_class("AwaitedCommands", "Of faces that await.", lambda it: f"Awaitable[{it}]")
+    lines += mixin_class("AwaitedCommands", "Of faces that await.", lambda it: f"Coroutine[Any, Any, {it}]")
     for function in mixin_functions("AsyncIterators"):
         kind = ast.unparse(function.returns) if function.returns else "Any"
         lines.append(f"    def {function.name}({ast.unparse(function.args)}) -> {kind}: ...")

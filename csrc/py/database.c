@@ -1,5 +1,5 @@
 /* kevyrt.Database: one of a server's databases, called in process. */
-#include "py/face.h"
+#include "py/aio.h"
 
 static int database_init(struct face *self, PyObject *arguments, PyObject *keywords) {
     static char *names[] = {"server", "db", NULL};
@@ -37,12 +37,18 @@ static PyMethodDef database_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyGetSetDef database_properties[] = {
+    {"aio", (getter)(void *)face_get_aio, NULL, aio_property_doc, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyType_Slot database_slots[] = {
     {Py_tp_init, database_init},
     {Py_tp_dealloc, database_dealloc},
     {Py_tp_traverse, database_traverse},
     {Py_tp_clear, database_clear},
     {Py_tp_methods, database_methods},
+    {Py_tp_getset, database_properties},
     MAPPING_SLOTS,
     {Py_tp_doc, "The C half of kevyrt.Database."},
     {0, NULL},

@@ -40,6 +40,7 @@ enum result_kind {
     RESULT_SCAN_SCORES, /* (cursor, [(member, score), ...]) */
     RESULT_KINDS,
     RESULT_CALL = RESULT_KINDS, /* `then` makes it of the decoded reply */
+    RESULT_EXECUTE,             /* as execute() has it: simple strings are str */
 };
 
 struct result {
@@ -122,6 +123,8 @@ int result_parse(PyObject *object, struct result *out);
 /* ---- fast.c ---------------------------------------------------------------------------------- */
 /* Of the methods that have a fast path, for faces that call now and have no session. */
 PyMethodDef *fast_definitions(void);
+/* The object for a value that may be told; puts it. */
+PyObject *fast_value(struct face *self, struct kevyrt_value *value);
 PyObject *fast_get(struct face *self, PyObject *const *values, Py_ssize_t count, PyObject *names);
 PyObject *fast_set(struct face *self, PyObject *const *values, Py_ssize_t count, PyObject *names);
 

@@ -12,7 +12,7 @@ static PyObject *text_object(const struct face *self, const struct kevyrt_value 
     return PyBytes_FromStringAndSize(value->at, value->len);
 }
 
-static PyObject *value_object(struct face *self, struct kevyrt_value *value) {
+PyObject *fast_value(struct face *self, struct kevyrt_value *value) {
     PyObject *object;
     switch (value->found) {
     case KEVYRT_SMALL:
@@ -30,7 +30,7 @@ static PyObject *value_object(struct face *self, struct kevyrt_value *value) {
 }
 
 static PyObject *settle_value(struct face *self, struct kevyrt_value *value) {
-    if (face_settle(self, value->ticket) == 0) return value_object(self, value);
+    if (face_settle(self, value->ticket) == 0) return fast_value(self, value);
     kevyrt_value_put(value);
     return NULL;
 }
@@ -43,7 +43,7 @@ static PyObject *get_bytes(struct face *self, PyObject *const *name, struct byte
             kevyrt_get(self->server, self->db, key, KEVYRT_WAIT_BATONS, &value);
         Py_END_ALLOW_THREADS
     }
-    if (status == KEVYRT_OK) return value_object(self, &value);
+    if (status == KEVYRT_OK) return fast_value(self, &value);
     if (status == KEVYRT_UNSAFE) return settle_value(self, &value);
     if (status == KEVYRT_GATED) return method_get(self, name, 1, NULL);
     return face_raise(self, status);

@@ -1,6 +1,6 @@
 /* The module: types, exceptions, and what belongs to the process: the log queue and the command
  * line. */
-#include "py/face.h"
+#include "py/aio.h"
 
 #include <string.h>
 
@@ -143,6 +143,22 @@ static PyTypeObject *add_face(PyObject *module, PyType_Spec *spec, bool fast) {
     return type;
 }
 
+/* The types of server.aio. */
+static int add_aio(PyObject *module, struct module_state *state) {
+    struct aio_state *aio = &state->aio;
+    aio->core_type = add_type(module, &aio_type_spec);
+    aio->awaitable_type = add_type(module, &awaitable_type_spec);
+    aio->waiting_type = add_type(module, &waiting_type_spec);
+    aio->parked_type = add_type(module, &parked_type_spec);
+    aio->bell_type = add_type(module, &bell_type_spec);
+    if (!aio->core_type || !aio->awaitable_type || !aio->waiting_type || !aio->parked_type ||
+        !aio->bell_type)
+        return -1;
+    return face_add_methods(aio->core_type, aio_definitions()) < 0
+               ? -1
+               : face_add_methods(aio->core_type, methods_definitions());
+}
+
 static int core_exec(PyObject *module) {
     struct module_state *state = state_of(module);
     if (errors_init(module, state) < 0) return -1;
@@ -157,7 +173,7 @@ static int core_exec(PyObject *module) {
         !state->pipeline_type || !state->snapshot_type || !state->view_type ||
         !state->checkpoint_type)
         return -1;
-    if (face_add_constants(module) < 0) return -1;
+    if (add_aio(module, state) < 0 || face_add_constants(module) < 0) return -1;
     if (clock_init(module) < 0) return -1;
     if (PyModule_AddIntConstant(module, "SHARDS_MAX", KEVYRT_SHARDS_MAX) < 0) return -1;
     if (PyModule_AddStringConstant(module, "redis_version", KEVYRT_REDIS_VERSION) < 0) return -1;
@@ -173,7 +189,8 @@ static int core_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->snapshot_type);
     Py_VISIT(state->view_type);
     Py_VISIT(state->checkpoint_type);
-    return errors_visit(state, visit, arg);
+    int result = aio_visit(&state->aio, visit, arg);
+    return result ? result : errors_visit(state, visit, arg);
 }
 
 static int core_clear(PyObject *module) {
@@ -185,6 +202,7 @@ static int core_clear(PyObject *module) {
     Py_CLEAR(state->snapshot_type);
     Py_CLEAR(state->view_type);
     Py_CLEAR(state->checkpoint_type);
+    aio_clear(&state->aio);
     errors_clear(state);
     return 0;
 }

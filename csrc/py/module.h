@@ -15,7 +15,20 @@
 
 enum { ERROR_CLASSES_MAX = 40, ARGUMENTS_INLINE = 8 };
 
+enum { AWAITABLES_KEPT = 64 };
+
+/* Of asyncio's side (aio.c). What Python's half gives is there once an Aio is. */
+struct aio_state {
+    PyTypeObject *core_type, *awaitable_type, *waiting_type, *parked_type, *bell_type;
+    PyObject *aio;                    /* kevyrt.Aio */
+    PyObject *cancelled;              /* asyncio.CancelledError */
+    PyObject *finish, *finish_parked; /* kevyrt/_awaiting.py */
+    PyObject *kept[AWAITABLES_KEPT];  /* memory of awaitables that are gone, to be used again */
+    int kept_count;
+};
+
 struct module_state {
+    struct aio_state aio;
     PyTypeObject *server_type, *database_type, *session_type, *snapshot_type, *view_type;
     PyTypeObject *pipeline_type, *checkpoint_type;
     PyObject *error, *response_error, *server_stopped, *forked_error;

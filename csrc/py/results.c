@@ -357,6 +357,8 @@ static PyObject *convert(struct result result, PyObject *reply) {
     case RESULT_SCAN_DICT:
     case RESULT_SCAN_SCORES:
         return to_scanned(result, reply);
+    case RESULT_EXECUTE:
+        return Py_NewRef(reply);
     case RESULT_CALL:
         break;
     }
@@ -373,7 +375,8 @@ PyObject *result_of_reply(struct result result, PyObject *reply) {
 PyObject *result_of_bytes(const struct face *self, struct result result, const char *at,
                           size_t len) {
     bool decodes = self->decodes && result.kind != RESULT_BYTES && result.kind != RESULT_SLOW_LOG;
-    struct replies_text text = {decodes, decodes, true};
+    struct replies_text text = {decodes, decodes || result.kind == RESULT_EXECUTE,
+                                result.kind != RESULT_EXECUTE};
     /* A bulk string could say OK too. */
     if (result.kind == RESULT_OK && len == 5 && memcmp(at, "+OK\r\n", 5) == 0) Py_RETURN_TRUE;
     return result_of_reply(result, replies_decode(self->state, text, at, len));

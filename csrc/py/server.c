@@ -1,5 +1,5 @@
 /* The C half of kevyrt.Server: settings, life cycle, and the methods of the type. */
-#include "py/face.h"
+#include "py/aio.h"
 
 /* ---- Settings -------------------------------------------------------------------------------- */
 
@@ -274,6 +274,7 @@ static PyGetSetDef server_properties[] = {
      "The TCP port that the last start bound. None before it, and without TCP.", NULL},
     {"running", (getter)(void *)server_get_running, NULL,
      "Is the server running? False in a forked child.", NULL},
+    {"aio", (getter)(void *)face_get_aio, NULL, aio_property_doc, NULL},
     {"_host", (getter)(void *)server_get_host, NULL, "What the last start bound first, or ''.",
      NULL},
     {NULL, NULL, NULL, NULL, NULL},

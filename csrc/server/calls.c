@@ -262,8 +262,8 @@ enum kevyrt_status kevyrt_set(struct kevyrt_server *server, uint32_t db, struct 
     uint64_t position = 0;
     if (KRT_UNLIKELY(db >= server->fabric.domain.database_count)) return KEVYRT_BAD_CONFIG;
     if (KRT_UNLIKELY(wait != KEVYRT_TRY && !server_enter(server))) return KEVYRT_STOPPED;
-    enum kevyrt_status status =
-        calls_status_of(caller_set(&server->fabric, db, key, value, calls_patience(wait), &position));
+    enum kevyrt_status status = calls_status_of(
+        caller_set(&server->fabric, db, key, value, calls_patience(wait), &position));
     if (KRT_LIKELY(status == KEVYRT_OK)) status = calls_position_status(server, position, wait);
     if (KRT_UNLIKELY(status == KEVYRT_UNSAFE)) *ticket = position;
     calls_end(server, wait);

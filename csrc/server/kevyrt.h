@@ -238,14 +238,16 @@ struct kevyrt_mark {
     struct kevyrt_bell *bell;
 };
 
-/* NULL: no memory, or no descriptor; errno-like number in *number. A forked child's copy is closed. */
-struct kevyrt_bell *kevyrt_bell_new(int *number);
+/* KEVYRT_SYSTEM: no descriptor. A forked child's copy of it is closed. */
+enum kevyrt_status kevyrt_bell_new(struct kevyrt_bell **out, struct kevyrt_error *error);
 /* Nobody rings any more. */
 void kevyrt_bell_free(struct kevyrt_bell *bell);
 int kevyrt_bell_fd(const struct kevyrt_bell *bell);
 /* Puts a mark on its bell. Neither locks nor waits. The mark is the bell's until kevyrt_bell_take has given it back; of a
  * waiting's call back the bell must be there until the waiting has told its end. */
 void kevyrt_bell_ring(void *mark);
+/* Makes the descriptor readable without a mark. */
+void kevyrt_bell_signal(struct kevyrt_bell *bell);
 /* Takes all marks, oldest first, and the descriptor is not readable any more. One thread at a time. */
 struct kevyrt_mark *kevyrt_bell_take(struct kevyrt_bell *bell);
 

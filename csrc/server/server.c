@@ -544,6 +544,7 @@ void kevyrt_fork_child(void) {
         fabric_close_in_child(&server->fabric);
     }
     descriptors_close_all();
+    bells_fork_child();
     log_queue_fork_child();
     pthread_mutex_unlock(&list_lock);
 }

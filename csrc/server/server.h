@@ -106,6 +106,9 @@ void server_request_shutdown(struct kevyrt_server *server);
 /* Removes its socket and its folder, if it is open; under `life`. */
 void door_remove(struct kevyrt_server *server);
 
+/* bell.c: in a forked child, behind descriptors_close_all. */
+void bells_fork_child(void);
+
 /* ---- listeners.c: what `port`, `bind` and `unixsocket` say. All or nothing. ------------------ */
 enum kevyrt_status listeners_open(struct kevyrt_server *server, int *out, uint32_t *count,
                                   struct kevyrt_error *error);

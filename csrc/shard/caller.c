@@ -12,7 +12,8 @@ static uint64_t deadline_ns(enum caller_patience patience) {
     return patience == CALLER_WAITS ? FUTEX_NO_DEADLINE : clock_monotonic_ns() + BRIEFLY_NS;
 }
 
-static enum caller_result take_set(struct fabric *fabric, uint64_t mask, enum caller_patience patience) {
+static enum caller_result take_set(struct fabric *fabric, uint64_t mask,
+                                   enum caller_patience patience) {
     if (KRT_LIKELY(baton_set_try(&fabric->set, mask))) return CALLER_DONE;
     if (baton_is_closed(&fabric->batons[__builtin_ctzll(mask)])) return CALLER_STOPPED;
     if (patience == CALLER_TRIES) return CALLER_WOULD_WAIT;
@@ -28,13 +29,15 @@ static enum caller_result take_set(struct fabric *fabric, uint64_t mask, enum ca
     return CALLER_STOPPED;
 }
 
-enum caller_result calling_take(struct fabric *fabric, uint64_t mask, enum caller_patience patience) {
+enum caller_result calling_take(struct fabric *fabric, uint64_t mask,
+                                enum caller_patience patience) {
     enum caller_result result = take_set(fabric, mask, patience);
     if (result == CALLER_DONE) calling_home(fabric, mask)->data.outcomes.held = mask;
     return result;
 }
 
-enum caller_result calling_take_any(struct fabric *fabric, uint64_t *mask, enum caller_patience patience) {
+enum caller_result calling_take_any(struct fabric *fabric, uint64_t *mask,
+                                    enum caller_patience patience) {
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++) {
         struct shard *shard = fabric->shards[i];
         if (!baton_try(shard->baton)) continue;
@@ -52,7 +55,8 @@ uint64_t calling_drop(struct shard *home, uint64_t mask) {
 }
 
 struct shard *caller_take(struct fabric *fabric, uint64_t mask) {
-    return calling_take(fabric, mask, CALLER_WAITS) == CALLER_DONE ? calling_home(fabric, mask) : NULL;
+    return calling_take(fabric, mask, CALLER_WAITS) == CALLER_DONE ? calling_home(fabric, mask)
+                                                                   : NULL;
 }
 
 uint64_t caller_drop(struct fabric *fabric, uint64_t mask) {
@@ -112,7 +116,8 @@ static enum caller_result run_held(struct fabric *fabric, const struct origin *o
 
 static enum caller_result run_closed(struct fabric *fabric, const struct origin *origin,
                                      const struct request *request, const struct plan *plan,
-                                     uint64_t mask, enum caller_patience patience, uint64_t *ticket) {
+                                     uint64_t mask, enum caller_patience patience,
+                                     uint64_t *ticket) {
     enum caller_result result = take_reach(fabric, origin, request, plan, patience, &mask);
     if (result != CALLER_DONE) return result;
     struct shard *home = calling_home(fabric, mask);
@@ -160,7 +165,8 @@ static enum caller_result run_once(struct fabric *fabric, const struct origin *o
 }
 
 /* Who is in a pause's way looks around meanwhile: the pause may be long, and a signal may have come. */
-enum caller_result calling_pause(struct fabric *fabric, uint32_t bell, enum caller_patience patience) {
+enum caller_result calling_pause(struct fabric *fabric, uint32_t bell,
+                                 enum caller_patience patience) {
     if (patience == CALLER_TRIES) return CALLER_WOULD_WAIT;
     if (patience == CALLER_WAITS_BRIEFLY) return CALLER_PAUSED;
     pause_sleep(fabric, bell, clock_monotonic_ns() + PAUSE_SLICE_NS);
@@ -187,8 +193,9 @@ static void note_position(const struct plan *plan, const struct origin *origin, 
 }
 
 enum caller_result caller_run(struct fabric *fabric, struct client *client, uint32_t db,
-                              const struct bytes *argv, uint32_t argc, enum caller_patience patience,
-                              struct reply *reply, struct waiter **waiter, uint64_t *ticket) {
+                              const struct bytes *argv, uint32_t argc,
+                              enum caller_patience patience, struct reply *reply,
+                              struct waiter **waiter, uint64_t *ticket) {
     struct request request = {.argv = argv, .argc = argc};
     struct plan plan;
     int64_t now_ms = 0;
@@ -258,9 +265,10 @@ static enum caller_result copy_out(struct bytes value, char *small, uint32_t cap
     return *large ? CALLER_DONE : CALLER_NO_MEMORY;
 }
 
-enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes key, enum caller_patience patience,
-                              char *small, uint32_t capacity, uint32_t *len, struct blob **large,
-                              enum caller_found *found, uint64_t *ticket) {
+enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes key,
+                              enum caller_patience patience, char *small, uint32_t capacity,
+                              uint32_t *len, struct blob **large, enum caller_found *found,
+                              uint64_t *ticket) {
     struct shard *shard;
     struct bytes argv[] = {BYTES_LITERAL("GET"), key};
     uint64_t hash = hash_bytes(&fabric->domain.hash_seed, key.at, key.len);

@@ -36,8 +36,9 @@ enum caller_patience {
  * that finds nothing and waits for it (blocking/in_process.h) leaves its waiter in *waiter; if that is NULL it is told that there is
  * nothing. */
 enum caller_result caller_run(struct fabric *fabric, struct client *client, uint32_t db,
-                              const struct bytes *argv, uint32_t argc, enum caller_patience patience,
-                              struct reply *reply, struct waiter **waiter, uint64_t *ticket);
+                              const struct bytes *argv, uint32_t argc,
+                              enum caller_patience patience, struct reply *reply,
+                              struct waiter **waiter, uint64_t *ticket);
 
 /* The batons of a mask of shards, for what is no command. Waits. The shard that completes it, or NULL: the server stops. */
 struct shard *caller_take(struct fabric *fabric, uint64_t mask);
@@ -51,8 +52,9 @@ void caller_drop_all(struct fabric *fabric);
 /* The fast path of one string key. `small` holds up to `capacity` bytes; a longer value is counted in *large, or,
  * where it is not a blob, copied into one. */
 enum caller_found { CALLER_MISSING, CALLER_SMALL, CALLER_LARGE, CALLER_WRONG_TYPE };
-enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes key, enum caller_patience patience,
-                              char *small, uint32_t capacity, uint32_t *len, struct blob **large,
-                              enum caller_found *found, uint64_t *ticket);
+enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes key,
+                              enum caller_patience patience, char *small, uint32_t capacity,
+                              uint32_t *len, struct blob **large, enum caller_found *found,
+                              uint64_t *ticket);
 enum caller_result caller_set(struct fabric *fabric, uint32_t db, struct bytes key,
                               struct bytes value, enum caller_patience patience, uint64_t *ticket);

@@ -92,7 +92,8 @@ static enum caller_result run_request(struct caller_pipeline *pipeline,
     return result;
 }
 
-static enum caller_result run_alone(struct caller_pipeline *pipeline, enum caller_patience patience) {
+static enum caller_result run_alone(struct caller_pipeline *pipeline,
+                                    enum caller_patience patience) {
     struct request request = next_request(pipeline);
     enum caller_result result = run_request(pipeline, &request, pipeline->reply, patience);
     if (result != CALLER_DONE) return result;
@@ -200,7 +201,8 @@ static bool run_all_held(struct caller_pipeline *pipeline, const struct slice *s
     return wrote;
 }
 
-static enum caller_result run_slice(struct caller_pipeline *pipeline, enum caller_patience patience) {
+static enum caller_result run_slice(struct caller_pipeline *pipeline,
+                                    enum caller_patience patience) {
     struct fabric *fabric = pipeline->fabric;
     struct slice slice;
     plan_slice(pipeline, &slice);
@@ -214,7 +216,8 @@ static enum caller_result run_slice(struct caller_pipeline *pipeline, enum calle
     return pipeline->reply->failed ? CALLER_NO_MEMORY : CALLER_DONE;
 }
 
-static enum caller_result run_plainly(struct caller_pipeline *pipeline, enum caller_patience patience) {
+static enum caller_result run_plainly(struct caller_pipeline *pipeline,
+                                      enum caller_patience patience) {
     enum caller_result result = CALLER_DONE;
     while (result == CALLER_DONE && pipeline->done < pipeline->count)
         result = pipeline->alone ? run_alone(pipeline, patience) : run_slice(pipeline, patience);
@@ -311,7 +314,8 @@ static enum caller_result exec(struct caller_pipeline *pipeline, enum caller_pat
     return result;
 }
 
-static enum caller_result run_atomically(struct caller_pipeline *pipeline, enum caller_patience patience) {
+static enum caller_result run_atomically(struct caller_pipeline *pipeline,
+                                         enum caller_patience patience) {
     enum caller_result result = CALLER_DONE;
     while (result == CALLER_DONE && pipeline->stage != STAGE_ENDED) {
         if (pipeline->stage == STAGE_BEGIN) result = begin(pipeline, patience);
@@ -323,7 +327,8 @@ static enum caller_result run_atomically(struct caller_pipeline *pipeline, enum 
 
 /* ---- Whole pipelines --------------------------------------------------------------------------- */
 
-enum caller_result caller_pipeline_run(struct caller_pipeline *pipeline, enum caller_patience patience) {
+enum caller_result caller_pipeline_run(struct caller_pipeline *pipeline,
+                                       enum caller_patience patience) {
     enum caller_result result =
         pipeline->atomic ? run_atomically(pipeline, patience) : run_plainly(pipeline, patience);
     if (result == CALLER_DONE && pipeline->ticket && !pipeline->wrote)

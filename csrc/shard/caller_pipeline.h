@@ -39,6 +39,7 @@ struct caller_pipeline {
 /* What the caller gives is in it; the rest is zero. */
 void caller_pipeline_init(struct caller_pipeline *pipeline);
 /* Goes on. CALLER_DONE: all is answered. CALLER_WOULD_WAIT, CALLER_PAUSED: to be called again, and then goes on where it stopped. */
-enum caller_result caller_pipeline_run(struct caller_pipeline *pipeline, enum caller_patience patience);
+enum caller_result caller_pipeline_run(struct caller_pipeline *pipeline,
+                                       enum caller_patience patience);
 /* It will not be called again: the client is as if nothing that did not run had come. */
 void caller_pipeline_end(struct caller_pipeline *pipeline);
