@@ -93,7 +93,8 @@ class Toolchain:
         if sanitize or debug:
             self.compile += ["-O1", "-DKRT_DEBUG=1"]
         else:
-            self.compile += ["-O2"]
+            # NDEBUG is for the assertions in Python's headers; ours do not look at it.
+            self.compile += ["-O2", "-DNDEBUG"]
             self._add_lto()
 
     def _add_lto(self) -> None:

@@ -17,13 +17,18 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SDIST_TIMEOUT_S = 300
 
 
-@pytest.fixture(scope="module")
-def build_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("kevyrt_setup", REPOSITORY / "setup.py")
+def load_script(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"kevyrt_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def build_script() -> ModuleType:
+    return load_script(REPOSITORY / "setup.py")
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +155,13 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return archive
 
 
-def test_sdist_holds_the_sources(sdist: Path) -> None:
+@pytest.fixture(scope="module")
+def wheels() -> ModuleType:
+    return load_script(REPOSITORY / "scripts" / "wheels.py")
+
+
+def test_sdist_holds_the_sources(sdist: Path, wheels: ModuleType) -> None:
+    wheels.check_sdist(sdist)
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     sources = {
@@ -158,29 +169,40 @@ def test_sdist_holds_the_sources(sdist: Path) -> None:
         for path in (REPOSITORY / "csrc").rglob("*")
         if path.suffix in {".c", ".h", ".inc", ".def"}
     }
-    assert sources
+    sources |= {
+        path.relative_to(REPOSITORY).as_posix()
+        for path in (REPOSITORY / "kevyrt").rglob("*")
+        if path.suffix in {".py", ".pyi", ".typed"}
+    }
+    assert len(sources) > 100
     assert sources <= names
-    assert {"LICENSE", "README.md", "setup.py", "scripts/probe_uring.c", "kevyrt/py.typed"} <= names
-    assert "kevyrt/_core.pyi" in names
-    assert not [name for name in names if name.endswith((".so", ".o", ".pyc"))]
+    assert {"LICENSE", "licenses/liburing.txt", "README.md", "setup.py"} <= names
+    assert {"scripts/probe_uring.c", "scripts/exports.map"} <= names
 
 
 @pytest.mark.timeout(SDIST_TIMEOUT_S)
-def test_sdist_installs_into_a_clean_environment(sdist: Path, tmp_path: Path) -> None:
-    """Built by this environment's setuptools and installed offline: the contents are tested."""
+def test_sdist_installs_into_a_clean_environment(
+    sdist: Path, wheels: ModuleType, tmp_path: Path
+) -> None:
+    """Built by this environment's setuptools and installed offline: the contents are tested.
+
+    All Pythons, portable wheels and environments without a compiler are a campaign,
+    tests/long/wheels.py.
+    """
     # -O0 and no LTO: the tree was built in earnest before.
     quick = {"KEVYRT_DEBUG": "1", "CFLAGS": "-O0"}
     offline = ["--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path]
     run(sys.executable, "-m", "pip", "wheel", *offline, sdist, cwd=tmp_path, **quick)
     (wheel,) = tmp_path.glob("kevyrt-*.whl")
+    wheels.check_wheel_names(wheel)
 
     environment = tmp_path / "env"
     venv.create(environment, with_pip=True)
     python = environment / "bin" / "python"
     run(python, "-m", "pip", "install", "--no-index", wheel, cwd=tmp_path)
-    show = "import kevyrt, kevyrt._core; print(kevyrt._core.__file__)"
-    assert str(environment) in run(python, "-c", show, cwd=tmp_path)
-    use = "import kevyrt\nwith kevyrt.Server() as s: s.set('k', 'v'); print(s.get('k'), s.port > 0)"
-    assert run(python, "-c", use, cwd=tmp_path) == "b'v' True\n"
-    version = run(environment / "bin" / "kevyrt-server", "--version", cwd=tmp_path)
-    assert "v=7.4.0" in version
+    trial = (python, wheels.INSTALLED, environment)
+    assert "kevyrt" in run(*trial, cwd=tmp_path)
+    assert "epoll" in run(python, wheels.WITHOUT_URING, *trial, "epoll", cwd=tmp_path)
+    mypy = (sys.executable, "-m", "mypy", "--strict", "--python-executable", python)
+    run(*mypy, "--cache-dir", tmp_path / "mypy", wheels.TYPED, cwd=tmp_path)
+    run(python, wheels.TYPED, cwd=tmp_path)
