@@ -101,7 +101,9 @@ def core_part() -> str:
             BEGIN,
             table_class("_Methods", "Of faces that call.", lambda kind: kind),
             table_class("_QueuedMethods", "Of faces that queue.", lambda _: "Any"),
-            table_class("_AwaitedMethods", "Of faces that await.", lambda it: f"Coroutine[Any, Any, {it}]"),
+            table_class(
+                "_AwaitedMethods", "Of faces that await.", lambda it: f"Coroutine[Any, Any, {it}]"
+            ),
             END,
         ]
     )
@@ -145,7 +147,9 @@ def faces_stub() -> str:
     bases = ", ".join([*(name for _, name in families), "Iterators"])
     lines += ["", f"class Commands({bases}): ..."]
     lines += mixin_class("QueuedCommands", "Of faces that queue.", lambda _: "Any")
-    lines += mixin_class("AwaitedCommands", "Of faces that await.", lambda it: f"Coroutine[Any, Any, {it}]")
+    lines += mixin_class(
+        "AwaitedCommands", "Of faces that await.", lambda it: f"Coroutine[Any, Any, {it}]"
+    )
     for function in mixin_functions("AsyncIterators"):
         kind = ast.unparse(function.returns) if function.returns else "Any"
         lines.append(f"    def {function.name}({ast.unparse(function.args)}) -> {kind}: ...")

@@ -13,7 +13,7 @@ from programs import Program
 import kevyrt
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "docs/PYTHON.md")
+PAGES = ("README.md", "docs/PYTHON.md", "docs/SERVER.md")
 # What the programs of each page print, in their order.
 PRINTED = {
     "README.md": [r"b'hello'\n", r"hello b'hello'\n"],
@@ -23,6 +23,13 @@ PRINTED = {
         r"the child\n",
         r"INFO:kevyrt:Server started: port \d+, .*\nINFO:kevyrt:Server stopped\n",
         r"(?s).*1 passed.*",
+    ],
+    "docs/SERVER.md": [
+        r"{'text': 'hello'} 1\n",
+        r"visit 2\n",
+        r"b'data'\n",
+        r"3\n",
+        "",
     ],
 }
 RUN_TESTS = """
