@@ -41,8 +41,20 @@ from kevyrt._core import (
     WrongTypeError,
     __version__,
 )
+from kevyrt._latency import Latency
 from kevyrt._registry import async_from_url, from_url
-from kevyrt._stats import PersistenceStats, ShardStats, Stats
+from kevyrt._stats import (
+    BigKey,
+    CommandStats,
+    HotKey,
+    MemoryStats,
+    PersistenceStats,
+    ShardStats,
+    Stats,
+    StatsInterval,
+    TypeStats,
+)
+from kevyrt._watch import StatsWatch, WatchSample
 from kevyrt.aio import Aio
 from kevyrt.clock import Clock
 from kevyrt.database import Database
@@ -53,12 +65,14 @@ from kevyrt.session import Session
 __all__ = [
     "Aio",
     "AskError",
+    "BigKey",
     "BusyError",
     "BusyGroupError",
     "BusyKeyError",
     "Checkpoint",
     "Clock",
     "ClusterDownError",
+    "CommandStats",
     "CrossSlotError",
     "DamagedError",
     "Database",
@@ -66,10 +80,13 @@ __all__ = [
     "Error",
     "ExecAbortError",
     "ForkedError",
+    "HotKey",
     "InProgressError",
     "InvalidObjectError",
+    "Latency",
     "LoadingError",
     "MasterDownError",
+    "MemoryStats",
     "MisconfError",
     "MovedError",
     "NoAuthError",
@@ -91,11 +108,15 @@ __all__ = [
     "ShardStats",
     "Snapshot",
     "Stats",
+    "StatsInterval",
+    "StatsWatch",
     "TransferError",
     "TryAgainError",
+    "TypeStats",
     "UnblockedError",
     "UnkillableError",
     "WatchError",
+    "WatchSample",
     "WrongPassError",
     "WrongTypeError",
     "__version__",

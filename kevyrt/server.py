@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
-from kevyrt import _core, _doors, _log, _registry, _settings, _stats
+from kevyrt import _core, _doors, _log, _registry, _settings, _show, _stats, _watch
 from kevyrt.clock import Clock
 from kevyrt.commands import Commands
 from kevyrt.database import Database
@@ -134,7 +134,10 @@ class Server(_core.Server, Commands, MappingMethods, Pipelines):
         Raises:
             ForkedError: it belongs to the parent process.
         """
+        watching = _watch.end(self)
         self._stop()
+        for sampler in watching:
+            sampler.join()
         if self._name is not None:
             _registry.leave(self._name, self)
         if not any(server.running for server in list(_servers)):
@@ -199,14 +202,55 @@ class Server(_core.Server, Commands, MappingMethods, Pipelines):
         """
         return Session(self)
 
-    def stats(self) -> _stats.Stats:
-        """Counters of the server and of each shard, read at one instant.
+    def stats(self, sample: int | None = _stats.SAMPLE) -> _stats.Stats:
+        """Statistics: counters of the server and its shards, latencies, memory, hot and big keys.
+
+        The counters are of one instant. What types there are and which keys are big is found by
+        looking at keys, a few at a time, between which the server serves; the next call goes on
+        with others. From the first call on, until nobody asked for a minute, it is noted which
+        keys are used most.
+
+        Args:
+            sample: how many keys to look at, at most; None: at all of them.
 
         Raises:
             ServerStopped: it does not run.
             ForkedError: it belongs to the parent process.
+            MemoryError: no memory.
+
+        >>> stats = server.stats()
+        >>> stats.total.keys, stats.types[0].type, stats.types[0].keys
+        (1, 'string', 1)
+        >>> (server.stats() - stats).total.keys
+        0
         """
-        return _stats.from_core(self._stats())
+        return _stats.read(self, sample)
+
+    def watch_stats(
+        self, seconds: float = 1.0, *, keep: int = 3600, sample: int | None = _stats.SAMPLE
+    ) -> _watch.StatsWatch:
+        """Takes statistics in the background from now on.
+
+        A notebook shows the watch as charts of throughput, latency and memory. It ends at its
+        stop(), with the server, or when it is forgotten, and keeps neither the server nor the
+        interpreter from ending.
+
+        Args:
+            seconds: how far apart the samples are.
+            keep: how many samples are kept, the latest ones.
+            sample: as of `stats()`, each time.
+
+        Raises:
+            ValueError: `seconds` or `keep` is not positive.
+            ServerStopped: it does not run.
+            ForkedError: it belongs to the parent process.
+            MemoryError: no memory.
+
+        >>> with server.watch_stats(0.5) as watch:
+        ...     watch.running
+        True
+        """
+        return _watch.StatsWatch(self, seconds, keep, sample)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes all data, as it is at one instant, to an RDB file, which redis-server loads too.
@@ -415,6 +459,12 @@ class Server(_core.Server, Commands, MappingMethods, Pipelines):
     def __repr__(self) -> str:
         state = "running" if self.running else "not running"
         return f"<kevyrt.{type(self).__name__} {state}>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(_show.server_text(self))
+
+    def _repr_html_(self) -> str:
+        return _show.server_html(self)
 
 
 _servers: weakref.WeakSet[Server] = weakref.WeakSet()

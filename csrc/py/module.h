@@ -129,3 +129,5 @@ PyObject *server_marks(struct server_object *self, PyObject *unused);
 /* ---- database.c, session.c, pipeline.c, stats.c ------------------------------------------------------------ */
 extern PyType_Spec database_type_spec, session_type_spec, pipeline_type_spec;
 PyObject *stats_object(struct server_object *self);
+/* Of so many keys. */
+PyObject *survey_object(struct server_object *self, PyObject *sample);

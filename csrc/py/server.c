@@ -189,6 +189,10 @@ static PyObject *server_stats(struct server_object *self, PyObject *unused) {
     return face_check_usable(as_face(self)) < 0 ? NULL : stats_object(self);
 }
 
+static PyObject *server_survey(struct server_object *self, PyObject *sample) {
+    return face_check_usable(as_face(self)) < 0 ? NULL : survey_object(self, sample);
+}
+
 static PyObject *server_setting(struct server_object *self, PyObject *name) {
     char value[4096];
     const char *text = PyUnicode_AsUTF8(name);
@@ -222,6 +226,7 @@ static PyMethodDef server_methods[] = {
     {"_stop", (PyCFunction)(void *)server_stop, METH_NOARGS, "stop() without the log."},
     {"_wait", (PyCFunction)(void *)server_wait, METH_O, "wait() with its argument."},
     {"_stats", (PyCFunction)(void *)server_stats, METH_NOARGS, "stats() as a dict."},
+    {"_survey", (PyCFunction)(void *)server_survey, METH_O, "What a walk over keys finds."},
     {"_save", (PyCFunction)(void *)server_save, METH_O, "save() with its argument."},
     {"_load", (PyCFunction)(void *)server_load, METH_O,
      "What the server begins with, as restore() takes it. Before the start only."},

@@ -1,4 +1,4 @@
-/* In-process calls, sessions and statistics: kevyrt.h over shard/caller.h. */
+/* In-process calls and sessions: kevyrt.h over shard/caller.h. */
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -268,57 +268,4 @@ enum kevyrt_status kevyrt_set(struct kevyrt_server *server, uint32_t db, struct 
     if (KRT_UNLIKELY(status == KEVYRT_UNSAFE)) *ticket = position;
     calls_end(server, wait);
     return status;
-}
-
-/* ---- Statistics ------------------------------------------------------------------------------ */
-
-static void shard_stats(const struct fabric *fabric, uint32_t index,
-                        struct kevyrt_shard_stats *out) {
-    struct shard *shard = fabric->shards[index];
-    const struct keyspace *keyspace = &shard->data.keyspace;
-    *out = (struct kevyrt_shard_stats){
-        .commands = shard->data.counters.commands,
-        .keyspace_hits = keyspace->stats.hits,
-        .keyspace_misses = keyspace->stats.misses,
-        .expired_keys = keyspace->stats.expired,
-        .evicted_keys = keyspace->stats.evicted,
-        .connections = atomic_load_relaxed(&shard->connections),
-        .used_bytes = keyspace_used_bytes(keyspace),
-        .held_bytes = keyspace_held_bytes(keyspace),
-        .baton_waits = shard->baton->waits,
-        .baton_wait_ns = shard->baton->wait_ns,
-        .loops = atomic_load_relaxed(&shard->io.loops),
-        .loop_gap_max_ns = atomic_load_relaxed(&shard->io.gap_max_ns),
-        .loop_gaps_over_1ms = atomic_load_relaxed(&shard->io.gaps_over_1ms),
-        .borrowed_runs = shard->data.counters.borrowed_runs,
-        .forwarded_requests = shard->data.counters.forwarded,
-    };
-    for (uint32_t db = 0; db < keyspace->database_count; db++)
-        out->keys += keyspace_count(keyspace, db);
-}
-
-static bool read_shards(struct kevyrt_server *server, struct kevyrt_stats *out) {
-    struct fabric *fabric = &server->fabric;
-    uint64_t all = fabric_all(fabric);
-    if (baton_set_take(&fabric->set, all, FUTEX_NO_DEADLINE) != BATON_TAKEN) return false;
-    for (uint32_t i = 0; i < out->shard_count; i++) shard_stats(fabric, i, &out->shards[i]);
-    persistence_stats(server, &out->persistence);
-    baton_set_drop(&fabric->set, all);
-    return true;
-}
-
-enum kevyrt_status kevyrt_stats(struct kevyrt_server *server, struct kevyrt_stats *out) {
-    struct fabric *fabric = &server->fabric;
-    *out = (struct kevyrt_stats){.shard_count = fabric->settings.shard_count};
-    if (!server_enter(server)) return KEVYRT_STOPPED;
-    bool read = read_shards(server, out);
-    server_leave(server);
-    if (!read) return KEVYRT_STOPPED;
-    bool uring = fabric->settings.reactor == REACTOR_URING;
-    snprintf(out->io_backend, sizeof out->io_backend, "%s", uring ? "io_uring" : "epoll");
-    snprintf(out->io_reason, sizeof out->io_reason, "%s", server->io_reason);
-    out->uptime_ms = (uint64_t)(clock_wall_ms() - server->started_ms);
-    out->connections_received = atomic_load_relaxed(&fabric->connections_received);
-    out->rejected_connections = atomic_load_relaxed(&fabric->connections_rejected);
-    return KEVYRT_OK;
 }

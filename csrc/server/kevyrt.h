@@ -423,12 +423,67 @@ struct kevyrt_stats {
     uint32_t shard_count;
     char io_backend[16]; /* "io_uring" or "epoll" */
     char io_reason[160]; /* why this one */
+    uint64_t at_ns;      /* on the monotonic clock: when it was read */
     uint64_t uptime_ms, connections_received, rejected_connections;
+    uint64_t input_bytes, output_bytes, error_replies;
+    /* Over the last one or two seconds, or since a shard was last looked at by its thread or from here, if that is longer ago. */
+    double commands_per_s, input_bytes_per_s, output_bytes_per_s;
+    /* Most ever used; used without any keys; used by tables; held for connections; of the whole process; the limit, or 0. */
+    uint64_t peak_bytes, startup_bytes, table_bytes, client_bytes, resident_bytes, maxmemory_bytes;
+    char maxmemory_policy[24];
     struct kevyrt_persistence_stats persistence;
     struct kevyrt_shard_stats shards[KEVYRT_SHARDS_MAX];
 };
 
 enum kevyrt_status kevyrt_stats(struct kevyrt_server *server, struct kevyrt_stats *out);
+
+/* What it takes a walk to know. Nothing is held for longer than a slice of it, so what it tells is not of one instant. */
+
+enum { KEVYRT_TYPES = 6, KEVYRT_KEYS_NAMED = 16, KEVYRT_KEY_BYTES = 96 };
+
+struct kevyrt_type_stats {
+    const char *name;   /* static */
+    uint64_t seen;      /* keys that were looked at */
+    double keys, bytes; /* of all keys: estimates if not all were looked at */
+};
+
+struct kevyrt_command_stats {
+    const char *name; /* static */
+    uint64_t calls, ns, failed, rejected;
+    uint64_t *latency; /* how many calls took how long, by bucket; NULL: none was measured */
+};
+
+struct kevyrt_key_stats {
+    uint32_t db, len;            /* of the whole name */
+    char name[KEVYRT_KEY_BYTES]; /* as much of it as there is room for */
+    const char *type;            /* static; NULL: not known */
+    uint64_t bytes;              /* as MEMORY USAGE */
+    double count, doubt; /* accesses: count - doubt to count; of KEVYRT_HOT_FREQUENCY the counter */
+};
+
+/* Accesses of the last seconds, weighted; LFU's counters of the keys that were looked at (maxmemory-policy); nothing, so far. */
+enum kevyrt_hot { KEVYRT_HOT_NOTHING, KEVYRT_HOT_ACCESSES, KEVYRT_HOT_FREQUENCY };
+
+struct kevyrt_survey {
+    uint64_t keys, seen; /* there were, and were looked at */
+    struct kevyrt_type_stats types[KEVYRT_TYPES];
+    uint32_t big_count, hot_count, command_count;
+    struct kevyrt_key_stats big[KEVYRT_KEYS_NAMED]; /* of those looked at; the biggest first */
+    struct kevyrt_key_stats hot[KEVYRT_KEYS_NAMED]; /* the hottest first */
+    enum kevyrt_hot hot_kind;
+    double hot_total;                      /* accesses that `count` is a part of */
+    uint64_t busy_ns[KEVYRT_SHARDS_MAX];   /* what the commands of each shard have taken */
+    struct kevyrt_command_stats *commands; /* that were ever called or refused */
+};
+
+/* Looks at about `sample` keys, or at all if there are no more; each call goes on where the last one ended. From here on, for a
+ * minute, accesses are noted. */
+enum kevyrt_status kevyrt_survey_make(struct kevyrt_server *server, uint64_t sample,
+                                      struct kevyrt_survey **out);
+void kevyrt_survey_free(struct kevyrt_survey *survey);
+uint32_t kevyrt_latency_buckets(void);
+/* The longest time that counts in a bucket. */
+uint64_t kevyrt_latency_end_ns(uint32_t bucket);
 
 /* ---- Log ------------------------------------------------------------------------------------- */
 

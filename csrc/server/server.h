@@ -23,6 +23,14 @@ enum { HOST_MAX = 256 };
 
 enum server_state { SERVER_STOPPED, SERVER_RUNNING, SERVER_STOPPING };
 
+/* What a survey leaves to the next one. */
+struct survey_memory {
+    atomic_u64 from;      /* where that begins; any, relaxed: a hint */
+    atomic_u32 is_in_use; /* by a survey, which may look at the rest; any, by a swap */
+    uint32_t big_count;
+    struct kevyrt_key_stats big[KEVYRT_KEYS_NAMED]; /* the biggest keys that were ever seen */
+};
+
 struct kevyrt_server {
     atomic_u32 references; /* any thread; put acq_rel */
     atomic_u32 state;      /* enum server_state; writer: holder of `life`; any reader, acquire */
@@ -61,7 +69,8 @@ struct kevyrt_server {
     struct rewinding rewinding;   /* the same */
     struct kevyrt_source initial; /* kevyrt_server_load; control */
     bool initial_is_set, initial_is_logged;
-    struct kevyrt_server *next; /* list lock */
+    struct survey_memory surveys; /* survey.c */
+    struct kevyrt_server *next;   /* list lock */
 };
 
 /* That the call is made to. */

@@ -287,7 +287,7 @@ enum caller_result caller_get(struct fabric *fabric, uint32_t db, struct bytes k
     else if (entry_type(entry) != VALUE_STRING) *found = CALLER_WRONG_TYPE;
     else if (!keyspace_join_string(place.keyspace, db, entry)) result = CALLER_NO_MEMORY;
     else result = copy_out(entry_string(entry), small, capacity, len, large, found);
-    statistics_end(own, start, fabric->settings.latency_tracking);
+    statistics_end_call(&shard->data.statistics, &call, start, fabric->settings.latency_tracking);
     *ticket = leave(shard);
     if (KRT_UNLIKELY(*ticket != 0)) *ticket |= JOURNAL_OF_READ;
     return result;
@@ -312,7 +312,7 @@ enum caller_result caller_set(struct fabric *fabric, uint32_t db, struct bytes k
     uint64_t start = statistics_begin(own);
     struct call call = fast_call(shard, fabric->set_command, db, argv, 3, hash, &reply);
     fabric->set_command->handler(&call);
-    statistics_end(own, start, fabric->settings.latency_tracking);
+    statistics_end_call(&shard->data.statistics, &call, start, fabric->settings.latency_tracking);
     *ticket = leave(shard);
     return call.failed ? CALLER_NO_MEMORY : CALLER_DONE;
 }

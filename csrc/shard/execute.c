@@ -296,7 +296,7 @@ enum execute_result execute_command(struct shard *home, const struct origin *ori
         return EXECUTE_WAITING;
     }
     home->data.counters.commands++;
-    statistics_end(own, measured, home->fabric->settings.latency_tracking);
+    statistics_end_call(statistics, &call, measured, home->fabric->settings.latency_tracking);
     if (KRT_UNLIKELY(is_observed(home, &call, end - start)))
         observe(home, origin, request, plan, &call, end - start);
     complete(home, origin);
@@ -371,7 +371,8 @@ enum execute_result execute_again(struct shard *home, struct waiter *waiter) {
     }
     if (waiter->tracker) tracking_remember(&call, waiter->tracker);
     home->data.counters.commands++;
-    statistics_end(own, measured, home->fabric->settings.latency_tracking);
+    statistics_end_call(&home->data.statistics, &call, measured,
+                        home->fabric->settings.latency_tracking);
     note_waiter(home, waiter);
     if (KRT_UNLIKELY(waiter->reply.errors))
         statistics_error(&home->data.statistics, waiter->command, true, waiter->reply.error_code);

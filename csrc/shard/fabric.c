@@ -75,6 +75,8 @@ static int shard_fill(struct shard *shard) {
     shard->io.runs = mem_calloc(NULL, RUNS_AHEAD * sizeof *shard->io.runs);
     bool counted = statistics_init(&shard->data.statistics);
     if (!counted || !shard->data.streams || !shard->io.runs) return -ENOMEM;
+    (void)statistics_sample(&shard->data.statistics,
+                            &(struct rate_sample){.at_ns = clock_monotonic_ns()});
     if (!keyspace_init(&shard->data.keyspace, shard->index, fabric->settings.database_count,
                        fabric->domain.hash_seed.b + shard->index, &fabric->domain.hash_seed))
         return -ENOMEM;

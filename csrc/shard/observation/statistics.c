@@ -23,6 +23,7 @@ void statistics_deinit(struct statistics *statistics) {
     free_latencies(statistics);
     mem_free(NULL, statistics->commands);
     mem_free(NULL, statistics->errors);
+    mem_free(NULL, statistics->hot);
     *statistics = (struct statistics){0};
 }
 
@@ -46,6 +47,27 @@ void statistics_measure(struct command_statistics *command, uint64_t ticks, bool
     if (!with_latency) return;
     if (!command->latency) command->latency = mem_calloc(NULL, sizeof *command->latency);
     if (command->latency) latency_note(command->latency, ns, weight);
+}
+
+/* While keys are looked at calls are measured at distances that vary: what comes in the rhythm of the measurements would
+ * be met always or never. Their mean stays. */
+__attribute__((noinline)) static void note_keys(struct statistics *statistics,
+                                                const struct call *call, uint32_t weight,
+                                                uint64_t now) {
+    struct command_statistics *own = statistics_of(statistics, call->command);
+    hot_keys_note_call(&statistics->hot, call, weight, clock_ticks_to_ns(now));
+    if (!statistics->hot || own->weight == 1) return;
+    own->unmeasured = hot_keys_draw(statistics->hot, 2 * (CALLS_PER_MEASUREMENT - 1));
+    own->weight = own->unmeasured + 1;
+}
+
+void statistics_measure_call(struct statistics *statistics, const struct call *call, uint64_t start,
+                             bool with_latency) {
+    struct command_statistics *own = statistics_of(statistics, call->command);
+    uint64_t now = clock_ticks();
+    uint32_t weight = own->weight ? own->weight : 1;
+    statistics_measure(own, now - start, with_latency);
+    if (KRT_UNLIKELY(statistics->hot)) note_keys(statistics, call, weight, now);
 }
 
 /* ---- Errors ------------------------------------------------------------------------------------- */

@@ -9,9 +9,9 @@
  */
 #pragma once
 
-#include "cmd/table.h"
 #include "plat/clock.h"
 #include "resp/reply.h"
+#include "shard/observation/hot_keys.h"
 
 enum { LATENCY_LINEAR_SHIFT = 5, LATENCY_BUCKETS = 832, ERROR_CODES = 64, RATE_SAMPLES = 16 };
 
@@ -52,6 +52,7 @@ struct statistics {
     uint64_t error_replies;
     struct rate_sample samples[RATE_SAMPLES]; /* a ring; the newest is before `next_sample` */
     uint32_t next_sample;
+    struct hot_keys *hot; /* NULL: nobody looks */
 };
 
 /* False: no memory; statistics_deinit is due all the same. */
@@ -81,6 +82,15 @@ static inline uint64_t statistics_begin(struct command_statistics *command) {
 static inline void statistics_end(struct command_statistics *command, uint64_t start,
                                   bool with_latency) {
     if (KRT_UNLIKELY(start)) statistics_measure(command, clock_ticks() - start, with_latency);
+}
+
+void statistics_measure_call(struct statistics *statistics, const struct call *call, uint64_t start,
+                             bool with_latency);
+
+/* The same of a call whose keys may be hot. */
+static inline void statistics_end_call(struct statistics *statistics, const struct call *call,
+                                       uint64_t start, bool with_latency) {
+    if (KRT_UNLIKELY(start)) statistics_measure_call(statistics, call, start, with_latency);
 }
 
 /* The call is unfinished and will be begun again: so far it was only time. */
