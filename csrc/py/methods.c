@@ -198,7 +198,7 @@ static void compile_word(struct method *method, const char *text, size_t len) {
         word->parameter = parameter_index(method, mark + 1, (size_t)(text + len - mark - 1));
         return;
     }
-    if (islower((unsigned char)*text)) compile_name(method, text, len);
+    if (islower((unsigned char)*text) || *text == '_') compile_name(method, text, len);
     else copy_text(add_compiled(method, WORD_LITERAL)->text, text, len);
 }
 

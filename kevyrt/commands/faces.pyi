@@ -151,9 +151,9 @@ class QueuedCommands:
         self,
         name: Key,
         groupname: Value,
-        min: Value,
-        max: Value,
-        count: int,
+        min: Value | None,
+        max: Value | None,
+        count: int | None,
         consumername: Value | None = None,
         idle: int | None = None,
     ) -> Any: ...
@@ -293,12 +293,12 @@ class AwaitedCommands:
         self,
         name: Key,
         groupname: Value,
-        min: Value,
-        max: Value,
-        count: int,
+        min: Value | None,
+        max: Value | None,
+        count: int | None,
         consumername: Value | None = None,
         idle: int | None = None,
-    ) -> Coroutine[Any, Any, list[dict[str, Any]]]: ...
+    ) -> Coroutine[Any, Any, Any]: ...
     def scan_iter(
         self, match: Value | None = None, count: int | None = None, _type: str | None = None
     ) -> AsyncIterator[bytes]: ...

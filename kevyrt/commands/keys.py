@@ -122,12 +122,16 @@ class KeyCommands(Face):
             `OK`, or `NOKEY` if none of them is there.
 
         Raises:
+            ValueError: there is no key.
             ResponseError: the other server cannot be reached, or refuses.
         """
+        names = _as_list(keys)
+        if not names:
+            raise ValueError("migrate() needs a key")
         words: list[Value] = [*["COPY"] * copy, *["REPLACE"] * replace]
         if auth:
             words += ("AUTH", auth)
-        words += ("KEYS", *_as_list(keys))
+        words += ("KEYS", *names)
         return self._run(  # type: ignore[no-any-return]
             _core.PLAIN, "MIGRATE", host, port, "", destination_db, timeout, *words
         )

@@ -88,19 +88,19 @@ class StreamCommands(Face):
         self,
         name: Key,
         groupname: Value,
-        min: Value,
-        max: Value,
-        count: int,
+        min: Value | None,
+        max: Value | None,
+        count: int | None,
         consumername: Value | None = None,
         idle: int | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> Any:
         """What a group was given and has not acknowledged, one by one.
 
         Args:
             name: the key.
             groupname: the group.
             min, max: the range of ids; `-` and `+` are the ends.
-            count: how many at most.
+            count: how many at most. If all three are None, it is xpending().
             consumername: only what this consumer was given.
             idle: only what nothing was heard of for so long, in milliseconds.
 
@@ -108,10 +108,15 @@ class StreamCommands(Face):
             Of each `message_id`, `consumer`, `time_since_delivered` (ms) and `times_delivered`.
 
         Raises:
+            ValueError: only some of `min`, `max` and `count`.
             NoGroupError: there is no such key or group.
         """
         words: list[Value] = [] if idle is None else ["IDLE", idle]
+        if min is None or max is None or count is None:
+            if (min, max, count, consumername, idle) != (None,) * 5:
+                raise ValueError("'min', 'max' and 'count' go together")
+            return self.xpending(name, groupname)
         words += (min, max, count)
         if consumername is not None:
             words.append(consumername)
-        return self._run(results.pending_entries, "XPENDING", name, groupname, *words)  # type: ignore[no-any-return]
+        return self._run(results.pending_entries, "XPENDING", name, groupname, *words)
