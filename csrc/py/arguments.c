@@ -9,6 +9,7 @@
 
 void arguments_init(struct arguments *arguments) {
     arguments->count = arguments->owned_count = 0;
+    arguments->command = NULL;
     arguments->capacity = ARGUMENTS_INLINE;
     arguments->argv = arguments->argv_inline;
     arguments->owned = arguments->owned_inline;

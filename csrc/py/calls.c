@@ -110,16 +110,17 @@ static enum kevyrt_status call_patiently(struct face *self, uint32_t db,
     for (;;) {
         enum kevyrt_status status;
         Py_BEGIN_ALLOW_THREADS status =
-            kevyrt_call(self->server, self->session, db, arguments->argv, arguments->count,
-                        KEVYRT_WAIT_BATONS, reply);
+            kevyrt_call_known(self->server, self->session, db, arguments->command, arguments->argv,
+                              arguments->count, KEVYRT_WAIT_BATONS, reply);
         Py_END_ALLOW_THREADS if (status != KEVYRT_PAUSED || PyErr_CheckSignals() < 0) return status;
     }
 }
 
 static int run_call(struct face *self, uint32_t db, const struct arguments *arguments,
                     struct kevyrt_reply *reply) {
-    enum kevyrt_status status = kevyrt_call(self->server, self->session, db, arguments->argv,
-                                            arguments->count, KEVYRT_TRY, reply);
+    enum kevyrt_status status =
+        kevyrt_call_known(self->server, self->session, db, arguments->command, arguments->argv,
+                          arguments->count, KEVYRT_TRY, reply);
     if (status == KEVYRT_WOULD_WAIT) status = call_patiently(self, db, arguments, reply);
     if (status == KEVYRT_OK) return 0;
     if (status == KEVYRT_PAUSED) return -1;

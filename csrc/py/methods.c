@@ -61,6 +61,7 @@ struct method {
     int positional; /* parameters before the one that takes the rest */
     int cast;       /* which one makes scores; or -1 */
     bool has_rest;
+    const struct kevyrt_command *command;
     struct parameter parameters[PARAMETERS_MAX];
     struct word words[WORDS_MAX];
     char doc[1536];
@@ -215,6 +216,17 @@ static void compile_group(struct method *method, const char *text, size_t len) {
     }
 }
 
+/* By the words that are the same in every call. */
+static void find_command(struct method *method) {
+    struct bytes words[2];
+    uint32_t count = 0;
+    while (count < 2 && method->words[count].kind == WORD_LITERAL) {
+        const char *text = method->words[count].text;
+        words[count++] = bytes_of(text, strlen(text));
+    }
+    method->command = kevyrt_command_find(words, count);
+}
+
 static void compile_words(struct method *method) {
     for (const char *at = method->template; *at; at += strspn(at, " ")) {
         size_t len = strcspn(at, " ");
@@ -222,6 +234,7 @@ static void compile_words(struct method *method) {
         else compile_word(method, at, len);
         at += len;
     }
+    find_command(method);
 }
 
 /* ---- Arguments --------------------------------------------------------------------------------- */
@@ -444,6 +457,7 @@ static PyObject *method_call(struct face *self, const struct method *method,
     PyObject *object = NULL;
     if (bind(method, values, count, names, &bound) < 0) return NULL;
     arguments_init(&arguments);
+    arguments.command = method->command;
     if (add_words(&arguments, method, &bound) == 0 && face_check_usable(self) == 0)
         object = self->kind->run(self, &arguments, result_of(method, &bound));
     arguments_deinit(&arguments);

@@ -58,6 +58,7 @@ PyObject *errors_raise(struct module_state *state, enum kevyrt_status status,
  * it is not. */
 struct arguments {
     struct bytes *argv;
+    const struct kevyrt_command *command; /* what the first words name, or NULL: not known */
     uint32_t count, owned_count, capacity;
     PyObject **owned; /* objects kept until the call is over */
     struct bytes argv_inline[ARGUMENTS_INLINE];

@@ -6,7 +6,7 @@
  *      └─watch()─▶ immediate ┴─multi()─▶ queueing behind MULTI
  *
  * The words of what is queued are copied into blocks, so that no object is kept but callables of results. Execution takes
- * nothing of Python along (B5): words and lengths lie there as the core wants them.
+ * nothing of Python along (B5): words and lines lie there as the core wants them.
  *
  * Where keys are watched a session is needed. It is that of a Session's pipeline, or one is made and ends with the watching.
  *
@@ -28,7 +28,7 @@ struct block {
 struct queue {
     struct block *blocks; /* newest first */
     struct bytes *words;
-    uint32_t *lengths; /* words of each command */
+    struct kevyrt_line *lines;
     struct result *results;
     uint32_t word_count, word_capacity, count, capacity;
 };
@@ -76,10 +76,10 @@ static bool grow_words(struct queue *queue, uint32_t more) {
 static bool grow_commands(struct queue *queue) {
     uint64_t capacity = queue->capacity ? queue->capacity * 2ull : COMMANDS_FIRST;
     if (capacity > INT32_MAX) return false;
-    uint32_t *lengths = PyMem_Realloc(queue->lengths, capacity * sizeof *lengths);
-    if (lengths) queue->lengths = lengths;
+    struct kevyrt_line *lines = PyMem_Realloc(queue->lines, capacity * sizeof *lines);
+    if (lines) queue->lines = lines;
     struct result *results =
-        lengths ? PyMem_Realloc(queue->results, capacity * sizeof *results) : NULL;
+        lines ? PyMem_Realloc(queue->results, capacity * sizeof *results) : NULL;
     if (!results) return false;
     queue->results = results;
     queue->capacity = (uint32_t)capacity;
@@ -106,7 +106,7 @@ static int queue_add(struct queue *queue, const struct arguments *arguments, str
         at += arguments->argv[i].len;
     }
     Py_XINCREF(result.then);
-    queue->lengths[queue->count] = arguments->count;
+    queue->lines[queue->count] = (struct kevyrt_line){arguments->command, arguments->count};
     queue->results[queue->count++] = result;
     queue->word_count += arguments->count;
     return 0;
@@ -140,7 +140,7 @@ static void queue_free(struct queue *queue) {
     queue_empty(queue);
     PyMem_Free(queue->blocks);
     PyMem_Free(queue->words);
-    PyMem_Free(queue->lengths);
+    PyMem_Free(queue->lines);
     PyMem_Free(queue->results);
     *queue = (struct queue){0};
 }
@@ -301,9 +301,9 @@ static PyObject *pipeline_reset(struct pipeline *self, PyObject *unused) {
 
 static PyObject *command_text(const struct queue *queue, uint32_t index) {
     const struct bytes *word = queue->words;
-    for (uint32_t i = 0; i < index; i++) word += queue->lengths[i];
-    PyObject *list = PyList_New(queue->lengths[index]), *blank = PyUnicode_FromString(" ");
-    for (uint32_t i = 0; list && i < queue->lengths[index]; i++) {
+    for (uint32_t i = 0; i < index; i++) word += queue->lines[i].length;
+    PyObject *list = PyList_New(queue->lines[index].length), *blank = PyUnicode_FromString(" ");
+    for (uint32_t i = 0; list && i < queue->lines[index].length; i++) {
         PyObject *text = PyUnicode_DecodeUTF8(word[i].at, word[i].len, "replace");
         if (text) PyList_SET_ITEM(list, i, text);
         else Py_CLEAR(list);
@@ -423,7 +423,7 @@ static PyObject *execute_queue(struct pipeline *self, const struct queue *queue,
     bool atomic = self->atomic || self->explicit;
     struct kevyrt_session *session = self->by ? self->by->session : NULL;
     struct kevyrt_pipeline *core = kevyrt_pipeline_new(
-        self->server, session, self->db, queue->words, queue->lengths, queue->count, atomic);
+        self->server, session, self->db, queue->words, queue->lines, queue->count, atomic);
     if (!core) return face_raise(as_face(self), KEVYRT_NO_MEMORY);
     PyObject *object = tell(self, queue, atomic, raises, core);
     kevyrt_pipeline_put(core);
@@ -537,8 +537,8 @@ static PyObject *command_tuple(const struct bytes *words, uint32_t length) {
 static PyObject *pipeline_iter(struct pipeline *self) {
     const struct bytes *words = self->queue.words;
     PyObject *list = PyList_New(self->queue.count);
-    for (uint32_t i = 0; list && i < self->queue.count; words += self->queue.lengths[i++]) {
-        PyObject *tuple = command_tuple(words, self->queue.lengths[i]);
+    for (uint32_t i = 0; list && i < self->queue.count; words += self->queue.lines[i++].length) {
+        PyObject *tuple = command_tuple(words, self->queue.lines[i].length);
         if (tuple) PyList_SET_ITEM(list, i, tuple);
         else Py_CLEAR(list);
     }

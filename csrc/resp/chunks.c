@@ -43,11 +43,15 @@ static struct reply_chunk *chunk_new(struct reply_pool *pool, uint32_t capacity)
         chunk->blob = NULL;
         chunk->start = chunk->end = 0;
         chunk->capacity = capacity;
+        chunk->lent = false;
     }
     return chunk;
 }
 
 static void chunk_free(struct reply_pool *pool, struct reply_chunk *chunk) {
+    if (chunk->lent) {
+        return;
+    }
     if (chunk->capacity == REPLY_CHUNK_BYTES && pool->count < pool->limit) {
         chunk->next = pool->spare;
         pool->spare = chunk;
@@ -73,6 +77,16 @@ static char *chunk_at(struct reply_chunk *chunk) {
 void reply_init(struct reply *reply, struct reply_pool *pool, uint8_t proto) {
     KRT_ASSERT(proto == 2 || proto == 3);
     *reply = (struct reply){.pool = pool, .proto = proto};
+}
+
+void reply_lend(struct reply *reply, void *room, uint32_t bytes) {
+    struct reply_chunk *chunk = room;
+    uint32_t capacity = bytes - (uint32_t)sizeof *chunk;
+    KRT_DCHECK(reply->head == NULL);
+    *chunk = (struct reply_chunk){.capacity = capacity, .lent = true};
+    reply->head = reply->tail = chunk;
+    reply->at = chunk->data;
+    reply->limit = chunk->data + capacity;
 }
 
 /* The tail learns how far it was written. */
@@ -186,6 +200,15 @@ int reply_iovecs(struct reply *reply, struct iovec *out, int capacity) {
     return count;
 }
 
+char *reply_piece(struct reply *reply) {
+    sync_tail(reply);
+    struct reply_chunk *chunk = reply->head;
+    while (chunk != NULL && chunk != reply->tail && chunk_pending(chunk) == 0) {
+        chunk = chunk->next;
+    }
+    return chunk != NULL && chunk == reply->tail ? chunk_at(chunk) : NULL;
+}
+
 static void drop_head(struct reply *reply) {
     struct reply_chunk *head = reply->head;
     reply->head = head->next;
@@ -220,7 +243,7 @@ void reply_consume(struct reply *reply, uint64_t count) {
 
 static bool is_small(const struct reply *reply) {
     return reply->head == reply->tail && reply->tail->blob == NULL &&
-           reply_pending_bytes(reply) <= COPY_MAX_BYTES;
+           (reply->head->lent || reply_pending_bytes(reply) <= COPY_MAX_BYTES);
 }
 
 void reply_append(struct reply *to, struct reply *from) {
@@ -232,6 +255,12 @@ void reply_append(struct reply *to, struct reply *from) {
         return;
     }
     sync_tail(from);
+    if (from->head->lent && from->head != from->tail) {
+        uint32_t count = chunk_pending(from->head);
+        reply_raw(to, chunk_at(from->head), count);
+        from->sealed_bytes -= count;
+        drop_head(from);
+    }
     if (is_small(from)) {
         reply_raw(to, chunk_at(from->head), chunk_pending(from->head));
         reply_clear(from);

@@ -6,7 +6,8 @@
  *
  * Threads: one owner at a time; a whole chain may pass to another thread (chunks come from malloc
  * or from the pool of whoever writes, and go to the pool of whoever frees).
- * Ownership: chunks belong to the chain; a reference chunk owns one count of its blob.
+ * Ownership: chunks belong to the chain; a reference chunk owns one count of its blob. The first may be lent: it stays in
+ * its reply, and what moves to another one is copied out of it.
  *
  * Errors: when memory is refused `failed` is set, and everything appended from then on is dropped;
  * the owner must close the connection (or raise MemoryError): a reply is never sent with a hole.
@@ -32,8 +33,12 @@ struct reply_chunk {
     uint32_t start;              /* bytes already sent or taken */
     uint32_t end;      /* bytes written; of a reference chunk: where its part of the blob ends */
     uint32_t capacity; /* of data[]; none in a reference chunk */
+    bool lent;         /* the room is the caller's (reply_lend) */
     char data[];
 };
+
+enum { REPLY_ROOM_HEAD = 64 };
+_Static_assert(sizeof(struct reply_chunk) <= REPLY_ROOM_HEAD, "a chunk's head is too long");
 
 struct reply_pool {
     struct reply_chunk *spare;
@@ -60,6 +65,8 @@ void reply_pool_deinit(struct reply_pool *pool);
 void reply_pool_limit(struct reply_pool *pool, uint32_t limit);
 
 void reply_init(struct reply *reply, struct reply_pool *pool, uint8_t proto);
+/* The first bytes of an empty reply go into `room`, which is the caller's, aligned to 8 bytes, and more than REPLY_ROOM_HEAD long. */
+void reply_lend(struct reply *reply, void *room, uint32_t bytes);
 void reply_clear(struct reply *reply); /* frees all chunks; usable afterwards */
 
 uint64_t reply_pending_bytes(const struct reply *reply);
@@ -106,6 +113,8 @@ void reply_defer_map(struct reply *reply, struct reply_mark mark, uint64_t pairs
 /* ---- Taking out ------------------------------------------------------------------------------ */
 /* Fills at most `capacity` iovecs with what is pending, in order; returns how many. */
 int reply_iovecs(struct reply *reply, struct iovec *out, int capacity);
+/* All that is pending, if it lies in one piece, or NULL. */
+char *reply_piece(struct reply *reply);
 /* The first `count` pending bytes have been sent: frees what is done. */
 void reply_consume(struct reply *reply, uint64_t count);
 /* Moves everything pending of `from` behind what `to` has: relinks chunks or copies small ones. */

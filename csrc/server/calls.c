@@ -98,9 +98,17 @@ void calls_gather(struct reply *from, char *to, size_t len) {
     }
 }
 
+/* What lies in the room of `to` already is left there. */
 static bool gather(struct reply *from, struct kevyrt_reply *to) {
+    char *piece = reply_piece(from);
     to->len = reply_pending_bytes(from);
-    to->at = to->len <= sizeof to->small ? to->small : mem_alloc(NULL, to->len);
+    to->owned = NULL;
+    to->at = to->room;
+    if (piece >= to->room && piece < to->room + sizeof to->room) {
+        to->at = piece;
+        return true;
+    }
+    if (to->len > sizeof to->room) to->at = to->owned = mem_alloc(NULL, to->len);
     if (!to->at) return false;
     calls_gather(from, to->at, to->len);
     return true;
@@ -112,9 +120,22 @@ static struct kevyrt_waiting *waiting_new(struct kevyrt_server *server, struct w
     return (struct kevyrt_waiting *)waiter;
 }
 
+const struct kevyrt_command *kevyrt_command_find(const struct bytes *argv, uint32_t argc) {
+    const struct command *command = command_find(argv, argc);
+    if (command && command->subcommand_count) return NULL;
+    return (const struct kevyrt_command *)command;
+}
+
 enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_session *session,
                                uint32_t db, const struct bytes *argv, uint32_t argc,
                                enum kevyrt_wait wait, struct kevyrt_reply *out) {
+    return kevyrt_call_known(server, session, db, NULL, argv, argc, wait, out);
+}
+
+enum kevyrt_status kevyrt_call_known(struct kevyrt_server *server, struct kevyrt_session *session,
+                                     uint32_t db, const struct kevyrt_command *command,
+                                     const struct bytes *argv, uint32_t argc,
+                                     enum kevyrt_wait wait, struct kevyrt_reply *out) {
     struct reply reply;
     struct reply_pool pool;
     struct waiter *waiter = NULL;
@@ -124,9 +145,11 @@ enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_sessi
     if (client) atomic_store_relaxed(&client->card->seen_ns, clock_monotonic_ns());
     reply_pool_init(&pool, NULL, 0);
     reply_init(&reply, &pool, 3);
+    reply_lend(&reply, out->room, sizeof out->room);
     enum kevyrt_status status;
     do {
-        status = calls_status_of(caller_run(&server->fabric, client, db, argv, argc,
+        status = calls_status_of(caller_run(&server->fabric, client, db,
+                                            (const struct command *)command, argv, argc,
                                             calls_patience(wait), &reply, &waiter, &out->ticket));
     } while (status == KEVYRT_PAUSED && wait == KEVYRT_WAIT);
     if (status == KEVYRT_BLOCKED) out->waiting = waiting_new(server, waiter);
@@ -139,7 +162,7 @@ enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_sessi
 }
 
 void kevyrt_reply_free(struct kevyrt_reply *reply) {
-    if (reply->at != reply->small) mem_free(NULL, reply->at);
+    if (reply->owned) mem_free(NULL, reply->owned);
 }
 
 /* ---- Waiting for data -------------------------------------------------------------------------- */

@@ -148,13 +148,14 @@ enum kevyrt_status kevyrt_settle_later(struct kevyrt_server *server, uint64_t ti
 struct kevyrt_session *kevyrt_session_new(struct kevyrt_server *server);
 void kevyrt_session_put(struct kevyrt_session *session);
 
-/* The reply of a call: RESP3 bytes in one piece. Free with kevyrt_reply_free. */
+/* The reply of a call: RESP3 bytes in one piece. Free with kevyrt_reply_free; it is not to be moved. */
 struct kevyrt_reply {
     char *at;
     size_t len;
     struct kevyrt_waiting *waiting; /* of KEVYRT_BLOCKED; the caller's */
     uint64_t ticket;                /* of KEVYRT_UNSAFE */
-    char small[256];                /* where short replies lie; `at` points here then */
+    void *owned;                    /* where long replies lie; NULL: in `room` */
+    _Alignas(8) char room[2048];
 };
 void kevyrt_reply_free(struct kevyrt_reply *reply);
 
@@ -164,18 +165,34 @@ enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_sessi
                                uint32_t db, const struct bytes *argv, uint32_t argc,
                                enum kevyrt_wait wait, struct kevyrt_reply *reply);
 
+/* What the first words of a command name, a subcommand included; NULL: nothing, or more depends on the words behind them. Stays as long as the library. */
+struct kevyrt_command;
+const struct kevyrt_command *kevyrt_command_find(const struct bytes *argv, uint32_t argc);
+/* The same for who knows what argv[0] (and the name of a subcommand behind it) names, and need not look for it on every call. NULL: it is
+ * looked for. A server that renames commands looks anyway. */
+enum kevyrt_status kevyrt_call_known(struct kevyrt_server *server, struct kevyrt_session *session,
+                                     uint32_t db, const struct kevyrt_command *command,
+                                     const struct bytes *argv, uint32_t argc,
+                                     enum kevyrt_wait wait, struct kevyrt_reply *reply);
+
 /* ---- Pipelines --------------------------------------------------------------------------------- */
 
-/* Many commands of one thread, run with one call, in order. `words` are those of all commands, one behind the other, `lengths` how many
- * each has (at least 1); they and the session stay until the pipeline is put, and the session is inside a call until then. Commands
+/* A command of a pipeline: how many words it has (at least 1), and what they name, if that is known. */
+struct kevyrt_line {
+    const struct kevyrt_command *command; /* or NULL */
+    uint32_t length;
+};
+/* Many commands of one thread, run with one call, in order. `words` are those of all commands, one behind the other; they, the lines
+ * and the session stay until the pipeline is put, and the session is inside a call until then. Commands
  * that wait for data (BLPOP) find nobody who can: they answer as they do inside of MULTI.
  * Atomic: MULTI, the commands and EXEC; without a session, of a client of its own in database `db`. Otherwise each
  * runs as by kevyrt_call, and what others do may come between two of them. NULL: no memory, or there is no such database. */
 struct kevyrt_pipeline;
 struct kevyrt_pipeline *kevyrt_pipeline_new(struct kevyrt_server *server,
                                             struct kevyrt_session *session, uint32_t db,
-                                            const struct bytes *words, const uint32_t *lengths,
-                                            uint32_t count, bool atomic);
+                                            const struct bytes *words,
+                                            const struct kevyrt_line *lines, uint32_t count,
+                                            bool atomic);
 /* KEVYRT_OK: all is done. KEVYRT_WOULD_WAIT, KEVYRT_PAUSED: call again, and it goes on where it stopped. KEVYRT_UNSAFE: all
  * is done, and nobody may be told before kevyrt_settle. After KEVYRT_STOPPED and KEVYRT_NO_MEMORY a part may have been done. */
 enum kevyrt_status kevyrt_pipeline_run(struct kevyrt_pipeline *pipeline, enum kevyrt_wait wait);

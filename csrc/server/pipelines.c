@@ -15,6 +15,11 @@ struct kevyrt_pipeline {
     char *text; /* the reply in one piece; NULL: nobody has asked yet */
 };
 
+/* The two are one: kevyrt.h knows nothing of what is below it. */
+_Static_assert(sizeof(struct kevyrt_line) == sizeof(struct caller_line) &&
+                   offsetof(struct kevyrt_line, length) == offsetof(struct caller_line, length),
+               "lines differ");
+
 /* As a session's. */
 static bool make_own(struct kevyrt_pipeline *pipeline, uint32_t db) {
     pipeline->has_own = client_init(&pipeline->own, &pipeline->server->fabric, -1, UINT32_MAX);
@@ -27,8 +32,9 @@ static bool make_own(struct kevyrt_pipeline *pipeline, uint32_t db) {
 
 struct kevyrt_pipeline *kevyrt_pipeline_new(struct kevyrt_server *server,
                                             struct kevyrt_session *session, uint32_t db,
-                                            const struct bytes *words, const uint32_t *lengths,
-                                            uint32_t count, bool atomic) {
+                                            const struct bytes *words,
+                                            const struct kevyrt_line *lines, uint32_t count,
+                                            bool atomic) {
     if (db >= server->fabric.domain.database_count) return NULL;
     struct kevyrt_pipeline *pipeline = mem_alloc(NULL, sizeof *pipeline);
     if (!pipeline) return NULL;
@@ -40,7 +46,7 @@ struct kevyrt_pipeline *kevyrt_pipeline_new(struct kevyrt_server *server,
         .db = db,
         .atomic = atomic,
         .words = words,
-        .lengths = lengths,
+        .lines = (const struct caller_line *)lines,
         .count = count,
         .reply = &pipeline->reply,
     };

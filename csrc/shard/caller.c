@@ -193,8 +193,8 @@ static void note_position(const struct plan *plan, const struct origin *origin, 
 }
 
 enum caller_result caller_run(struct fabric *fabric, struct client *client, uint32_t db,
-                              const struct bytes *argv, uint32_t argc,
-                              enum caller_patience patience, struct reply *reply,
+                              const struct command *command, const struct bytes *argv,
+                              uint32_t argc, enum caller_patience patience, struct reply *reply,
                               struct waiter **waiter, uint64_t *ticket) {
     struct request request = {.argv = argv, .argc = argc};
     struct plan plan;
@@ -207,7 +207,7 @@ enum caller_result caller_run(struct fabric *fabric, struct client *client, uint
                             .waiter = waiter};
     if (waiter) origin.flags |= CALL_MAY_WAIT;
     *ticket = 0;
-    plan_request(fabric, &request, &(struct plan_hint){0}, &plan);
+    plan_request(fabric, &request, &(struct plan_hint){.known = command}, &plan);
     if (!client && execute_refused(client, reply, &request, &plan)) return CALLER_DONE;
     enum caller_result result = calling_run(fabric, &origin, &request, &plan, patience, ticket);
     if (KRT_UNLIKELY(*ticket != 0)) note_position(&plan, &origin, ticket);

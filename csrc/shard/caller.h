@@ -31,13 +31,14 @@ enum caller_patience {
 /* `*ticket`: the position in the log of what the call has done and seen. Nobody is told of its result before that is safe
  * (journal_wait). 0: any time. */
 
-/* Runs one command. `client` may be NULL: then in database `db`, as nobody. Who tries gets
- * CALLER_WOULD_WAIT rather than wait for a baton, and who waits waits for the end of a pause for at most a second at a time. The reply (also of refusals) is appended to `reply`. A command
+/* Runs one command. `command` is what the words name, or NULL: that is looked for. `client` may be NULL: then in database `db`, as
+ * nobody. Who tries gets CALLER_WOULD_WAIT rather than wait for a baton, and who waits waits for the end of a pause for at most a
+ * second at a time. The reply (also of refusals) is appended to `reply`. A command
  * that finds nothing and waits for it (blocking/in_process.h) leaves its waiter in *waiter; if that is NULL it is told that there is
  * nothing. */
 enum caller_result caller_run(struct fabric *fabric, struct client *client, uint32_t db,
-                              const struct bytes *argv, uint32_t argc,
-                              enum caller_patience patience, struct reply *reply,
+                              const struct command *command, const struct bytes *argv,
+                              uint32_t argc, enum caller_patience patience, struct reply *reply,
                               struct waiter **waiter, uint64_t *ticket);
 
 /* The batons of a mask of shards, for what is no command. Waits. The shard that completes it, or NULL: the server stops. */

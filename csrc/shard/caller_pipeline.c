@@ -39,11 +39,11 @@ void caller_pipeline_init(struct caller_pipeline *pipeline) {
 }
 
 static struct request next_request(const struct caller_pipeline *pipeline) {
-    return (struct request){.argv = pipeline->next, .argc = pipeline->lengths[pipeline->done]};
+    return (struct request){.argv = pipeline->next, .argc = pipeline->lines[pipeline->done].length};
 }
 
 static void advance(struct caller_pipeline *pipeline) {
-    pipeline->next += pipeline->lengths[pipeline->done++];
+    pipeline->next += pipeline->lines[pipeline->done++].length;
 }
 
 static struct origin origin_of(const struct caller_pipeline *pipeline, struct reply *reply,
@@ -122,8 +122,9 @@ static void plan_slice(struct caller_pipeline *pipeline, struct slice *slice) {
     uint32_t left = pipeline->count - pipeline->done, i = 0;
     slice->mask = 0;
     for (; i < left && i < SLICE_COMMANDS; i++) {
-        slice->requests[i] =
-            (struct request){.argv = at, .argc = pipeline->lengths[pipeline->done + i]};
+        const struct caller_line *line = &pipeline->lines[pipeline->done + i];
+        slice->requests[i] = (struct request){.argv = at, .argc = line->length};
+        pipeline->hint.known = line->command;
         plan_request(pipeline->fabric, &slice->requests[i], &pipeline->hint, &slice->plans[i]);
         if (needs_more(pipeline, &slice->plans[i])) break;
         slice->mask |= slice->plans[i].mask;
@@ -251,6 +252,7 @@ static bool queue_one(struct caller_pipeline *pipeline, struct shard *home, stru
     struct plan plan;
     int64_t now_ms = 0;
     struct origin origin = origin_of(pipeline, reply, &now_ms);
+    pipeline->hint.known = pipeline->lines[pipeline->done].command;
     plan_request(pipeline->fabric, &request, &pipeline->hint, &plan);
     if (execute_refused(pipeline->client, reply, &request, &plan))
         execute_count_refused(home, reply, &plan);

@@ -13,13 +13,19 @@
 
 enum caller_stage { STAGE_BEGIN, STAGE_QUEUE, STAGE_EXEC, STAGE_ENDED };
 
+/* A command: how many words it has (at least 1), and what they name, if that is known. */
+struct caller_line {
+    const struct command *command; /* or NULL */
+    uint32_t length;
+};
+
 struct caller_pipeline {
     struct fabric *fabric;
     struct client *client; /* NULL, if it is not atomic: nobody, in database `db` */
     uint32_t db;
     bool atomic;
     const struct bytes *words; /* of all commands, one behind the other */
-    const uint32_t *lengths;   /* of each: at least 1 */
+    const struct caller_line *lines;
     uint32_t count;
     /* Of one that is not atomic: the replies, one behind the other. Of an atomic one: what EXEC answered; or the error of the first
      * command that could not be queued, `refused`; or that of MULTI. */

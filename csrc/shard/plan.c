@@ -48,6 +48,7 @@ static uint64_t plan_mask(const struct fabric *fabric, const struct request *req
 
 static const struct command *find_command(const struct fabric *fabric,
                                           const struct request *request, struct plan_hint *hint) {
+    if (hint->known && !fabric->domain.names) return hint->known;
     if (KRT_LIKELY(hint->command && bytes_equal(request->argv[0], hint->name)))
         return hint->command;
     const struct command *command =
