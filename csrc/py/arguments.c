@@ -91,6 +91,8 @@ static PyObject *convert(PyObject *object) {
 int argument_bytes(PyObject *object, struct bytes *out, PyObject **owned) {
     Py_ssize_t len;
     *owned = NULL;
+    if (PyUnicode_CheckExact(object) && PyUnicode_IS_COMPACT_ASCII(object))
+        return set_bytes(out, PyUnicode_DATA(object), PyUnicode_GET_LENGTH(object));
     if (PyBytes_CheckExact(object))
         return set_bytes(out, PyBytes_AS_STRING(object), PyBytes_GET_SIZE(object));
     if (PyUnicode_Check(object)) {
@@ -112,13 +114,15 @@ int arguments_add(struct arguments *arguments, PyObject *object) {
     return result;
 }
 
-/* The object may go before the call is over. */
+/* The object may go before the call is over, or while it becomes bytes. */
 static int add_kept(struct arguments *arguments, PyObject *object) {
     uint32_t owned = arguments->owned_count;
-    if (arguments_add(arguments, object) < 0) return -1;
-    if (arguments->owned_count == owned)
-        arguments->owned[arguments->owned_count++] = Py_NewRef(object);
-    return 0;
+    Py_INCREF(object);
+    int result = arguments_add(arguments, object);
+    if (result == 0 && arguments->owned_count == owned)
+        arguments->owned[arguments->owned_count++] = object;
+    else Py_DECREF(object);
+    return result;
 }
 
 int arguments_add_text(struct arguments *arguments, const char *literal) {
@@ -133,7 +137,24 @@ int arguments_set(struct arguments *arguments, uint32_t index, PyObject *object)
     return 0;
 }
 
+/* A list may change meanwhile: what is there when it is looked at counts. */
+static int extend_list(struct arguments *arguments, PyObject *list) {
+    int result = arguments_reserve(arguments, PyList_GET_SIZE(list));
+    for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(list); i++)
+        result = add_kept(arguments, PyList_GET_ITEM(list, i));
+    return result;
+}
+
+static int extend_tuple(struct arguments *arguments, PyObject *tuple) {
+    int result = arguments_reserve(arguments, PyTuple_GET_SIZE(tuple));
+    for (Py_ssize_t i = 0; result == 0 && i < PyTuple_GET_SIZE(tuple); i++)
+        result = add_kept(arguments, PyTuple_GET_ITEM(tuple, i));
+    return result;
+}
+
 int arguments_extend(struct arguments *arguments, PyObject *iterable) {
+    if (PyList_CheckExact(iterable)) return extend_list(arguments, iterable);
+    if (PyTuple_CheckExact(iterable)) return extend_tuple(arguments, iterable);
     PyObject *iterator = PyObject_GetIter(iterable);
     if (!iterator) return -1;
     int result = 0;

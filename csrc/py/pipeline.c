@@ -356,20 +356,28 @@ static PyObject *take_exception(void) {
     return value;
 }
 
+/* Moves `at` behind the reply. */
+static PyObject *make_item(struct pipeline *self, struct result result, const char **at,
+                           const char *end) {
+    size_t len = replies_span(*at, end);
+    PyObject *item = result_of_bytes(as_face(self), result, *at, len);
+    *at += len;
+    return item;
+}
+
 /* The replies of all commands, in order. */
 static PyObject *make_list(struct pipeline *self, const struct queue *queue, const char *at,
                            const char *end, bool raises) {
     PyObject *list = PyList_New(queue->count);
     for (uint32_t i = 0; list && i < queue->count; i++) {
-        size_t len = replies_span(at, end);
-        PyObject *item = result_of_bytes(as_face(self), queue->results[i], at, len);
-        if (!item && len && *at == '-' && PyErr_ExceptionMatches(self->state->response_error)) {
+        bool is_error = at < end && *at == '-';
+        PyObject *item = make_item(self, queue->results[i], &at, end);
+        if (!item && is_error && PyErr_ExceptionMatches(self->state->response_error)) {
             item = take_exception();
             if (raises) item = raise_annotated(queue, i, item);
         }
         if (item) PyList_SET_ITEM(list, i, item);
         else Py_CLEAR(list);
-        at += len;
     }
     return list;
 }

@@ -7,6 +7,7 @@
  *
  * A key of a map that is an array becomes a tuple.
  */
+#include "base/assert.h"
 #include "py/module.h"
 
 #include <string.h>
@@ -27,13 +28,21 @@ static struct bytes take_line(struct decoder *decoder) {
     return line;
 }
 
+/* Most are of one to three digits. */
 static Py_ssize_t take_count(struct decoder *decoder) {
     int64_t count = 0;
+    const char *at = decoder->at;
+    while (*at >= '0' && *at <= '9' && at - decoder->at < 4) count = count * 10 + (*at++ - '0');
+    if (KRT_LIKELY(*at == '\r')) {
+        decoder->at = at + 2;
+        return (Py_ssize_t)count;
+    }
+    count = 0;
     bytes_to_int64(take_line(decoder), &count);
     return (Py_ssize_t)count;
 }
 
-static PyObject *decode_bulk(struct decoder *decoder, Py_ssize_t skip) {
+static inline PyObject *decode_bulk(struct decoder *decoder, Py_ssize_t skip) {
     Py_ssize_t len = take_count(decoder);
     const char *at = decoder->at;
     if (len < 0) Py_RETURN_NONE;
@@ -42,12 +51,19 @@ static PyObject *decode_bulk(struct decoder *decoder, Py_ssize_t skip) {
     return PyBytes_FromStringAndSize(at + skip, len - skip);
 }
 
+/* Of an array: mostly strings. */
+static inline PyObject *decode_item(struct decoder *decoder) {
+    if (KRT_UNLIKELY(*decoder->at != '$')) return decode(decoder);
+    decoder->at++;
+    return decode_bulk(decoder, 0);
+}
+
 static PyObject *decode_array(struct decoder *decoder) {
     Py_ssize_t count = take_count(decoder);
     if (count < 0) Py_RETURN_NONE;
     PyObject *list = PyList_New(count);
     for (Py_ssize_t i = 0; list && i < count; i++) {
-        PyObject *item = decode(decoder);
+        PyObject *item = decode_item(decoder);
         if (item) PyList_SET_ITEM(list, i, item);
         else Py_CLEAR(list);
     }
@@ -89,6 +105,7 @@ static PyObject *decode_set(struct decoder *decoder) {
 
 static PyObject *decode_integer(struct decoder *decoder) {
     int64_t value = 0;
+    if (KRT_LIKELY(*decoder->at != '-')) return PyLong_FromSsize_t(take_count(decoder));
     bytes_to_int64(take_line(decoder), &value);
     return PyLong_FromLongLong(value);
 }
