@@ -34,6 +34,9 @@ MACHINES = {"x86_64": "x86-64", "aarch64": "arm64"}
 COMPILE = [
     *("-std=gnu11", "-g", "-fPIC", "-pthread", "-Wall", "-Wextra"),
     *("-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt"),
+    # Structures are filled member by member and read at once: two members in one wide load would
+    # wait for both stores.
+    "-fno-tree-slp-vectorize",
 ]
 EXPORTS = Path("scripts/exports.map")
 LINK = [

@@ -69,8 +69,13 @@ uint32_t keyspace_for_group(struct call *call, uint32_t index, uint32_t step,
                             struct key_place places[KEY_GROUP]) {
     uint32_t count = 0;
     for (; count < KEY_GROUP && index < call->argc; index += step, count++) {
-        places[count] = keyspace_for(call, index);
-        keyspace_prefetch_bucket(places[count].keyspace, call->db, places[count].hash);
+        /* Member by member: a place that is returned and then copied waits for its own stores. */
+        struct key_place *place = &places[count];
+        place->key = call->argv[index];
+        place->hash = call_hash(call, index);
+        place->keyspace = place_of(call, place->hash);
+        place->db = call->db;
+        keyspace_prefetch_bucket(place->keyspace, call->db, place->hash);
     }
     for (uint32_t i = 0; i < count; i++)
         keyspace_prefetch_entry(places[i].keyspace, call->db, places[i].hash);

@@ -117,6 +117,9 @@ PyObject *result_of_reply(struct result result, PyObject *reply);
 /* Decodes and converts. */
 PyObject *result_of_bytes(const struct face *self, struct result result, const char *at,
                           size_t len);
+/* The same of the first reply at `*at`, which moves behind it; an error reply is an exception object. */
+PyObject *result_take(const struct face *self, struct result result, const char **at,
+                      const char *end);
 /* `_run`'s first argument. */
 int result_parse(PyObject *object, struct result *out);
 

@@ -95,8 +95,9 @@ struct replies_text {
 PyObject *replies_decode(struct module_state *state, struct replies_text text, const char *at,
                          size_t len);
 
-/* The bytes of the first reply of those at `at`; 0 at the end. */
-size_t replies_span(const char *at, const char *end);
+/* The same of the first reply at `*at`, which moves behind it; an error reply is an exception object. None at the end. */
+PyObject *replies_take(struct module_state *state, struct replies_text text, const char **at,
+                       const char *end);
 
 /* ---- server.c -------------------------------------------------------------------------------- */
 struct server_object;

@@ -15,6 +15,7 @@
  */
 #include <string.h>
 
+#include "base/assert.h"
 #include "py/face.h"
 
 enum { BLOCK_BYTES = 4096 - 64, BLOCK_BYTES_MAX = 1 << 20, WORDS_FIRST = 64, COMMANDS_FIRST = 32 };
@@ -346,36 +347,14 @@ static PyObject *raise_annotated(const struct queue *queue, uint32_t index, PyOb
     return NULL;
 }
 
-/* An error reply that was raised, as an object. */
-static PyObject *take_exception(void) {
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    Py_XDECREF(type);
-    Py_XDECREF(traceback);
-    return value;
-}
-
-/* Moves `at` behind the reply. */
-static PyObject *make_item(struct pipeline *self, struct result result, const char **at,
-                           const char *end) {
-    size_t len = replies_span(*at, end);
-    PyObject *item = result_of_bytes(as_face(self), result, *at, len);
-    *at += len;
-    return item;
-}
-
 /* The replies of all commands, in order. */
 static PyObject *make_list(struct pipeline *self, const struct queue *queue, const char *at,
                            const char *end, bool raises) {
     PyObject *list = PyList_New(queue->count);
     for (uint32_t i = 0; list && i < queue->count; i++) {
         bool is_error = at < end && *at == '-';
-        PyObject *item = make_item(self, queue->results[i], &at, end);
-        if (!item && is_error && PyErr_ExceptionMatches(self->state->response_error)) {
-            item = take_exception();
-            if (raises) item = raise_annotated(queue, i, item);
-        }
+        PyObject *item = result_take(as_face(self), queue->results[i], &at, end);
+        if (KRT_UNLIKELY(item && is_error && raises)) item = raise_annotated(queue, i, item);
         if (item) PyList_SET_ITEM(list, i, item);
         else Py_CLEAR(list);
     }

@@ -190,30 +190,11 @@ PyObject *replies_decode(struct module_state *state, struct replies_text text, c
     return NULL;
 }
 
-/* ---- Spans ------------------------------------------------------------------------------------- */
-
-static const char *behind_line(const char *at, const char *end) {
-    return (const char *)memchr(at, '\n', (size_t)(end - at)) + 1;
-}
-
-/* Values that follow a header of this type and count. */
-static int64_t parts_of(char type, int64_t count) {
-    if (count < 0) return 0;
-    if (type == '*' || type == '>' || type == '~') return count;
-    return type == '%' ? 2 * count : 0;
-}
-
-/* Replies are ours, hence whole, and not deeper than a handler makes them: what is inside is counted. */
-size_t replies_span(const char *at, const char *end) {
-    const char *begin = at;
-    for (int64_t left = at<end; left> 0; left--) {
-        char type = *at++;
-        const char *next = behind_line(at, end);
-        int64_t count = 0;
-        if (strchr("$=*>~%", type)) bytes_to_int64(bytes_of(at, (size_t)(next - at) - 2), &count);
-        left += parts_of(type, count);
-        at = next;
-        if ((type == '$' || type == '=') && count >= 0) at += count + 2;
-    }
-    return (size_t)(at - begin);
+PyObject *replies_take(struct module_state *state, struct replies_text text, const char **at,
+                       const char *end) {
+    struct decoder decoder = {state, text, *at, end};
+    if (*at == end) Py_RETURN_NONE;
+    PyObject *object = decode_item(&decoder);
+    *at = decoder.at;
+    return object;
 }

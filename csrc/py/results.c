@@ -372,11 +372,26 @@ PyObject *result_of_reply(struct result result, PyObject *reply) {
     return object;
 }
 
+static struct replies_text text_of(const struct face *self, struct result result) {
+    bool decodes = self->decodes && result.kind != RESULT_BYTES && result.kind != RESULT_SLOW_LOG;
+    bool plain = result.kind == RESULT_EXECUTE;
+    return (struct replies_text){decodes, decodes || plain, !plain};
+}
+
+PyObject *result_take(const struct face *self, struct result result, const char **at,
+                      const char *end) {
+    bool is_error = *at < end && **at == '-';
+    if (result.kind == RESULT_OK && end - *at >= 5 && memcmp(*at, "+OK\r\n", 5) == 0) {
+        *at += 5;
+        Py_RETURN_TRUE;
+    }
+    PyObject *object = replies_take(self->state, text_of(self, result), at, end);
+    return is_error ? object : result_of_reply(result, object);
+}
+
 PyObject *result_of_bytes(const struct face *self, struct result result, const char *at,
                           size_t len) {
-    bool decodes = self->decodes && result.kind != RESULT_BYTES && result.kind != RESULT_SLOW_LOG;
-    struct replies_text text = {decodes, decodes || result.kind == RESULT_EXECUTE,
-                                result.kind != RESULT_EXECUTE};
+    struct replies_text text = text_of(self, result);
     /* A bulk string could say OK too. */
     if (result.kind == RESULT_OK && len == 5 && memcmp(at, "+OK\r\n", 5) == 0) Py_RETURN_TRUE;
     return result_of_reply(result, replies_decode(self->state, text, at, len));

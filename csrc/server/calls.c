@@ -134,8 +134,8 @@ enum kevyrt_status kevyrt_call(struct kevyrt_server *server, struct kevyrt_sessi
 
 enum kevyrt_status kevyrt_call_known(struct kevyrt_server *server, struct kevyrt_session *session,
                                      uint32_t db, const struct kevyrt_command *command,
-                                     const struct bytes *argv, uint32_t argc,
-                                     enum kevyrt_wait wait, struct kevyrt_reply *out) {
+                                     const struct bytes *argv, uint32_t argc, enum kevyrt_wait wait,
+                                     struct kevyrt_reply *out) {
     struct reply reply;
     struct reply_pool pool;
     struct waiter *waiter = NULL;

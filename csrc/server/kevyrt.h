@@ -172,8 +172,8 @@ const struct kevyrt_command *kevyrt_command_find(const struct bytes *argv, uint3
  * looked for. A server that renames commands looks anyway. */
 enum kevyrt_status kevyrt_call_known(struct kevyrt_server *server, struct kevyrt_session *session,
                                      uint32_t db, const struct kevyrt_command *command,
-                                     const struct bytes *argv, uint32_t argc,
-                                     enum kevyrt_wait wait, struct kevyrt_reply *reply);
+                                     const struct bytes *argv, uint32_t argc, enum kevyrt_wait wait,
+                                     struct kevyrt_reply *reply);
 
 /* ---- Pipelines --------------------------------------------------------------------------------- */
 

@@ -256,7 +256,8 @@ struct plan {
 };
 /* The name that was looked up last: a pipeline mostly repeats it. */
 struct plan_hint {
-    const struct command *known; /* who calls knows what the words name, if it is not renamed; or NULL */
+    const struct command
+        *known; /* who calls knows what the words name, if it is not renamed; or NULL */
     struct bytes name;
     const struct command *command; /* NULL: nothing, or a container, whose row depends on more */
 };

@@ -32,9 +32,10 @@ struct access_clock {
 extern const struct access_clock access_clock_none;
 
 static inline uint32_t access_field(const struct entry *entry) {
-    uint32_t field = 0;
-    memcpy(&field, entry->access, sizeof entry->access);
-    return field;
+    /* In registers: a copy of three bytes into a word would wait for its own stores. */
+    uint16_t low;
+    memcpy(&low, entry->access, sizeof low);
+    return low | (uint32_t)(uint8_t)entry->access[sizeof low] << 16;
 }
 
 static inline void access_put(struct entry *entry, uint32_t field) {
