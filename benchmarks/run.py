@@ -6,6 +6,7 @@ With --only or --quick the figures are printed and the document is left alone.
 from __future__ import annotations
 
 import atomic
+import client
 import commands
 import durability
 import eviction
@@ -29,6 +30,7 @@ BENCHMARKS = {
     "memory": (memory.memory,),
     "gaps": (gaps.gaps,),
     "inprocess": (inprocess.calls, inprocess.under_load),
+    "client": (client.client,),
     "atomic": (
         atomic.transactions,
         waiting.wake,
