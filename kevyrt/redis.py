@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import inspect
 import os
 import socket
 import weakref
@@ -35,14 +36,6 @@ try:
     from redis.credentials import CredentialProvider
 except ImportError as _error:
     raise ImportError("redis-py is needed: pip install kevyrt[redis]") from _error
-
-try:
-    from redis.maint_notifications import MaintNotificationsConfig
-except ImportError:  # before redis-py 7
-    _QUIET: dict[str, Any] = {}
-else:
-    # A server in this process is not moved to another machine, so nobody asks to be told.
-    _QUIET = {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
 
 __all__ = [
     "AsyncBlockingConnectionPool",
@@ -61,6 +54,16 @@ __all__ = [
 # What the server decides, or what there is not without a network.
 _FOREIGN = ("connection_pool", "host", "port", "ssl", "unix_socket_path")
 _KNOWN = ("username", "password", "credential_provider")
+
+
+def _quiet(what: type, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Without notices of maintenance, where this redis-py would ask for them: a server in this
+    process does not move to another machine."""
+    if "maint_notifications_config" not in inspect.signature(what).parameters:
+        return arguments
+    from redis.maint_notifications import MaintNotificationsConfig
+
+    return {"maint_notifications_config": MaintNotificationsConfig(enabled=False), **arguments}
 
 
 def _find(server: Server | str) -> Server:
@@ -202,7 +205,7 @@ class ConnectionPool(_FromUrl, redis.ConnectionPool):
     _parse: ClassVar[Any] = staticmethod(redis.connection.parse_url)
 
     def __init__(self, connection_class: Any = Connection, *args: Any, **arguments: Any) -> None:
-        super().__init__(connection_class, *args, **{**_QUIET, **arguments})
+        super().__init__(connection_class, *args, **_quiet(self._plain, arguments))
 
 
 class BlockingConnectionPool(_FromUrl, redis.BlockingConnectionPool):
@@ -212,7 +215,7 @@ class BlockingConnectionPool(_FromUrl, redis.BlockingConnectionPool):
     _parse: ClassVar[Any] = staticmethod(redis.connection.parse_url)
 
     def __init__(self, *args: Any, **arguments: Any) -> None:
-        arguments = {"connection_class": Connection, **_QUIET, **arguments}
+        arguments = {"connection_class": Connection, **_quiet(self._plain, arguments)}
         super().__init__(*args, **arguments)  # type: ignore[no-untyped-call]
 
 
@@ -225,7 +228,7 @@ class AsyncConnectionPool(_FromUrl, redis.asyncio.ConnectionPool):
     def __init__(
         self, connection_class: Any = AsyncConnection, *args: Any, **arguments: Any
     ) -> None:
-        super().__init__(connection_class, *args, **{**_QUIET, **arguments})
+        super().__init__(connection_class, *args, **_quiet(self._plain, arguments))
 
 
 class AsyncBlockingConnectionPool(_FromUrl, redis.asyncio.BlockingConnectionPool):
@@ -235,7 +238,7 @@ class AsyncBlockingConnectionPool(_FromUrl, redis.asyncio.BlockingConnectionPool
     _parse: ClassVar[Any] = staticmethod(redis.asyncio.connection.parse_url)
 
     def __init__(self, *args: Any, **arguments: Any) -> None:
-        arguments = {"connection_class": AsyncConnection, **_QUIET, **arguments}
+        arguments = {"connection_class": AsyncConnection, **_quiet(self._plain, arguments)}
         super().__init__(*args, **arguments)
 
 
@@ -281,7 +284,7 @@ def client(server: Server | str, **options: Any) -> redis.Redis:
     """
     _check_options(options)
     single = options.pop("single_connection_client", False)
-    made = redis.Redis(**{**_QUIET, **options})
+    made = redis.Redis(**_quiet(redis.Redis, options))
     _lead_to(server, made.connection_pool, Connection)
     if not single:
         return made
@@ -299,7 +302,7 @@ def async_client(server: Server | str, **options: Any) -> redis.asyncio.Redis:
         LookupError: no server of that name runs in this process.
     """
     _check_options(options)
-    made = redis.asyncio.Redis(**{**_QUIET, **options})
+    made = redis.asyncio.Redis(**_quiet(redis.asyncio.Redis, options))
     _lead_to(server, made.connection_pool, AsyncConnection)
     return made
 

@@ -65,7 +65,7 @@ def door_of(server: kevyrt.Server) -> Path | None:
 def test_clients_of_the_parent(hidden: kevyrt.Server) -> None:
     """Those that are connected, and those that are not."""
     used, unused = hidden.client(), hidden.client(db=1, decode_responses=True)
-    caching = hidden.client(cache_config=CacheConfig())
+    caching = hidden.client(protocol=3, cache_config=CacheConfig())
     pool = kevyrt.redis.BlockingConnectionPool(server=hidden, max_connections=2)
     used.set("k", "parent")
     assert caching.get("k") == b"parent"

@@ -281,11 +281,12 @@ def test_an_asyncio_client_of_a_stopped_server() -> None:
 
 
 def test_a_pool_for_whoever_asks_for_one(hidden: kevyrt.Server) -> None:
-    with kevyrt.redis.pool(hidden, decode_responses=True, db=4) as pool:
-        assert isinstance(pool, redis.ConnectionPool)
-        assert redis.Redis(connection_pool=pool).set("k", "v")
-        assert redis.Redis(connection_pool=pool).get("k") == "v"
+    pool = kevyrt.redis.pool(hidden, decode_responses=True, db=4)
+    assert isinstance(pool, redis.ConnectionPool)
+    assert redis.Redis(connection_pool=pool).set("k", "v")
+    assert redis.Redis(connection_pool=pool).get("k") == "v"
     assert hidden.execute("GET", "k", db=4) == b"v"
+    pool.close()
 
 
 def test_a_class_of_connections_for_whoever_asks_for_one(hidden: kevyrt.Server) -> None:
