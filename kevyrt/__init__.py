@@ -58,6 +58,7 @@ from kevyrt._watch import StatsWatch, WatchSample
 from kevyrt.aio import Aio
 from kevyrt.clock import Clock
 from kevyrt.database import Database
+from kevyrt.faults import Fault, Faults
 from kevyrt.pipeline import Pipeline
 from kevyrt.server import Server
 from kevyrt.session import Session
@@ -79,6 +80,8 @@ __all__ = [
     "DeniedError",
     "Error",
     "ExecAbortError",
+    "Fault",
+    "Faults",
     "ForkedError",
     "HotKey",
     "InProgressError",

@@ -45,7 +45,7 @@ class Clock:
     By it go the deadlines of keys and fields, TIME, ids of streams, the idle times of keys, and the
     time-outs of everything that waits for the server: BLPOP and its kin (of connections, of threads
     and of tasks), WAIT, CLIENT PAUSE, the delays of faults. What the server measures of itself
-    stays real: durations, uptime, the ages of connections, time stamps of the slow log and of saves.
+    stays real: durations, uptime, ages of connections, time stamps of the slow log and of saves.
 
     Every client of the server sees the same clock. Other servers have their own, and so has
     Python: `time.time()` says what it always says. It may be changed before the server starts,

@@ -14,6 +14,7 @@ from kevyrt import _core, _doors, _log, _registry, _settings, _show, _stats, _wa
 from kevyrt.clock import Clock
 from kevyrt.commands import Commands
 from kevyrt.database import Database
+from kevyrt.faults import Fault, Faults
 from kevyrt.mapping import MappingMethods
 from kevyrt.pipeline import Pipelines
 from kevyrt.session import Session
@@ -92,6 +93,7 @@ class Server(_core.Server, Commands, MappingMethods, Pipelines):
         super().__init__(settings, decode_responses)
         self._unixsocket = self._setting("unixsocket")
         self._pid = os.getpid()
+        self._faults_added: list[Fault] = []
         _servers.add(self)
 
     def start(self: _Server) -> _Server:
@@ -382,6 +384,14 @@ class Server(_core.Server, Commands, MappingMethods, Pipelines):
         False
         """
         return Clock(self)
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong on purpose, for tests: late answers, errors, ended connections.
+
+        >>> server.faults.clear()
+        """
+        return Faults(self, self._faults_added)
 
     @property
     def url(self) -> str | None:

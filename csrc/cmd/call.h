@@ -29,6 +29,7 @@ enum domain_gate {
     GATE_MEMORY = 2,  /* there is a budget of memory */
     GATE_MONITOR = 4, /* somebody is shown every command */
     GATE_LOADING = 8, /* the data is being read: nobody sees it before it is whole */
+    GATE_FAULTS = 32, /* a test lets things go wrong (shard/faults.h) */
     GATE_DISK = 16,   /* what is written could not be made durable: nothing more is */
 };
 
@@ -47,6 +48,7 @@ enum call_flags {
     CALL_EXPIRES = 2048, /* what it changes just now is a deadline's doing */
     CALL_RESUMED = 4096, /* a part of its work was done before, which took time */
     CALL_LOADING = 8192, /* repeats what is in a log: nothing is expired, whatever the time */
+    CALL_SPARED = 16384, /* it has met its fault */
     CALL_ALOUD = 16,     /* set by a command that ends the silence: its own answer is heard */
 };
 

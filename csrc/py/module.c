@@ -169,9 +169,10 @@ static int core_exec(PyObject *module) {
     state->snapshot_type = add_type(module, &snapshot_type_spec);
     state->view_type = add_type(module, &view_type_spec);
     state->checkpoint_type = add_type(module, &checkpoint_type_spec);
+    state->fault_type = add_type(module, &fault_type_spec);
     if (!state->server_type || !state->database_type || !state->session_type ||
         !state->pipeline_type || !state->snapshot_type || !state->view_type ||
-        !state->checkpoint_type)
+        !state->checkpoint_type || !state->fault_type)
         return -1;
     if (add_aio(module, state) < 0 || face_add_constants(module) < 0) return -1;
     if (clock_init(module) < 0) return -1;
@@ -188,6 +189,7 @@ static int core_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->pipeline_type);
     Py_VISIT(state->snapshot_type);
     Py_VISIT(state->view_type);
+    Py_VISIT(state->fault_type);
     Py_VISIT(state->checkpoint_type);
     int result = aio_visit(&state->aio, visit, arg);
     return result ? result : errors_visit(state, visit, arg);
@@ -201,6 +203,7 @@ static int core_clear(PyObject *module) {
     Py_CLEAR(state->pipeline_type);
     Py_CLEAR(state->snapshot_type);
     Py_CLEAR(state->view_type);
+    Py_CLEAR(state->fault_type);
     Py_CLEAR(state->checkpoint_type);
     aio_clear(&state->aio);
     errors_clear(state);

@@ -30,7 +30,7 @@ struct aio_state {
 struct module_state {
     struct aio_state aio;
     PyTypeObject *server_type, *database_type, *session_type, *snapshot_type, *view_type;
-    PyTypeObject *pipeline_type, *checkpoint_type;
+    PyTypeObject *pipeline_type, *checkpoint_type, *fault_type;
     PyObject *error, *response_error, *server_stopped, *forked_error;
     PyObject *persistence_error, *damaged_error, *watch_error;
     PyObject *classes[ERROR_CLASSES_MAX]; /* parallel to the table in errors.c */
@@ -122,6 +122,12 @@ PyObject *server_load(struct server_object *self, PyObject *source);
 int clock_init(PyObject *module);
 PyObject *server_clock_change(struct server_object *self, PyObject *arguments);
 PyObject *server_clock_read(struct server_object *self, PyObject *unused);
+
+/* ---- faults.c -------------------------------------------------------------------------------- */
+extern PyType_Spec fault_type_spec;
+PyObject *server_fault_add(struct server_object *self, PyObject *arguments);
+PyObject *server_fault_remove(struct server_object *self, PyObject *handle);
+PyObject *server_faults_clear(struct server_object *self, PyObject *unused);
 
 /* ---- checkpoint.c ---------------------------------------------------------------------------- */
 extern PyType_Spec checkpoint_type_spec;

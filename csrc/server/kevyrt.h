@@ -295,6 +295,52 @@ struct kevyrt_clock {
 };
 void kevyrt_clock_read(const struct kevyrt_server *server, struct kevyrt_clock *out);
 
+/* ---- Faults ---------------------------------------------------------------------------------- */
+
+#define KEVYRT_FAULT_ANY UINT64_MAX
+
+enum kevyrt_fault_drop {
+    KEVYRT_DROP_NOT,
+    KEVYRT_DROP_BEFORE, /* the command has no effect, and its connection ends instead of an answer */
+    KEVYRT_DROP_AFTER,  /* it has its effect, and the same */
+};
+
+/* What goes wrong with which commands, for tests. A command meets the first fault that is about it, once it has passed all checks; inside of
+ * MULTI when it is queued, and not when EXEC runs it. */
+struct kevyrt_fault_rule {
+    const char
+        *command;     /* "get", "client|list", or "client" for all of that; NULL: every command */
+    struct bytes key; /* a glob, of one of its keys; NULL: whatever they are */
+    struct bytes
+        client; /* a glob, of the name that CLIENT SETNAME gave; NULL: whoever, plain calls in process too */
+    uint64_t client_id; /* KEVYRT_FAULT_ANY: whoever */
+    /* By the server's clock: the command runs at once, and its answer comes so much later. Commands behind it wait, of a
+     * connection; in process kevyrt_call returns KEVYRT_BLOCKED, and a pipeline takes as much longer. */
+    uint64_t delay_us;
+    const char *error; /* "CODE text": the command is answered so, and has no effect; NULL: none */
+    /* Of connections alone: what is called in process has none, and does not meet such a fault. */
+    enum kevyrt_fault_drop drop;
+    uint64_t
+        after_bytes; /* the connection ends when so much of the answer is sent; KEVYRT_FAULT_ANY: it does not */
+    uint64_t times; /* how often it comes; KEVYRT_FAULT_ANY: always */
+};
+
+struct kevyrt_fault;
+
+/* From then on, whether the server runs or not, and over a stop. The rule is copied; *out is a reference. KEVYRT_BAD_CONFIG: the rule is
+ * impossible, as error.text says. KEVYRT_REFUSED: this thread is starting the server. May wait. */
+enum kevyrt_status kevyrt_fault_add(struct kevyrt_server *server,
+                                    const struct kevyrt_fault_rule *rule, struct kevyrt_fault **out,
+                                    struct kevyrt_error *error);
+/* No command meets it any more, or any of them. What is late already stays so. The same errors. */
+enum kevyrt_status kevyrt_fault_remove(struct kevyrt_server *server, struct kevyrt_fault *fault,
+                                       struct kevyrt_error *error);
+enum kevyrt_status kevyrt_faults_clear(struct kevyrt_server *server, struct kevyrt_error *error);
+/* How many commands met it; how many more will (KEVYRT_FAULT_ANY: any number), unless it is removed. */
+uint64_t kevyrt_fault_hits(const struct kevyrt_fault *fault);
+uint64_t kevyrt_fault_left(const struct kevyrt_fault *fault);
+void kevyrt_fault_put(struct kevyrt_fault *fault); /* or NULL */
+
 /* ---- The fast path: one string key ----------------------------------------------------------- */
 
 enum kevyrt_found { KEVYRT_MISSING, KEVYRT_SMALL, KEVYRT_LARGE, KEVYRT_WRONG_TYPE };

@@ -25,6 +25,8 @@
 #include "shard/calling.h"
 #include "shard/transactions/transaction.h"
 
+#define LATE_SLICE_NS UINT64_C(1000000000)
+
 /* Commands that are planned and taken together. */
 struct slice {
     uint32_t count;
@@ -46,7 +48,7 @@ static void advance(struct caller_pipeline *pipeline) {
     pipeline->next += pipeline->lines[pipeline->done++].length;
 }
 
-static struct origin origin_of(const struct caller_pipeline *pipeline, struct reply *reply,
+static struct origin origin_of(struct caller_pipeline *pipeline, struct reply *reply,
                                int64_t *now_ms) {
     struct client *client = pipeline->client;
     return (struct origin){
@@ -55,6 +57,7 @@ static struct origin origin_of(const struct caller_pipeline *pipeline, struct re
         .flags = client ? client->call_flags : 0,
         .reply = reply,
         .now_ms = now_ms,
+        .late_us = &pipeline->late_us,
     };
 }
 
@@ -329,12 +332,31 @@ static enum caller_result run_atomically(struct caller_pipeline *pipeline,
 
 /* ---- Whole pipelines --------------------------------------------------------------------------- */
 
+/* All of it is answered, but late. A change of the clock rings the bell as well. */
+static enum caller_result be_late(struct caller_pipeline *pipeline, enum caller_patience patience) {
+    struct fabric *fabric = pipeline->fabric;
+    const struct virtual_clock *clock = &fabric->domain.clock;
+    uint32_t bell = atomic_load_seq_cst(&fabric->pause_bell);
+    pthread_mutex_lock(&fabric->alarms.lock);
+    if (!pipeline->late_until_us)
+        pipeline->late_until_us = virtual_clock_after(clock, pipeline->late_us);
+    bool over = virtual_clock_waiting_us(clock) >= pipeline->late_until_us;
+    pthread_mutex_unlock(&fabric->alarms.lock);
+    if (over) return CALLER_DONE;
+    if (patience == CALLER_TRIES) return CALLER_WOULD_WAIT;
+    if (patience == CALLER_WAITS_BRIEFLY) return CALLER_PAUSED;
+    pause_sleep_until(fabric, bell, pipeline->late_until_us, clock_monotonic_ns() + LATE_SLICE_NS);
+    return CALLER_PAUSED;
+}
+
 enum caller_result caller_pipeline_run(struct caller_pipeline *pipeline,
                                        enum caller_patience patience) {
     enum caller_result result =
         pipeline->atomic ? run_atomically(pipeline, patience) : run_plainly(pipeline, patience);
     if (result == CALLER_DONE && pipeline->ticket && !pipeline->wrote)
         pipeline->ticket |= JOURNAL_OF_READ;
+    if (KRT_UNLIKELY(pipeline->late_us) && result == CALLER_DONE)
+        result = be_late(pipeline, patience);
     return result;
 }
 

@@ -38,6 +38,8 @@ struct caller_pipeline {
     uint32_t done;            /* commands that ran, or that were queued */
     const struct bytes *next; /* words of the first that did not */
     bool alone;               /* that one needs more than its keys, or time */
+    uint64_t late_us;         /* its faults let it be answered so much later (faults.h) */
+    uint64_t late_until_us;   /* or 0: it is not through */
     bool wrote;
     struct plan_hint hint;
 };

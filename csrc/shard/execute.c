@@ -91,7 +91,7 @@ void execute_count_refused(struct shard *home, const struct reply *reply, const 
     statistics_error(&home->data.statistics, plan->command, false, reply->error_code);
 }
 
-enum passage { PASSED, REFUSED, POSTPONED };
+enum passage { PASSED, REFUSED, POSTPONED, LATE };
 
 /* What is queued takes memory as well, whatever it is; what ends the queue does not. */
 static bool may_take_memory(const struct client *client, const struct plan *plan) {
@@ -152,8 +152,8 @@ static enum passage pass_failing_disk(struct shard *home, const struct origin *o
 
 /* What the domain's gates ask for. During a pause nothing is evicted, and what may run leaves the data as it
  * is. */
-static enum passage pass_gates(struct shard *home, const struct origin *origin,
-                               const struct plan *plan, struct call *call) {
+static enum passage pass_checks(struct shard *home, const struct origin *origin,
+                                const struct plan *plan, struct call *call) {
     const struct domain *domain = &home->fabric->domain;
     home->data.ended_ticks = 0;
     if (KRT_UNLIKELY(domain->gates & GATE_DISK) &&
@@ -167,6 +167,29 @@ static enum passage pass_gates(struct shard *home, const struct origin *origin,
     if (pause_stops(domain, transaction_flags(origin->client, plan->command))) return POSTPONED;
     call->flags |= CALL_PAUSED;
     return PASSED;
+}
+
+/* What has passed them may meet a fault. */
+static enum passage pass_gates(struct shard *home, const struct origin *origin,
+                               const struct request *request, const struct plan *plan,
+                               struct call *call) {
+    enum passage passage = pass_checks(home, origin, plan, call);
+    bool meets = (call->domain->gates & GATE_FAULTS) && !(call->flags & CALL_SPARED);
+    if (KRT_LIKELY(!meets) || passage != PASSED) return passage;
+    switch (faults_meet(home, origin, request, plan, call)) {
+    case FAULTED_NOT:
+        return PASSED;
+    case FAULTED_DONE:
+        return REFUSED;
+    case FAULTED_LATE:
+        break;
+    }
+    return LATE;
+}
+
+static enum execute_result result_of(enum passage passage) {
+    if (passage == LATE) return EXECUTE_WAITING;
+    return passage == REFUSED ? EXECUTE_DONE : EXECUTE_POSTPONED;
 }
 
 /* What an open call brings about may take it to further places. */
@@ -270,10 +293,10 @@ enum execute_result execute_command(struct shard *home, const struct origin *ori
         .waiter = origin->waiter,
     };
     if (KRT_UNLIKELY(call.domain->gates) && !(origin->flags & CALL_NESTED)) {
-        enum passage passage = pass_gates(home, origin, plan, &call);
+        enum passage passage = pass_gates(home, origin, request, plan, &call);
         if (KRT_UNLIKELY(passage != PASSED)) {
             complete(home, origin); /* what was evicted in vain */
-            return passage == REFUSED ? EXECUTE_DONE : EXECUTE_POSTPONED;
+            return result_of(passage);
         }
     }
     if (KRT_UNLIKELY(origin->flags & CALL_QUEUES) && !plan->command->at_once) {

@@ -211,6 +211,7 @@ void fabric_deinit(struct fabric *fabric) {
     slowlog_deinit(&fabric->slowlog);
     latency_events_deinit(&fabric->latency);
     alarms_deinit(&fabric->alarms);
+    faults_clear(fabric);
 }
 
 /* ---- Start and stop ------------------------------------------------------------------------------- */

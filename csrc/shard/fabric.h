@@ -16,6 +16,7 @@
 #include "shard/board/tracking.h"
 #include "shard/budget.h"
 #include "shard/clients/registry.h"
+#include "shard/faults.h"
 #include "shard/journal/journal.h"
 #include "shard/limits.h"
 #include "shard/observation/latency_events.h"
@@ -92,6 +93,7 @@ struct fabric {
     struct journal journal;
     struct latency_events latency;
     struct alarms alarms; /* of who waits in process */
+    struct faults faults;
     uint64_t
         slow_ticks; /* somebody wants to know of commands that take so long; UINT64_MAX: nobody.
                             Written at the start and under all batons */

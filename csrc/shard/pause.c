@@ -105,7 +105,11 @@ bool pause_tend(struct shard *shard) {
 /* ---- In-process callers ------------------------------------------------------------------------ */
 
 void pause_sleep(struct fabric *fabric, uint32_t bell, uint64_t deadline_ns) {
-    uint64_t end_us = atomic_load_relaxed(&fabric->pause_end_us);
+    pause_sleep_until(fabric, bell, atomic_load_relaxed(&fabric->pause_end_us), deadline_ns);
+}
+
+void pause_sleep_until(struct fabric *fabric, uint32_t bell, uint64_t end_us,
+                       uint64_t deadline_ns) {
     uint64_t end_ns = virtual_clock_real_ns(&fabric->domain.clock, end_us);
     if (deadline_ns < end_ns) end_ns = deadline_ns;
     if (clock_monotonic_ns() < end_ns) (void)futex_wait(&fabric->pause_bell, bell, end_ns);

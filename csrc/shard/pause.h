@@ -41,5 +41,7 @@ void pause_set(struct fabric *fabric, struct domain_pause pause);
 /* Without a baton: sleeps until the pause may be over, a signal comes, or the absolute monotonic deadline has passed. `bell` was
  * read before the call was tried. */
 void pause_sleep(struct fabric *fabric, uint32_t bell, uint64_t deadline_ns);
+/* The same until a moment of waiting time. */
+void pause_sleep_until(struct fabric *fabric, uint32_t bell, uint64_t end_us, uint64_t deadline_ns);
 /* Wakes those who sleep. */
 void pause_ring(struct fabric *fabric);

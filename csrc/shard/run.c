@@ -256,6 +256,7 @@ static bool forward_target(const struct run *run, uint32_t i, uint32_t *target) 
     if (!is_single(mask) || mask == run->shard->own) return false;
     if (KRT_UNLIKELY(is_silent(&run->connection->client) || concerns(run, i))) return false;
     if (KRT_UNLIKELY(run->connection->client.listens || is_local(run, i))) return false;
+    if (KRT_UNLIKELY(run->shard->fabric->domain.gates & GATE_FAULTS)) return false;
     *target = (uint32_t)__builtin_ctzll(mask);
     return true;
 }
@@ -434,6 +435,7 @@ static bool run_scattered(struct run *run, uint32_t *i) {
     const struct plan *plan = &run->plans[*i];
     uint32_t target;
     if (plan->command && (plan->command->flags & CMD_BLOCKING)) return false;
+    if (KRT_UNLIKELY(run->shard->fabric->domain.gates & GATE_FAULTS)) return false;
     if (KRT_UNLIKELY(listens)) {
         if (slots_pending(slots)) return false; /* what is told has its place between replies */
         board_drain(run->shard);

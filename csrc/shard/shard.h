@@ -12,6 +12,7 @@
  *     forward.c     batches to other shards and home again
  *     execute.c     one command: checks, handler, statistics
  *     pause.c       CLIENT PAUSE: what may not run yet
+ *     faults.c      what a test lets go wrong
  *     limits.c      what clients may hold
  *     budget.c      maxmemory: is there room, and who must go
  *     caller.c      the same for in-process callers
@@ -276,6 +277,8 @@ struct origin {
     struct call_reach *reach; /* NULL: the set of the call is closed */
     struct card *card; /* of a client that is elsewhere; NULL: that of `client`, if it has one */
     struct waiter **waiter; /* with CALL_MAY_WAIT: the same in struct call; NULL: of a connection */
+    uint64_t *
+        late_us; /* of a pipeline in process: how much later its faults let it be answered; NULL: of others */
 };
 
 static inline const struct card *origin_card(const struct origin *origin) {

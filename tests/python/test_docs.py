@@ -87,7 +87,14 @@ def test_the_page_about_python_names_everything() -> None:
 def documented() -> list[tuple[str, str]]:
     """Docstrings that have examples, by name."""
     found = []
-    for owner in (kevyrt.Server, kevyrt.Session, kevyrt.Snapshot, kevyrt.Clock):
+    for owner in (
+        kevyrt.Server,
+        kevyrt.Session,
+        kevyrt.Snapshot,
+        kevyrt.Clock,
+        kevyrt.Fault,
+        kevyrt.Faults,
+    ):
         for name in ("", *(name for name in dir(owner) if name[0] != "_")):
             text = (getattr(owner, name) if name else owner).__doc__ or ""
             if ">>>" in text:

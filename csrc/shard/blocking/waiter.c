@@ -287,6 +287,15 @@ static struct waiter *waiter_of_post(struct post *post) {
 
 /* ---- Faults (shard/faults.h) --------------------------------------------------------------------------- */
 
+/* Its time may be over just now (alarms.c); then it is in time. */
+void waiter_fault(struct waiter *waiter, uint64_t late_us, uint64_t cut_bytes) {
+    pthread_mutex_t *lock = &waiter->fabric->alarms.lock;
+    pthread_mutex_lock(lock);
+    waiter->late_us = late_us;
+    waiter->cut_bytes = cut_bytes;
+    pthread_mutex_unlock(lock);
+}
+
 /* Gives it its answer, or as much of it as it gets. The connection goes on, or ends when that is sent. */
 static void give(struct shard *shard, struct connection *connection, struct waiter *waiter) {
     if (KRT_UNLIKELY(waiter->cut_bytes != UINT64_MAX)) {

@@ -108,6 +108,8 @@ bool waiter_leave(struct waiter *waiter, enum waiter_state to);
 bool waiter_go_on(struct waiter *waiter);
 /* It was tried and is answered by `reply`. False: it was cancelled meanwhile, and the answer is for nobody. */
 bool waiter_claim(struct waiter *waiter);
+/* What a fault does with the answer; with the batons of the call that it began in. */
+void waiter_fault(struct waiter *waiter, uint64_t late_us, uint64_t cut_bytes);
 /* Sends the answer of a claimed waiter, which has left its queues or is `linked`, with the reference of its registrations.
  * `home`: of the call that is complete with it. */
 void waiter_send(struct shard *home, struct waiter *waiter);
