@@ -174,11 +174,13 @@ class Server(_core.Server, Commands, MappingMethods, Pipelines):
         """
         return self._wait(timeout)
 
-    def database(self, db: int) -> Database:
+    def database(self, db: int, decode_responses: bool | None = None) -> Database:
         """One of the server's databases, with the same methods.
 
         Args:
             db: its number, from 0 to one less than the setting `databases` (16).
+            decode_responses: bulk strings come back as str (UTF-8) instead of bytes; None: as the
+                server has it.
 
         Raises:
             ForkedError: the server belongs to the parent process. A number that is too high is a
@@ -187,7 +189,7 @@ class Server(_core.Server, Commands, MappingMethods, Pipelines):
         >>> server.database(3).set("greeting", "hello from 3")
         True
         """
-        return Database(self, db)
+        return Database(self, db, decode_responses)
 
     def session(self) -> Session:
         """An in-process client with connection state of its own.

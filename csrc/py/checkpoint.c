@@ -164,6 +164,15 @@ PyObject *server_checkpoint(struct server_object *self, PyObject *unused) {
     return nothing;
 }
 
+PyObject *server_unpause(struct server_object *self, PyObject *unused) {
+    (void)unused;
+    enum kevyrt_status status;
+    if (face_check_usable(as_face(self)) < 0) return NULL;
+    Py_BEGIN_ALLOW_THREADS status = kevyrt_server_unpause(self->server);
+    Py_END_ALLOW_THREADS if (status != KEVYRT_OK) return face_raise(as_face(self), status);
+    Py_RETURN_NONE;
+}
+
 PyObject *server_marks(struct server_object *self, PyObject *unused) {
     (void)unused;
     struct kevyrt_marks marks;

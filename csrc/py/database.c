@@ -2,12 +2,16 @@
 #include "py/aio.h"
 
 static int database_init(struct face *self, PyObject *arguments, PyObject *keywords) {
-    static char *names[] = {"server", "db", NULL};
-    PyObject *server, *db;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO:Database", names, &server, &db))
+    static char *names[] = {"server", "db", "decode_responses", NULL};
+    PyObject *server, *db, *decodes = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO|O:Database", names, &server, &db,
+                                     &decodes))
         return -1;
-    if (face_parse_db(db, &self->db) < 0) return -1;
-    return face_init(self, &face_calls, server);
+    int decodes_now = decodes == Py_None ? 0 : PyObject_IsTrue(decodes);
+    if (decodes_now < 0 || face_parse_db(db, &self->db) < 0) return -1;
+    if (face_init(self, &face_calls, server) < 0) return -1;
+    if (decodes != Py_None) self->decodes = decodes_now;
+    return 0;
 }
 
 static int database_traverse(struct face *self, visitproc visit, void *arg) {

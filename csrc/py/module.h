@@ -133,6 +133,7 @@ PyObject *server_faults_clear(struct server_object *self, PyObject *unused);
 extern PyType_Spec checkpoint_type_spec;
 PyObject *server_checkpoint(struct server_object *self, PyObject *unused);
 PyObject *server_marks(struct server_object *self, PyObject *unused);
+PyObject *server_unpause(struct server_object *self, PyObject *unused);
 
 /* ---- database.c, session.c, pipeline.c, stats.c ------------------------------------------------------------ */
 extern PyType_Spec database_type_spec, session_type_spec, pipeline_type_spec;

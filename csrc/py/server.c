@@ -243,6 +243,8 @@ static PyMethodDef server_methods[] = {
      "Microseconds since 1970, how many that is ahead of the real clock, and whether it stands."},
     {"_snapshot", (PyCFunction)(void *)server_snapshot, METH_NOARGS, "snapshot()."},
     {"_checkpoint", (PyCFunction)(void *)server_checkpoint, METH_NOARGS, "checkpoint()."},
+    {"_unpause", (PyCFunction)(void *)server_unpause, METH_NOARGS,
+     "CLIENT UNPAUSE, which a pause does not stop."},
     {"_marks", (PyCFunction)(void *)server_marks, METH_NOARGS,
      "What grows with each CONFIG SET, and the id that the next client will have."},
     {"_setting", (PyCFunction)(void *)server_setting, METH_O,

@@ -449,6 +449,8 @@ struct kevyrt_marks {
     uint64_t clients;  /* the id that the next client will have */
 };
 void kevyrt_server_marks(struct kevyrt_server *server, struct kevyrt_marks *out);
+/* Ends a pause (CLIENT PAUSE), also one that stops CLIENT UNPAUSE. KEVYRT_OK or KEVYRT_STOPPED. */
+enum kevyrt_status kevyrt_server_unpause(struct kevyrt_server *server);
 
 /* ---- The command table ------------------------------------------------------------------------- */
 

@@ -11,7 +11,9 @@
 
 #include "base/mem.h"
 #include "server/server.h"
+#include "shard/blocking/waiting.h"
 #include "shard/caller.h"
+#include "shard/pause.h"
 #include "shard/shard.h"
 #include "store/checkpoint.h"
 
@@ -233,6 +235,22 @@ enum kevyrt_status kevyrt_checkpoint_rewind(struct kevyrt_checkpoint *checkpoint
 enum kevyrt_status kevyrt_checkpoint_renew(struct kevyrt_checkpoint *checkpoint,
                                            struct kevyrt_error *error) {
     return run(checkpoint, error, renew);
+}
+
+enum kevyrt_status kevyrt_server_unpause(struct kevyrt_server *server) {
+    struct fabric *fabric = &server->fabric;
+    enum kevyrt_status status = KEVYRT_STOPPED;
+    if (!server_enter(server)) return status;
+    if (caller_take_all(fabric)) {
+        if (fabric->domain.gates & GATE_PAUSE) {
+            pause_set(fabric, (struct domain_pause){0});
+            waiting_resume(fabric->shards[0]);
+        }
+        caller_drop_all(fabric);
+        status = KEVYRT_OK;
+    }
+    server_leave(server);
+    return status;
 }
 
 void kevyrt_server_marks(struct kevyrt_server *server, struct kevyrt_marks *out) {
