@@ -11,6 +11,7 @@ import commands
 import durability
 import eviction
 import files
+import fixture
 import gaps
 import inprocess
 import large_values
@@ -42,6 +43,7 @@ BENCHMARKS = {
     "files": (files.starts, files.rewriting),
     "eviction": (eviction.eviction,),
     "lifecycle": (lifecycle.lifecycle,),
+    "fixture": (fixture.fixture,),
 }
 
 

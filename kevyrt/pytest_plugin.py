@@ -29,6 +29,8 @@ from kevyrt.server import Server
 if TYPE_CHECKING:
     import redis
 
+    from kevyrt.aio import Aio
+
 __all__ = ["factories"]
 
 _Load: TypeAlias = _core.Snapshot | bytes | bytearray | memoryview | str | os.PathLike[str]
@@ -361,19 +363,19 @@ class factories:
         ) -> Server | Database:
             server = _found(request, process_fixture_name, setup_fixture_name)
             _kevyrt_keep(server, _option(request.config, "clients", clients))
-            if dbnum == 0 and decode is None:
-                return server
-            return server.database(dbnum, decode)
+            return _face(server, dbnum, decode)
 
         return kevyrt_function
 
     @staticmethod
     def kevyrt_async(
         process_fixture_name: str = "kevyrt_server",
+        dbnum: int = 0,
+        decode: bool | None = None,
         clients: str | None = None,
         setup_fixture_name: str | None = None,
     ) -> Any:
-        """A fixture of a function: `server.aio`, put back behind the test. Of any event loop.
+        """A fixture of a function: `server.aio`, put back behind the test. For any event loop.
 
         Args: as `kevyrt()` has them.
         """
@@ -382,10 +384,10 @@ class factories:
         def kevyrt_async_function(
             request: pytest.FixtureRequest,
             _kevyrt_keep: Callable[[Server, str], None],
-        ) -> Any:
-            server: Any = _found(request, process_fixture_name, setup_fixture_name)
+        ) -> Aio:
+            server = _found(request, process_fixture_name, setup_fixture_name)
             _kevyrt_keep(server, _option(request.config, "clients", clients))
-            return server.aio
+            return _face(server, dbnum, decode).aio
 
         return kevyrt_async_function
 
@@ -415,6 +417,10 @@ class factories:
                 yield client
 
         return kevyrt_client_function
+
+
+def _face(server: Server, dbnum: int, decode: bool | None) -> Server | Database:
+    return server if dbnum == 0 and decode is None else server.database(dbnum, decode)
 
 
 def _found(request: pytest.FixtureRequest, name: str, setup: str | None) -> Server:

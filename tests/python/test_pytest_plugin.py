@@ -516,11 +516,15 @@ def test_last(kevyrt, worker_id):
 
 
 ASYNCHRONOUS = """
+third = factories.kevyrt_async(dbnum=3, decode=True)
+
+
 @{mark}
-async def test_one(kevyrt_async, kevyrt):
-    assert await kevyrt_async.get("key") is None
-    await kevyrt_async.set("key", 1)
-    assert kevyrt.get("key") == b"1"
+async def test_one(kevyrt_async, third, kevyrt):
+    for face in (kevyrt_async, third):
+        assert await face.get("key") is None
+        await face.set("key", 1)
+    assert kevyrt.get("key") == b"1" and await third.get("key") == "1"
 
 
 @{mark}
@@ -529,7 +533,6 @@ async def test_two(kevyrt_async):
 """
 
 
-@pytest.mark.skipif(not hasattr(kevyrt.Server, "aio"), reason="there is no Server.aio")
 @pytest.mark.parametrize(
     ("plugin", "mark"),
     [("anyio", "pytest.mark.anyio"), ("pytest_asyncio", "pytest.mark.asyncio")],
@@ -538,6 +541,8 @@ def test_event_loops(pytester: pytest.Pytester, plugin: str, mark: str) -> None:
     pytest.importorskip(plugin)
     pytester.makepyfile(f"""
 import pytest
+
+from kevyrt.pytest_plugin import factories
 
 
 @pytest.fixture
