@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -13,6 +14,14 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM_TIMEOUT_S = 30
 # From 3.12 on Python warns about any fork of a process with threads, whatever they do.
 ABOUT_FORK = "ignore:This process:DeprecationWarning"
+# Of a pytest inside of a test. The plugin comes by its entry point, where kevyrt is installed with
+# it; Hypothesis would be loaded anew for each run.
+_POINTS = [point.name for point in importlib.metadata.entry_points(group="pytest11")]
+PYTEST_OPTIONS = [
+    *("-p", "no:cacheprovider", "-p", "no:hypothesispytest"),
+    *("-o", "asyncio_default_fixture_loop_scope=function"),
+    *(() if "kevyrt" in _POINTS else ("-p", "kevyrt.pytest_plugin")),
+]
 
 
 class Program(Protocol):

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from programs import Program
+from programs import PYTEST_OPTIONS, Program
 
 import kevyrt
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "docs/PYTHON.md", "docs/SERVER.md")
+PAGES = ("README.md", "docs/PYTHON.md", "docs/SERVER.md", "docs/TESTS.md")
 # What the programs of each page print, in their order.
 PRINTED = {
     "README.md": [r"b'hello'\n", r"hello b'hello'\n"],
@@ -22,8 +22,9 @@ PRINTED = {
         r"child ended with 0\n",
         r"the child\n",
         r"INFO:kevyrt:Server started: port \d+, .*\nINFO:kevyrt:Server stopped\n",
-        r"(?s).*1 passed.*",
+        r"(?s).*2 passed.*",
     ],
+    "docs/TESTS.md": [r"(?s).*4 passed.*", r"(?s).*2 passed.*", r"(?s).*1 passed.*"],
     "docs/SERVER.md": [
         r"{'text': 'hello'} 1\n",
         r"visit 2\n",
@@ -32,9 +33,9 @@ PRINTED = {
         "",
     ],
 }
-RUN_TESTS = """
+RUN_TESTS = f"""
 if __name__ == "__main__":
-    raise SystemExit(pytest.main(["-q", "-p", "no:cacheprovider", __file__]))
+    raise SystemExit(pytest.main(["-q", *{PYTEST_OPTIONS}, __file__]))
 """
 
 
@@ -91,6 +92,7 @@ def documented() -> list[tuple[str, str]]:
         kevyrt.Server,
         kevyrt.Session,
         kevyrt.Snapshot,
+        kevyrt.Checkpoint,
         kevyrt.Clock,
         kevyrt.Fault,
         kevyrt.Faults,

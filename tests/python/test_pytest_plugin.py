@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from pathlib import Path
 
 import pytest
+from programs import PYTEST_OPTIONS
 
 import kevyrt
 
 pytest_plugins = ["pytester"]
-
-IS_INSTALLED = any(
-    point.name == "kevyrt" for point in importlib.metadata.entry_points(group="pytest11")
-)
 
 
 def check(pytester: pytest.Pytester, *options: str, passed: int, **others: int) -> None:
@@ -33,11 +29,7 @@ def run_apart(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
 
 
 def arguments() -> list[str]:
-    """The plugin is loaded by its entry point, where kevyrt is installed with it."""
-    bounds = ["-o", "timeout=60", "-o", "asyncio_default_fixture_loop_scope=function"]
-    plugin = [] if IS_INSTALLED else ["-p", "kevyrt.pytest_plugin"]
-    # Hypothesis would be loaded anew for each run.
-    return ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", *bounds, *plugin]
+    return [*PYTEST_OPTIONS, "-o", "timeout=60"]
 
 
 # ---- Fixtures ------------------------------------------------------------------------------------
