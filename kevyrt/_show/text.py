@@ -101,6 +101,8 @@ def _commands(stats: Stats) -> list[str]:
 
 def source(stats: Stats) -> str:
     """What is known of types and big keys, and from how many keys."""
+    if stats.keys == 1:
+        return "from 1 key"
     if stats.keys_seen == stats.keys:
         return f"from all {stats.keys:,} keys"
     return f"estimated from {stats.keys_seen:,} of {stats.keys:,} keys"
