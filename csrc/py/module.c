@@ -159,9 +159,18 @@ static int add_aio(PyObject *module, struct module_state *state) {
                : face_add_methods(aio->core_type, methods_definitions());
 }
 
+/* One that ends while a thread of Python's is in it, such as the log's, ends the process. By itself Python refuses only those
+ * with a GIL of their own, and only from 3.12 on. */
+static int require_main_interpreter(void) {
+    if (PyInterpreterState_Get() == PyInterpreterState_Main()) return 0;
+    PyErr_SetString(PyExc_ImportError,
+                    "kevyrt runs in the main interpreter only, not in subinterpreters");
+    return -1;
+}
+
 static int core_exec(PyObject *module) {
     struct module_state *state = state_of(module);
-    if (errors_init(module, state) < 0) return -1;
+    if (require_main_interpreter() < 0 || errors_init(module, state) < 0) return -1;
     state->server_type = add_face(module, &server_type_spec, true);
     state->database_type = add_face(module, &database_type_spec, true);
     state->session_type = add_face(module, &session_type_spec, false);
