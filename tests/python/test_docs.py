@@ -30,6 +30,7 @@ PRINTED = {
         r"visit 2\n",
         r"b'data'\n",
         r"3\n",
+        r"3\n",
         "",
     ],
 }
