@@ -73,62 +73,6 @@ class ClientCommands(Face):
                 words += (option, value)
         return self._run(_core.PLAIN, "CLIENT", "KILL", *words)  # type: ignore[no-any-return]
 
-    def client_tracking(
-        self,
-        on: bool = True,
-        clientid: int | None = None,
-        prefix: Sequence[Value] = (),
-        bcast: bool = False,
-        optin: bool = False,
-        optout: bool = False,
-        noloop: bool = False,
-    ) -> bytes:
-        """Whether the server tells a client of keys that change.
-
-        Args:
-            on: on or off.
-            clientid: another client that is told instead.
-            prefix: with `bcast`, only of keys that begin so.
-            bcast: of all keys, not of those that it has read.
-            optin, optout: after CLIENT CACHING, or unless after it.
-            noloop: not of what it changed itself.
-
-        Raises:
-            ResponseError: options that exclude each other; it is no session.
-        """
-        words: list[Value] = ["ON" if on else "OFF"]
-        if clientid is not None:
-            words += ("REDIRECT", clientid)
-        for one in prefix:
-            words += ("PREFIX", one)
-        words += ["BCAST"] * bcast + ["OPTIN"] * optin
-        words += ["OPTOUT"] * optout + ["NOLOOP"] * noloop
-        return self._run(_core.PLAIN, "CLIENT", "TRACKING", *words)  # type: ignore[no-any-return]
-
-    def client_tracking_on(
-        self,
-        clientid: int | None = None,
-        prefix: Sequence[Value] = (),
-        bcast: bool = False,
-        optin: bool = False,
-        optout: bool = False,
-        noloop: bool = False,
-    ) -> bytes:
-        """client_tracking(True, ...)."""
-        return self.client_tracking(True, clientid, prefix, bcast, optin, optout, noloop)
-
-    def client_tracking_off(
-        self,
-        clientid: int | None = None,
-        prefix: Sequence[Value] = (),
-        bcast: bool = False,
-        optin: bool = False,
-        optout: bool = False,
-        noloop: bool = False,
-    ) -> bytes:
-        """client_tracking(False, ...)."""
-        return self.client_tracking(False, clientid, prefix, bcast, optin, optout, noloop)
-
     def client_trackinginfo(self) -> list[Any]:
         """How a session is told of keys that change: `flags`, `redirect`, `prefixes`, each with
         its value behind it.

@@ -55,34 +55,6 @@ class QueuedCommands:
         user: str | None = None,
         maxage: int | None = None,
     ) -> Any: ...
-    def client_tracking(
-        self,
-        on: bool = True,
-        clientid: int | None = None,
-        prefix: Sequence[Value] = (),
-        bcast: bool = False,
-        optin: bool = False,
-        optout: bool = False,
-        noloop: bool = False,
-    ) -> Any: ...
-    def client_tracking_on(
-        self,
-        clientid: int | None = None,
-        prefix: Sequence[Value] = (),
-        bcast: bool = False,
-        optin: bool = False,
-        optout: bool = False,
-        noloop: bool = False,
-    ) -> Any: ...
-    def client_tracking_off(
-        self,
-        clientid: int | None = None,
-        prefix: Sequence[Value] = (),
-        bcast: bool = False,
-        optin: bool = False,
-        optout: bool = False,
-        noloop: bool = False,
-    ) -> Any: ...
     def client_trackinginfo(self) -> Any: ...
     def hscan(
         self,
@@ -191,34 +163,6 @@ class AwaitedCommands:
         user: str | None = None,
         maxage: int | None = None,
     ) -> Coroutine[Any, Any, int]: ...
-    def client_tracking(
-        self,
-        on: bool = True,
-        clientid: int | None = None,
-        prefix: Sequence[Value] = (),
-        bcast: bool = False,
-        optin: bool = False,
-        optout: bool = False,
-        noloop: bool = False,
-    ) -> Coroutine[Any, Any, bytes]: ...
-    def client_tracking_on(
-        self,
-        clientid: int | None = None,
-        prefix: Sequence[Value] = (),
-        bcast: bool = False,
-        optin: bool = False,
-        optout: bool = False,
-        noloop: bool = False,
-    ) -> Coroutine[Any, Any, bytes]: ...
-    def client_tracking_off(
-        self,
-        clientid: int | None = None,
-        prefix: Sequence[Value] = (),
-        bcast: bool = False,
-        optin: bool = False,
-        optout: bool = False,
-        noloop: bool = False,
-    ) -> Coroutine[Any, Any, bytes]: ...
     def client_trackinginfo(self) -> Coroutine[Any, Any, list[Any]]: ...
     def hscan(
         self,

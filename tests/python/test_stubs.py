@@ -39,6 +39,58 @@ def test_types_of_the_package() -> None:
     run("mypy")
 
 
+TYPED_USE = """
+from collections.abc import Coroutine
+from datetime import datetime, timedelta
+from typing import Any, assert_type
+
+import kevyrt
+
+
+def call(server: kevyrt.Server, database: kevyrt.Database, session: kevyrt.Session) -> None:
+    assert_type(server.get("k"), bytes | None)
+    assert_type(database.smembers("k"), set[bytes])
+    assert_type(session.hgetall("k"), dict[bytes, bytes])
+    assert_type(server.zpopmin("k"), list[tuple[bytes, float]])
+    assert_type(server.info("memory"), dict[str, Any])
+    scores: dict[str, int] = {"a": 1}
+    server.zadd("k", scores, nx=True)
+    server.mset(scores)
+    server.expire("k", timedelta(hours=1), gt=True)
+    server.expireat("k", datetime.now())
+    server.lmpop(2, "a", "b", direction="LEFT", count=3)
+    for key in server.scan_iter("a*"):
+        assert_type(key, bytes)
+    server.expire("k", "soon")  # type: ignore[arg-type]
+    server.strlen(None)  # type: ignore[arg-type]
+    server.zadd("k", nix=True)  # type: ignore[call-arg]
+
+
+def queue(server: kevyrt.Server) -> None:
+    with server.pipeline() as pipe:
+        assert_type(pipe.zadd("k", {"a": 1}).get("k").info().execute(), Any)
+        assert_type(pipe.execute(), list[Any])
+        pipe.strlen(None)  # type: ignore[arg-type]
+
+
+async def wait(server: kevyrt.Server) -> None:
+    assert_type(await server.aio.get("k"), bytes | None)
+    assert_type(await server.aio.xpending("x", "g"), dict[str, Any])
+    length: Coroutine[Any, Any, int] = server.aio.strlen("k")
+    assert_type(await length, int)
+    async for member in server.aio.sscan_iter("s"):
+        assert_type(member, bytes)
+    await server.aio.expire("k", "soon")  # type: ignore[arg-type]
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="typing has assert_type since 3.11")
+def test_types_for_users(tmp_path: Path) -> None:
+    path = tmp_path / "use.py"
+    path.write_text(TYPED_USE)
+    run("mypy", "--strict", "--python-version", "3.11", str(path))
+
+
 def test_the_package_says_that_it_is_typed() -> None:
     package = importlib.resources.files("kevyrt")
     assert (package / "py.typed").is_file() and (package / "_core.pyi").is_file()
