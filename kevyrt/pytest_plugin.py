@@ -168,6 +168,7 @@ class _WayBack:
         self._settings_mark, self._clients_mark = server._marks()
         self._settings = _words(server.execute("CONFIG", "GET", "*"))
         self._clock = server._clock_read()
+        self._faults = list(server.faults)
         self._checkpoint: _core.Checkpoint | None = None
         self._snapshot: _core.Snapshot | None = None
         if self._settings["appendonly"] == "yes":
@@ -178,9 +179,9 @@ class _WayBack:
 
     def go(self) -> None:
         """Back. What was done first is what could be in the way of the rest."""
-        faults = getattr(self._server, "faults", None)
-        if faults is not None:
-            faults.clear()
+        for fault in self._server.faults:
+            if fault not in self._faults:
+                fault.remove()
         if self._server.running:
             self._go_running()
         else:

@@ -26,7 +26,7 @@ typedef enum kevyrt_status checkpoint_call(struct kevyrt_checkpoint *checkpoint,
 static PyObject *run(struct checkpoint_object *self, checkpoint_call *call) {
     struct kevyrt_error error = {0};
     enum kevyrt_status status;
-    if (face_check_usable(as_face(self->server)) < 0) return NULL;
+    if (self->server && face_check_usable(as_face(self->server)) < 0) return NULL;
     if (!self->checkpoint) {
         PyErr_SetString(PyExc_RuntimeError, "the checkpoint is closed");
         return NULL;
@@ -72,22 +72,38 @@ static PyObject *checkpoint_enter(PyObject *object, PyObject *unused) {
     return Py_NewRef(object);
 }
 
+static bool runs(const struct checkpoint_object *self) {
+    const struct kevyrt_server *server = self->server ? as_face(self->server)->server : NULL;
+    return server && kevyrt_server_usable(server) && kevyrt_server_running(server);
+}
+
 /* The block's exception goes on, whatever comes of going back. A child has nothing to go back to. */
 static PyObject *checkpoint_exit(PyObject *object, PyObject *arguments) {
     (void)arguments;
     struct checkpoint_object *self = as_checkpoint(object);
-    struct face *server = as_face(self->server);
-    bool runs = kevyrt_server_usable(server->server) && kevyrt_server_running(server->server);
-    PyObject *result = runs && self->checkpoint ? checkpoint_rewind(object, NULL) : NULL;
+    PyObject *result = runs(self) && self->checkpoint ? checkpoint_rewind(object, NULL) : NULL;
     if (!result && PyErr_Occurred()) return NULL;
     Py_XDECREF(result);
     return checkpoint_close(object, NULL);
 }
 
+static int checkpoint_traverse(PyObject *object, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(as_checkpoint(object)->server);
+    return 0;
+}
+
+/* A server may hold its own checkpoint. */
+static int checkpoint_clear(PyObject *object) {
+    put(as_checkpoint(object));
+    Py_CLEAR(as_checkpoint(object)->server);
+    return 0;
+}
+
 static void checkpoint_dealloc(PyObject *object) {
     PyTypeObject *type = Py_TYPE(object);
-    put(as_checkpoint(object));
-    Py_XDECREF(as_checkpoint(object)->server);
+    PyObject_GC_UnTrack(object);
+    (void)checkpoint_clear(object);
     type->tp_free(object);
     Py_DECREF(type);
 }
@@ -132,6 +148,8 @@ static PyMethodDef checkpoint_methods[] = {
 
 static PyType_Slot checkpoint_slots[] = {
     {Py_tp_dealloc, checkpoint_dealloc},
+    {Py_tp_traverse, checkpoint_traverse},
+    {Py_tp_clear, checkpoint_clear},
     {Py_tp_methods, checkpoint_methods},
     {Py_tp_doc, "An instant that a server goes back to; Server.checkpoint() takes one.\n\n"
                 "It holds its server. A stop of that ends it."},
@@ -141,7 +159,8 @@ static PyType_Slot checkpoint_slots[] = {
 PyType_Spec checkpoint_type_spec = {
     .name = "kevyrt.Checkpoint",
     .basicsize = sizeof(struct checkpoint_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_HAVE_GC,
     .slots = checkpoint_slots,
 };
 

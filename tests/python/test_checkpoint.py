@@ -6,6 +6,7 @@ import gc
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import kevyrt
 
 CONFIGURATIONS = [(io, threads) for io in ("epoll", "io_uring") for threads in (1, 3)]
 EXAMPLES = 3
+LONG_EXAMPLES = 300
 PATIENCE_S = 30
 SEED = "checkpoints"
 DATABASES = 16
@@ -89,7 +91,9 @@ def be_whole(server: kevyrt.Server, choose: random.Random, snapshot: kevyrt.Snap
 
 
 @pytest.mark.parametrize("family", families(), ids=lambda family: family.name)
-def test_sequences(each: kevyrt.Server, family: Family) -> None:
+@pytest.mark.timeout(600)
+def test_sequences(each: kevyrt.Server, family: Family, long_run: bool) -> None:
+    examples = LONG_EXAMPLES if long_run else EXAMPLES
     # What is due stays until somebody asks for it, which is what a sequence does, or does not.
     each.execute("DEBUG", "SET-ACTIVE-EXPIRE", 0)
     fill(each)
@@ -98,7 +102,7 @@ def test_sequences(each: kevyrt.Server, family: Family) -> None:
     played = 0
 
     @settings(
-        max_examples=EXAMPLES,
+        max_examples=examples,
         derandomize=True,
         deadline=None,
         database=None,
@@ -121,7 +125,7 @@ def test_sequences(each: kevyrt.Server, family: Family) -> None:
 
     with each.checkpoint() as checkpoint:
         compare()
-    assert played > EXAMPLES
+    assert played > examples
 
 
 def test_every_kind_of_data(each: kevyrt.Server) -> None:
@@ -353,6 +357,15 @@ def is_refused(call: Callable[[], object]) -> bool:
         assert "appendonly" in str(error)
         return True
     return False
+
+
+def test_a_server_that_holds_its_own_is_collected() -> None:
+    server: Any = kevyrt.Server().start()
+    server.own = server.checkpoint()
+    gone = weakref.ref(server)
+    del server
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_log_refuses(tmp_path: Path) -> None:

@@ -126,6 +126,8 @@ import time
 import pytest
 import redis
 
+import kevyrt as package
+
 held = {}
 
 
@@ -147,6 +149,24 @@ def test_clock(kevyrt):
 
 def test_clock_is_back(kevyrt):
     assert not kevyrt.clock.frozen and kevyrt.clock.offset == 0
+
+
+@pytest.fixture(scope="module")
+def failing(kevyrt_server):
+    with_set_up = kevyrt_server.faults.add("LLEN", error="ERR of set-up")
+    yield
+    with_set_up.remove()
+
+
+def test_faults(kevyrt, failing):
+    kevyrt.faults.add("GET", error="ERR of the test")
+    kevyrt.faults.add(drop="before")
+
+
+def test_faults_are_gone(kevyrt, kevyrt_client):
+    assert kevyrt.get("key") is None and kevyrt_client.get("key") is None
+    with pytest.raises(package.ResponseError, match="of set-up"):
+        kevyrt.llen("list")
 
 
 def test_pause(kevyrt):
@@ -211,7 +231,7 @@ def test_log_is_off(kevyrt):
     assert kevyrt.execute("CONFIG", "GET", "appendonly") == {b"appendonly": b"no"}
     assert kevyrt.execute("DBSIZE") == 0
 """)
-    check(pytester, passed=12)
+    check(pytester, passed=14)
 
 
 def test_clients_may_be_kept(pytester: pytest.Pytester) -> None:
