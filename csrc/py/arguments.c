@@ -10,6 +10,7 @@
 void arguments_init(struct arguments *arguments) {
     arguments->count = arguments->owned_count = 0;
     arguments->command = NULL;
+    arguments->digits_used = 0;
     arguments->capacity = ARGUMENTS_INLINE;
     arguments->argv = arguments->argv_inline;
     arguments->owned = arguments->owned_inline;
@@ -105,9 +106,24 @@ int argument_bytes(PyObject *object, struct bytes *out, PyObject **owned) {
     return set_bytes(out, PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes));
 }
 
+enum { INT64_DIGITS = 20 };
+
+/* An integer as text, without objects in between. False: it is too long, or there is no room. */
+static bool add_digits(struct arguments *arguments, PyObject *number) {
+    int overflow;
+    long value = PyLong_AsLongAndOverflow(number, &overflow);
+    char *at = arguments->digits + arguments->digits_used;
+    if (overflow || arguments->digits_used + INT64_DIGITS > ARGUMENTS_DIGITS) return false;
+    uint32_t len = (uint32_t)bytes_from_int64(at, value);
+    arguments->digits_used += len;
+    arguments->argv[arguments->count++] = bytes_of(at, len);
+    return true;
+}
+
 int arguments_add(struct arguments *arguments, PyObject *object) {
     PyObject *owned;
     if (arguments_reserve(arguments, 1) < 0) return -1;
+    if (PyLong_CheckExact(object) && add_digits(arguments, object)) return 0;
     int result = argument_bytes(object, &arguments->argv[arguments->count], &owned);
     if (owned) arguments->owned[arguments->owned_count++] = owned;
     if (result == 0) arguments->count++;
@@ -169,7 +185,32 @@ static int add_pair(struct arguments *arguments, PyObject *key, PyObject *value,
     return add_kept(arguments, value_first ? key : value);
 }
 
+static bool is_plain(PyObject *object) {
+    return PyUnicode_CheckExact(object) || PyBytes_CheckExact(object) ||
+           PyLong_CheckExact(object) || PyFloat_CheckExact(object);
+}
+
+/* Does nothing that is in it run code of others when it becomes bytes? That could change the dict. */
+static bool is_plain_dict(PyObject *mapping) {
+    PyObject *key, *value;
+    Py_ssize_t at = 0;
+    if (!PyDict_CheckExact(mapping)) return false;
+    while (PyDict_Next(mapping, &at, &key, &value))
+        if (!is_plain(key) || !is_plain(value)) return false;
+    return true;
+}
+
+static int add_plain_dict(struct arguments *arguments, PyObject *dict, bool value_first) {
+    PyObject *key, *value;
+    Py_ssize_t at = 0;
+    int result = arguments_reserve(arguments, 2 * PyDict_GET_SIZE(dict));
+    while (result == 0 && PyDict_Next(dict, &at, &key, &value))
+        result = add_pair(arguments, key, value, value_first);
+    return result;
+}
+
 int arguments_add_mapping(struct arguments *arguments, PyObject *mapping, bool value_first) {
+    if (is_plain_dict(mapping)) return add_plain_dict(arguments, mapping, value_first);
     PyObject *items = PyMapping_Items(mapping);
     int result = items ? arguments_reserve(arguments, 2 * PyList_GET_SIZE(items)) : -1;
     for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(items); i++) {

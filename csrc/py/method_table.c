@@ -156,6 +156,36 @@ static void find_command(struct method *method) {
     method->command = kevyrt_command_find(words, count);
 }
 
+/* Flags that are not given send nothing. */
+static bool is_straight(const struct parameter *parameter, const struct word *word) {
+    switch ((enum parameter_kind)parameter->kind) {
+    case PARAMETER_WORD:
+    case PARAMETER_SECONDS:
+    case PARAMETER_REST:
+    case PARAMETER_KEYS:
+        return word->kind == WORD_PARAMETER;
+    case PARAMETER_FLAG:
+        return word->kind == WORD_FLAG && !parameter->default_true;
+    default:
+        return false;
+    }
+}
+
+/* Are its words the command, then its parameters in their order? */
+static void find_straight(struct method *method) {
+    int literals = 0;
+    while (literals < method->word_count && method->words[literals].kind == WORD_LITERAL)
+        literals++;
+    if (method->word_count != literals + method->parameter_count || method->cast >= 0) return;
+    for (int i = 0; i < method->parameter_count; i++) {
+        const struct word *word = &method->words[literals + i];
+        if (word->parameter != i || !is_straight(&method->parameters[i], word)) return;
+    }
+    for (int i = 0; i < method->positional; i++)
+        if (!method->parameters[i].optional) method->required = i + 1;
+    method->straight = literals;
+}
+
 static void compile_words(struct method *method) {
     for (const char *at = method->template; *at; at += strspn(at, " ")) {
         size_t len = strcspn(at, " ");
@@ -164,6 +194,7 @@ static void compile_words(struct method *method) {
         at += len;
     }
     find_command(method);
+    find_straight(method);
 }
 
 /* ---- Documentation ------------------------------------------------------------------------------ */

@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "base/assert.h"
 #include "py/methods.h"
 
 static struct method methods[] = {
@@ -231,7 +232,7 @@ static struct result result_of(const struct method *method, const struct bound *
     return (struct result){method->result, cast};
 }
 
-static PyObject *method_call(struct face *self, const struct method *method,
+static PyObject *method_call_bound(struct face *self, const struct method *method,
                              PyObject *const *values, Py_ssize_t count, PyObject *names) {
     struct bound bound;
     struct arguments arguments;
@@ -243,6 +244,52 @@ static PyObject *method_call(struct face *self, const struct method *method,
         object = self->kind->run(self, &arguments, result_of(method, &bound));
     arguments_deinit(&arguments);
     return object;
+}
+
+/* 1: it goes straight no further. */
+static int add_straight_value(struct arguments *arguments, enum parameter_kind kind,
+                              PyObject *value) {
+    if (value == Py_None) return 1;
+    if (kind == PARAMETER_KEYS) return add_keys(arguments, value);
+    if (kind == PARAMETER_FLAG || (kind == PARAMETER_SECONDS && !PyLong_CheckExact(value)))
+        return 1;
+    return arguments_add(arguments, value);
+}
+
+/* Most calls of most methods: positional arguments, each a word. 1: this one is not like that. */
+static int add_straight(struct arguments *arguments, const struct method *method,
+                        PyObject *const *values, Py_ssize_t count) {
+    if (count < method->required || (count > method->positional && !method->has_rest)) return 1;
+    int result = arguments_reserve(arguments, method->straight + count);
+    for (int i = 0; i < method->straight && result == 0; i++)
+        result = arguments_add_text(arguments, method->words[i].text);
+    for (Py_ssize_t i = 0; i < count && result == 0; i++) {
+        uint8_t kind = i < method->positional ? method->parameters[i].kind : PARAMETER_REST;
+        result = add_straight_value(arguments, (enum parameter_kind)kind, values[i]);
+    }
+    for (Py_ssize_t i = count; i < method->positional && result == 0; i++)
+        if (*method->parameters[i].by_default)
+            result = arguments_add_text(arguments, method->parameters[i].by_default);
+    return result;
+}
+
+static PyObject *call_straight(struct face *self, const struct method *method,
+                               PyObject *const *values, Py_ssize_t count) {
+    struct arguments arguments;
+    PyObject *object = NULL;
+    arguments_init(&arguments);
+    arguments.command = method->command;
+    int result = add_straight(&arguments, method, values, count);
+    if (result == 0 && face_check_usable(self) == 0)
+        object = self->kind->run(self, &arguments, (struct result){method->result, NULL});
+    arguments_deinit(&arguments);
+    return result == 1 ? method_call_bound(self, method, values, count, NULL) : object;
+}
+
+static PyObject *method_call(struct face *self, const struct method *method,
+                             PyObject *const *values, Py_ssize_t count, PyObject *names) {
+    if (KRT_LIKELY(method->straight && !names)) return call_straight(self, method, values, count);
+    return method_call_bound(self, method, values, count, names);
 }
 
 /* ---- Python's side ----------------------------------------------------------------------------- */

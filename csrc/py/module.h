@@ -13,7 +13,7 @@
 
 #include "server/kevyrt.h"
 
-enum { ERROR_CLASSES_MAX = 40, ARGUMENTS_INLINE = 8 };
+enum { ERROR_CLASSES_MAX = 40, ARGUMENTS_INLINE = 8, ARGUMENTS_DIGITS = 64 };
 
 enum { AWAITABLES_KEPT = 64 };
 
@@ -63,6 +63,8 @@ struct arguments {
     PyObject **owned; /* objects kept until the call is over */
     struct bytes argv_inline[ARGUMENTS_INLINE];
     PyObject *owned_inline[ARGUMENTS_INLINE];
+    uint32_t digits_used;
+    char digits[ARGUMENTS_DIGITS]; /* of integers, as far as they fit */
 };
 
 void arguments_init(struct arguments *arguments);
