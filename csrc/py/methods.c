@@ -233,7 +233,7 @@ static struct result result_of(const struct method *method, const struct bound *
 }
 
 static PyObject *method_call_bound(struct face *self, const struct method *method,
-                             PyObject *const *values, Py_ssize_t count, PyObject *names) {
+                                   PyObject *const *values, Py_ssize_t count, PyObject *names) {
     struct bound bound;
     struct arguments arguments;
     PyObject *object = NULL;

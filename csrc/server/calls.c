@@ -98,19 +98,27 @@ void calls_gather(struct reply *from, char *to, size_t len) {
     }
 }
 
-/* What lies in the room of `to` already is left there. */
-static bool gather(struct reply *from, struct kevyrt_reply *to) {
-    char *piece = reply_piece(from);
+static bool gather_into(struct reply *from, struct kevyrt_reply *to, bool fits) {
     to->len = reply_pending_bytes(from);
-    to->owned = NULL;
-    to->at = to->room;
-    if (piece >= to->room && piece < to->room + sizeof to->room) {
-        to->at = piece;
-        return true;
-    }
-    if (to->len > sizeof to->room) to->at = to->owned = mem_alloc(NULL, to->len);
+    to->owned = fits ? NULL : mem_alloc(NULL, to->len + 1);
+    to->at = fits ? to->room : to->owned;
     if (!to->at) return false;
     calls_gather(from, to->at, to->len);
+    return true;
+}
+
+static bool gather(struct reply *from, struct kevyrt_reply *to) {
+    return gather_into(from, to, reply_pending_bytes(from) <= sizeof to->room);
+}
+
+/* Of a reply to which the room of `to` is lent: a short one lies there already, and what is longer cannot go there. */
+static bool gather_lent(struct reply *from, struct kevyrt_reply *to) {
+    char *piece = reply_piece(from);
+    bool is_there = piece >= to->room && piece < to->room + sizeof to->room;
+    if (KRT_UNLIKELY(!is_there)) return gather_into(from, to, false);
+    to->at = piece;
+    to->len = reply_pending_bytes(from);
+    to->owned = NULL;
     return true;
 }
 
@@ -155,7 +163,7 @@ enum kevyrt_status kevyrt_call_known(struct kevyrt_server *server, struct kevyrt
     if (status == KEVYRT_BLOCKED) out->waiting = waiting_new(server, waiter);
     if (status == KEVYRT_OK) status = calls_position_status(server, out->ticket, wait);
     calls_end(server, wait);
-    if ((status == KEVYRT_OK || status == KEVYRT_UNSAFE) && !gather(&reply, out))
+    if ((status == KEVYRT_OK || status == KEVYRT_UNSAFE) && !gather_lent(&reply, out))
         status = KEVYRT_NO_MEMORY;
     reply_clear(&reply);
     return status;
