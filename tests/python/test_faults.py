@@ -297,6 +297,53 @@ def test_real_time(server: kevyrt.Server, wire: Connection) -> None:
         assert time.monotonic() - begun >= 0.05
 
 
+METHODS: list[tuple[str, tuple[Any, ...], Any]] = [
+    ("set", ("k", 1), True),
+    ("get", ("k",), b"1"),
+    ("incr", ("k",), 2),
+    ("exists", ("k", "none"), 1),
+    ("expire", ("k", 100), True),
+    ("ttl", ("k",), 100),
+    ("mset", ({"a": 1, "b": 2},), True),
+    ("mget", (["a", "b"],), [b"1", b"2"]),
+    ("hset", ("h", "f", "v"), 1),
+    ("hget", ("h", "f"), b"v"),
+    ("lpush", ("l", "x", "y"), 2),
+    ("rpop", ("l",), b"x"),
+    ("sadd", ("s", "m"), 1),
+    ("zadd", ("z", {"m": 1}), 1),
+    ("delete", ("k", "a"), 2),
+]
+
+
+def test_every_way_in_process(server: kevyrt.Server) -> None:
+    """Whatever is quick as a rule can be late, and an error."""
+    late = server.faults.add(delay=0.002)
+    for method, arguments, result in METHODS:
+        assert getattr(server, method)(*arguments) == result
+    server["k"] = "v" * 10_000
+    assert server["k"] == b"v" * 10_000
+    assert "k" in server
+    view = server.get_view("k")
+    assert view is not None
+    assert len(view) == 10_000
+    assert server.database(1).get("k") is None
+    with server.session() as session:
+        assert session.get("k") == b"v" * 10_000
+    assert late.hits >= len(METHODS) + 5
+    server.flushall()
+    assert asyncio.run(every_method_of(server.aio)) == [result for _, _, result in METHODS]
+    server.faults.clear()
+    server.faults.add(error="ERR no")
+    for method, arguments, _ in METHODS:
+        with pytest.raises(kevyrt.ResponseError, match="no"):
+            getattr(server, method)(*arguments)
+
+
+async def every_method_of(aio: Any) -> list[object]:
+    return [await getattr(aio, method)(*arguments) for method, arguments, _ in METHODS]
+
+
 def test_late_in_process(server: kevyrt.Server) -> None:
     server.clock.freeze()
     server.faults.add("GET", delay=5)
