@@ -3,9 +3,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "kevyrt/servers.h"
 
 enum { CALLERS = 3, ROUNDS = 60, TIMES = 5 };
@@ -126,7 +128,52 @@ static void test_others_call(void **state) {
     for_each_variant(others_call);
 }
 
+/* Without memory to be late an answer is in time, and none is lost or comes twice. */
+static void refuse_memory(struct kevyrt_server *server) {
+    struct crew crew = {.server = server};
+    struct kevyrt_fault_rule late = any;
+    long long expected = 0;
+    late.delay_us = 100;
+    struct kevyrt_fault *fault = add(server, &late);
+    for (long n = 1; crew.waited == 0; n++) {
+        struct kevyrt_reply reply;
+        assert_true(n < 100);
+        mem_fail_after(n);
+        enum kevyrt_status status = ask(&crew, "INCR n", &reply);
+        mem_fail_after(0);
+        if (status == KEVYRT_NO_MEMORY) {
+            assert_int_equal(ask(&crew, "SET n 0", &reply), KEVYRT_OK);
+            expected = crew.waited = 0;
+            kevyrt_reply_free(&reply);
+            continue;
+        }
+        assert_int_equal(status, KEVYRT_OK);
+        if (reply.at[0] == ':') assert_int_equal(atoll(reply.at + 1), ++expected);
+        else assert_memory_equal(reply.at, "-OOM", 4);
+        kevyrt_reply_free(&reply);
+    }
+    assert_true(expected > 0);
+    assert_int_equal(kevyrt_faults_clear(server, NULL), KEVYRT_OK);
+    kevyrt_fault_put(fault);
+}
+
+static void test_refused_memory(void **state) {
+    (void)state;
+    for_each_variant(refuse_memory);
+    struct kevyrt_fault_rule rule = any;
+    struct kevyrt_fault *fault = NULL;
+    struct kevyrt_setting setting = {"port", "0"};
+    struct kevyrt_server *server;
+    rule.error = "ERR no";
+    assert_int_equal(kevyrt_server_new(&setting, 1, &server, NULL), KEVYRT_OK);
+    mem_fail_after(1);
+    assert_int_equal(kevyrt_fault_add(server, &rule, &fault, NULL), KEVYRT_NO_MEMORY);
+    mem_fail_after(0);
+    kevyrt_server_put(server);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_others_call)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_others_call),
+                                       cmocka_unit_test(test_refused_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
