@@ -277,6 +277,31 @@ def test_a_pause_ends(server: kevyrt.Server, wire: Connection) -> None:
     assert call.done() == "OK"
 
 
+def test_waiting_for_the_log(server: kevyrt.Server, wire: Connection) -> None:
+    wire.send(wire_words("WAITAOF", "0", "1", "30000"))
+    call = Call(lambda: server.execute("WAITAOF", 0, 1, 30000))
+    await_blocked(server, 2)
+    server.clock.advance(30)
+    assert [part.value for part in wire.read().value] == [0, 0]
+    assert call.done() == [0, 0]
+
+
+def test_nobody_looks_at_intervals(server: kevyrt.Server, wire: Connection) -> None:
+    server.clock.advance(1000)
+    server.clock.resume()
+    server.clock.freeze()
+    wire.send(wire_words("BLPOP", "q", "0.01"))
+    call = Call(lambda: server.execute("BLPOP", "q", 0.01))
+    await_blocked(server, 2)
+    time.sleep(0.05)  # what was under way
+    before = [shard.loops for shard in server.stats().shards]
+    time.sleep(0.2)
+    assert [shard.loops for shard in server.stats().shards] == before
+    server.clock.advance(0.01)
+    assert wire.read().value is None
+    assert call.done() is None
+
+
 def test_unblock_and_pushes_while_it_stands(server: kevyrt.Server, wire: Connection) -> None:
     number = wire.do("CLIENT", "ID").value
     wire.send(wire_words("BLPOP", "q", "5"))
