@@ -49,10 +49,15 @@ def held() -> Held:
     return Held(len(os.listdir("/proc/self/fd")), threads, mappings, rss)
 
 
-def settled(threads: int, timeout_s: float = 10) -> Held:
-    """Once there are no more threads than that: one that was joined is listed for a moment."""
+def settled(threads: int, mappings: int = sys.maxsize, timeout_s: float = 10) -> Held:
+    """Once there are no more than that, if that comes to be.
+
+    A thread that was joined is listed for a moment; what a flush detached is freed by a thread.
+    """
     deadline = time.monotonic() + timeout_s
-    while (now := held()).threads > threads and time.monotonic() < deadline:
+    while (now := held()).threads > threads or now.mappings > mappings:
+        if time.monotonic() > deadline:
+            break
         time.sleep(0.001)
     return now
 
