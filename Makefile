@@ -113,7 +113,7 @@ $(BUILD)/fuzz_%: $(BUILD)/obj/tests/c/fuzz/fuzz_%.o $(BUILD)/libkevyrt.a
 # ---- Upkeep --------------------------------------------------------------------------------------
 
 C_FILES := $(shell find csrc tests/c benchmarks scripts -name '*.[ch]' 2>/dev/null)
-PY_FILES := $(wildcard setup.py kevyrt tests benchmarks scripts)
+PY_FILES := $(wildcard setup.py kevyrt tests benchmarks scripts examples)
 PYTHON_BIN := $(if $(wildcard .venv/bin/ruff),.venv/bin/,)
 
 format:

@@ -27,7 +27,7 @@ def code_spans(page: Path) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_are_named_exist(page: Path) -> None:
-    folders = "csrc|kevyrt|tests|docs|benchmarks|scripts"
+    folders = "csrc|kevyrt|tests|docs|benchmarks|scripts|examples"
     missing = [
         span
         for span in code_spans(page)

@@ -13,7 +13,7 @@ from programs import PYTEST_OPTIONS, Program
 import kevyrt
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "docs/PYTHON.md", "docs/SERVER.md", "docs/TESTS.md")
+PAGES = ("README.md", "docs/CACHE.md", "docs/PYTHON.md", "docs/SERVER.md", "docs/TESTS.md")
 # What the programs of each page print, in their order.
 PRINTED = {
     "README.md": [r"b'hello'\n", r"hello b'hello'\n"],
@@ -24,6 +24,7 @@ PRINTED = {
         r"INFO:kevyrt:Server started: port \d+, .*\nINFO:kevyrt:Server stopped\n",
         r"(?s).*2 passed.*",
     ],
+    "docs/CACHE.md": [r"b'42' b'42'\n"],
     "docs/TESTS.md": [r"(?s).*4 passed.*", r"(?s).*2 passed.*", r"(?s).*1 passed.*"],
     "docs/SERVER.md": [
         r"{'text': 'hello'} 1\n",
@@ -57,7 +58,10 @@ def run_examples(text: str, name: str, names: dict[str, Any]) -> int:
     return len(test.examples)
 
 
-@pytest.mark.parametrize("page", ["docs/PYTHON.md", "docs/TESTS.md", "docs/NOTEBOOK.md"])
+INTERACTIVE = ("docs/CACHE.md", "docs/PYTHON.md", "docs/TESTS.md", "docs/NOTEBOOK.md")
+
+
+@pytest.mark.parametrize("page", INTERACTIVE)
 def test_interactive_examples(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
