@@ -55,6 +55,8 @@ def _owner(name: str) -> Server | None:
 
 def enter(name: str, server: Server) -> None:
     """Before a start: nobody else can take the name from now on, whatever comes of the start."""
+    if server._pid != os.getpid():  # the start of a parent's server will fail
+        return
     with _lock:
         entry = _entries.get(name)
         owner = _owner(name)

@@ -82,10 +82,10 @@ class Server(_core.Server, Commands, MappingMethods, Pipelines):
         name: str | None = None,
         **config: _settings.Value,
     ) -> None:
+        self._name = None if name is None else _registry.check(name)
         self._init(
             _settings.from_keywords(port, bind, unixsocket, threads, io, config), decode_responses
         )
-        self._name = None if name is None else _registry.check(name)
         if load is not None:
             self._load(load)
 
@@ -494,7 +494,15 @@ def _forget_in_child() -> None:
     _servers = weakref.WeakSet()
 
 
+def _note_before_fork() -> None:
+    """How a child reaches those that run."""
+    while True:
+        try:
+            servers = list(_servers)
+        except RuntimeError:  # another thread makes one just now
+            continue
+        return _doors.before_fork(servers)
+
+
 atexit.register(_stop_all)
-os.register_at_fork(
-    before=lambda: _doors.before_fork(list(_servers)), after_in_child=_forget_in_child
-)
+os.register_at_fork(before=_note_before_fork, after_in_child=_forget_in_child)

@@ -96,6 +96,10 @@ def test_clients_of_the_child(hidden: kevyrt.Server) -> None:
                 assert client.get("k") == b"named"
             with hidden.client() as client:
                 assert client.get("k") == b"hidden"
+            with pytest.raises(kevyrt.ForkedError):
+                named.start()
+            with kevyrt.from_url("kevyrt://cache") as client:
+                assert client.get("k") == b"named"
             # A server of the child's own may take the name.
             with kevyrt.Server(port=None, name="cache") as own:
                 own.set("k", "own")
