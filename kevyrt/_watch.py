@@ -116,6 +116,9 @@ class _Sampler:
             return True
         except _core.Error:
             return False
+        except Exception as error:
+            self.state = f"failed: {type(error).__name__}: {error}"
+            return False
         with self.lock:
             self.samples.append(_sample(self.latest, stats))
             self.latest = stats

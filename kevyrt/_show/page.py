@@ -40,7 +40,7 @@ def stats_html(stats: Stats, state: str = "", url: str | None = None) -> str:
         stats.backend,
         text.shards(len(stats.shards)),
         f"up {units.span(stats.uptime_ms / 1000)}",
-        f"{units.count(stats.total.connections)} connections",
+        units.many(stats.total.connections, "connection"),
     ]
     canvas = Canvas(panels.WIDTH)
     _title(canvas, "kevyrt", " · ".join(words), stats.time)

@@ -53,7 +53,7 @@ def _memory_limit(stats: Stats) -> str:
 def _figures(stats: Stats) -> list[tuple[str, str, str]]:
     total, latency = stats.total, stats.latency
     return [
-        ("Throughput", units.rate(stats.commands_per_s), f"{units.count(total.commands)} commands"),
+        ("Throughput", units.rate(stats.commands_per_s), units.many(total.commands, "command")),
         (
             "Latency, median",
             units.time_ns(latency.p50_ns),
@@ -68,7 +68,7 @@ def _figures(stats: Stats) -> list[tuple[str, str, str]]:
         (
             "Hit rate",
             units.percent(stats.hit_rate),
-            f"{units.count(total.keyspace_misses)} misses",
+            units.many(total.keyspace_misses, "miss", "misses"),
         ),
     ]
 
@@ -181,8 +181,7 @@ def types(canvas: Canvas, x: float, y: float, stats: Stats) -> float:
             f"{kind.keys:,} keys, {kind.bytes:,} bytes",
             float(kind.bytes),
             _TYPE_COLOURS[kind.type],
-            f"{units.size(kind.bytes)}, {units.count(kind.keys)} "
-            + ("key" if kind.keys == 1 else "keys"),
+            f"{units.size(kind.bytes)}, {units.many(kind.keys, 'key')}",
         )
         for kind in known
     ]
@@ -271,6 +270,8 @@ def _balance(canvas: Canvas, x: float, y: float, row: int, shards: Sequence[Shar
 
 def balance(canvas: Canvas, x: float, y: float, stats: Stats) -> float:
     about = "a bar per shard; dashed: the mean; amber: 1.5 times that"
+    if len(stats.shards) == 1:
+        about = "it has everything"
     y = heading(canvas, x, y, f"Balance of {text.shards(len(stats.shards))}", about)
     for row in range(len(_BALANCE)):
         _balance(canvas, x, y, row, stats.shards)

@@ -122,11 +122,12 @@ class Canvas:
         )
 
     def whole(self, label: str) -> str:
-        """The picture. It becomes as wide as there is room, but not wider than it was drawn."""
+        """The picture. It is as wide as there is room, but stays legible, and as it was drawn."""
         width, height = number(self.width), number(math.ceil(self.bottom))
+        style = f"width:100%;min-width:640px;max-width:{width}px;height:auto;display:block"
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-            f'style="width:100%;max-width:{width}px;height:auto;display:block" role="img" '
+            f'style="{style}" role="img" '
             f'aria-label="{escape(label)}" font-family="{_FONT}" fill="currentColor">'
             f"{''.join(self.parts)}</svg>"
         )

@@ -25,13 +25,13 @@ def part(of: float, rest: float) -> float | None:
 
 
 def shards(number: int) -> str:
-    return "1 shard" if number == 1 else f"{number} shards"
+    return units.many(number, "shard")
 
 
 def stats_line(stats: Stats) -> str:
     words = (
         shards(len(stats.shards)),
-        f"{stats.total.keys:,} keys",
+        f"{stats.total.keys:,} {'key' if stats.total.keys == 1 else 'keys'}",
         f"{units.size(stats.total.used_bytes)} used",
         f"{units.count(stats.commands_per_s)} commands/s",
     )
@@ -70,12 +70,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _head(stats: Stats) -> list[str]:
     memory, latency = stats.memory, stats.latency
+    connections = units.many(stats.total.connections, "connection")
     limit = units.size(memory.maxmemory_bytes) if memory.maxmemory_bytes else "none"
     return [
         f"kevyrt   {stats.backend}, {shards(len(stats.shards))}, "
         f"up {units.span(stats.uptime_ms / 1000)}",
         f"commands {units.count(stats.commands_per_s)}/s now, {stats.total.commands:,} in all, "
-        f"hits {units.percent(stats.hit_rate)}, {stats.total.connections:,} connections",
+        f"hits {units.percent(stats.hit_rate)}, {connections}",
         f"latency  p50 {units.time_ns(latency.p50_ns)}, p99 {units.time_ns(latency.p99_ns)}, "
         f"p99.9 {units.time_ns(latency.p999_ns)}",
         f"memory   {units.size(memory.used_bytes)} used, {units.size(memory.peak_bytes)} at most, "

@@ -32,6 +32,11 @@ def count(value: float) -> str:
     return _scaled(value, 1000, ("", "k", "M", "G", "T"))
 
 
+def many(value: int, one: str, more: str = "") -> str:
+    """1 is "1 key", 2 is "2 keys"."""
+    return f"{count(value)} {one if value == 1 else more or one + 's'}"
+
+
 def rate(value: float) -> str:
     """Per second."""
     if 0 < value < 10:

@@ -503,6 +503,8 @@ def test_in_a_forked_child(program: Program) -> None:
         (units.count(99_999), "99,999"),
         (units.count(1_234_567), "1.23 M"),
         (units.count(999_999), "1.00 M"),
+        (units.many(1, "miss", "misses"), "1 miss"),
+        (units.many(0, "key"), "0 keys"),
         (units.rate(0), "0/s"),
         (units.rate(0.25), "0.25/s"),
         (units.rate(120_400), "120 k/s"),
