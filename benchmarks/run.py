@@ -6,6 +6,7 @@ With --only or --quick the figures are printed and the document is left alone.
 from __future__ import annotations
 
 import atomic
+import batches
 import client
 import commands
 import durability
@@ -30,7 +31,7 @@ BENCHMARKS = {
     "large_values": (large_values.memory, large_values.ranks, large_values.deletions),
     "memory": (memory.memory,),
     "gaps": (gaps.gaps,),
-    "inprocess": (inprocess.calls, inprocess.under_load),
+    "inprocess": (inprocess.calls, batches.batches, inprocess.under_load),
     "client": (client.client,),
     "atomic": (
         atomic.transactions,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import threading
+import time
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -128,3 +132,146 @@ def test_of_databases_and_sessions(server: kevyrt.Server, atomic: bool) -> None:
         assert session.execute("EXEC") == []
     with pytest.raises(RuntimeError, match="closed"):
         session.pipeline()
+
+
+def test_threads_that_share_a_pipeline(server: kevyrt.Server) -> None:
+    """Whoever comes while another thread is inside gets a RuntimeError; nothing is torn."""
+    pipe = server.pipeline()
+    seen: list[str] = []
+    barrier = threading.Barrier(3)
+
+    def hammer(number: int) -> None:
+        barrier.wait()
+        for i in range(300):
+            try:
+                pipe.set(f"t:{number}", i).get(f"t:{number}")
+                if i % 5 == 0:
+                    for result in pipe.execute():
+                        assert result is True or isinstance(result, bytes)
+                if i % 50 == 0:
+                    pipe.watch("w")
+                    pipe.multi()
+                if i % 70 == 0:
+                    pipe.reset()
+            except (RuntimeError, kevyrt.Error) as error:
+                seen.append(str(error))
+
+    threads = [threading.Thread(target=hammer, args=(n,)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    allowed = ("another thread is inside", "MULTI", "WATCH", "already been issued")
+    assert all(any(word in text for word in allowed) for text in seen), set(seen)
+    pipe.reset()
+    assert pipe.set("last", 1).execute() == [True]
+
+
+def test_threads_with_pipelines_of_their_own(server: kevyrt.Server, atomic: bool) -> None:
+    wrong: list[object] = []
+
+    def count() -> None:
+        pipe = server.pipeline(atomic)
+        for _ in range(100):
+            pipe.incr("all").incr("both")
+            first, second = pipe.execute()
+            if atomic and first != second:
+                wrong.append((first, second))
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == [] and server.mget("all", "both") == [b"400", b"400"]
+
+
+def test_a_stop_while_it_executes(server: kevyrt.Server, atomic: bool) -> None:
+    ended: list[BaseException] = []
+
+    def run() -> None:
+        pipe = server.pipeline(atomic)
+        try:
+            while True:
+                for i in range(200):
+                    pipe.set(f"k{i}", i)
+                assert pipe.execute() == [True] * 200
+        except BaseException as error:
+            ended.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    while server.dbsize() < 200:
+        time.sleep(0.001)
+    server.stop()
+    for thread in threads:
+        thread.join()
+    assert [type(error) for error in ended] == [kevyrt.ServerStopped] * 2
+
+
+def test_waiters_are_served(server: kevyrt.Server, atomic: bool) -> None:
+    popped: list[object] = []
+    waiter = threading.Thread(target=lambda: popped.append(server.blpop(["a", "b"], timeout=20)))
+    waiter.start()
+    time.sleep(0.02)  # it waits as a rule; if it comes later, the result is the same
+    pushed = server.pipeline(atomic).rpush("b", "x").llen("b").execute()
+    waiter.join()
+    assert popped == [(b"b", b"x")] and pushed[0] == 1
+
+
+def test_what_it_keeps(server: kevyrt.Server) -> None:
+    class Maker:
+        def __call__(self, reply: object) -> tuple[str, object]:
+            return ("made", reply)
+
+    made = Maker()
+    alive = weakref.ref(made)
+    pipe = server.pipeline()
+    pipe._run(made, "ECHO", "x")
+    del made
+    gc.collect()
+    assert alive() is not None
+    assert pipe.execute() == [("made", b"x")]
+    gc.collect()
+    assert alive() is None
+
+
+def test_a_result_that_raises(server: kevyrt.Server, atomic: bool) -> None:
+    def fail(reply: object) -> object:
+        raise LookupError(reply)
+
+    pipe = server.pipeline(atomic)
+    pipe.set("a", 1)
+    pipe._run(fail, "GET", "a")
+    with pytest.raises(LookupError):
+        pipe.execute()
+    assert len(pipe) == 0 and pipe.get("a").execute() == [b"1"]
+
+
+def test_decoded_responses() -> None:
+    with kevyrt.Server(port=None, decode_responses=True) as server:
+        pipe = server.pipeline(transaction=False)
+        pipe.set("a", "ü").get("a").hset("h", "f", "v").hgetall("h").mget("a", "b")
+        assert pipe.execute() == [True, "ü", 1, {"f": "v"}, ["ü", None]]
+
+
+def test_how_the_server_sees_a_transaction(server: kevyrt.Server) -> None:
+    server.config_resetstat()
+    server.pipeline().set("a", 1).get("a").execute()
+    statistics = server.info("commandstats")
+    calls = {name: fields["calls"] for name, fields in statistics.items()}
+    assert calls["cmdstat_multi"] == calls["cmdstat_exec"] == calls["cmdstat_set"] == 1
+
+
+def test_writes_beyond_the_limit_are_refused_when_queued() -> None:
+    with kevyrt.Server(port=None) as server:
+        server.set("big", b"x" * 2_000_000)
+        server.config_set("maxmemory", "1mb")
+        pipe = server.pipeline().get("none").set("a", 1)
+        with pytest.raises(kevyrt.OutOfMemoryError, match=r"Command # \d \(.*\) of pipeline"):
+            pipe.execute()
+        assert server.exists("a") == 0
+        plain = server.pipeline(transaction=False).get("none").set("a", 1)
+        none, refused = plain.execute(raise_on_error=False)
+        assert none is None and isinstance(refused, kevyrt.OutOfMemoryError)

@@ -219,6 +219,37 @@ static void test_mset_is_seen_whole(void **state) {
     for_each_variant(several_keys_are_one);
 }
 
+/* ---- Long replies ------------------------------------------------------------------------------- */
+
+/* Around the room that a reply has with the caller: in it, over its end, behind it. */
+static void echo_all_lengths(struct kevyrt_server *server) {
+    enum { ROOM = sizeof((struct kevyrt_reply *)NULL)->room };
+    static char text[3 * ROOM];
+    for (uint32_t i = 0; i < sizeof text; i++) text[i] = (char)('a' + i % 26);
+    for (uint32_t len = ROOM - 80; len < ROOM + 20; len++) {
+        struct bytes argv[] = {BYTES_LITERAL("MGET"), BYTES_LITERAL("a"), BYTES_LITERAL("b"),
+                               BYTES_LITERAL("none")};
+        struct bytes sets[] = {BYTES_LITERAL("MSET"), BYTES_LITERAL("a"), bytes_of(text, len / 2),
+                               BYTES_LITERAL("b"), bytes_of(text + len / 2, len - len / 2)};
+        struct kevyrt_reply reply;
+        char expected[2 * ROOM];
+        assert_int_equal(kevyrt_call(server, NULL, 0, sets, 5, KEVYRT_WAIT, &reply), KEVYRT_OK);
+        kevyrt_reply_free(&reply);
+        assert_int_equal(kevyrt_call(server, NULL, 0, argv, 4, KEVYRT_WAIT, &reply), KEVYRT_OK);
+        int count = snprintf(expected, sizeof expected, "*3\r\n$%u\r\n%.*s\r\n$%u\r\n%.*s\r\n_\r\n",
+                             len / 2, (int)(len / 2), text, len - len / 2, (int)(len - len / 2),
+                             text + len / 2);
+        assert_int_equal(reply.len, count);
+        assert_memory_equal(reply.at, expected, reply.len);
+        kevyrt_reply_free(&reply);
+    }
+}
+
+static void test_long_replies(void **state) {
+    (void)state;
+    for_each_variant(echo_all_lengths);
+}
+
 /* ---- Sessions ----------------------------------------------------------------------------------- */
 
 static enum kevyrt_status session_call(struct kevyrt_server *server, struct kevyrt_session *session,
@@ -372,6 +403,7 @@ int main(void) {
         cmocka_unit_test(test_values_are_whole),
         cmocka_unit_test(test_a_value_outlives_its_key),
         cmocka_unit_test(test_mset_is_seen_whole),
+        cmocka_unit_test(test_long_replies),
         cmocka_unit_test(test_sessions_have_databases_of_their_own),
         cmocka_unit_test(test_publishing_from_within),
         cmocka_unit_test(test_deadlines_wake_who_sleeps),

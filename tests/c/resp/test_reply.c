@@ -549,6 +549,63 @@ static void refusals_leak_nothing(void **state) {
     blob_put(blob);
 }
 
+/* ---- Lent room --------------------------------------------------------------------------------- */
+
+enum { ROOM_BYTES = 256 };
+
+/* A line of `len` bytes in all. */
+static void add_line(struct reply *reply, size_t len) {
+    char text[2 * ROOM_BYTES];
+    memset(text, 'x', len);
+    reply_raw(reply, text, len);
+}
+
+static void test_lent_room(void **state) {
+    (void)state;
+    _Alignas(8) char room[ROOM_BYTES];
+    for (size_t len = 1; len < 2 * ROOM_BYTES; len++) {
+        struct reply reply, other;
+        size_t count;
+        reply_init(&reply, &pool, 3);
+        reply_lend(&reply, room, sizeof room);
+        reply_init(&other, &pool, 3);
+        assert_int_equal(reply_pending_bytes(&reply), 0);
+        add_line(&reply, len);
+        char *piece = reply_piece(&reply);
+        bool fits = len <= sizeof room - offsetof(struct reply_chunk, data);
+        assert_true(fits == (piece >= room && piece < room + sizeof room));
+        add_line(&other, len % 7);
+        reply_append(&other, &reply); /* what it moves outlives the room */
+        memset(room, '!', sizeof room);
+        assert_int_equal(reply_pending_bytes(&reply), 0);
+        char *text = collect(&other, &count);
+        assert_int_equal(count, len % 7 + len);
+        assert_int_equal(strspn(text, "x"), count);
+        free(text);
+        reply_clear(&other);
+        reply_clear(&reply);
+    }
+}
+
+static void test_lent_room_is_taken_out(void **state) {
+    (void)state;
+    _Alignas(8) char room[ROOM_BYTES];
+    for (size_t len = 1; len < 2 * ROOM_BYTES; len += 5) {
+        struct reply reply, other;
+        reply_init(&reply, &pool, 3);
+        reply_lend(&reply, room, sizeof room);
+        reply_init(&other, &pool, 3);
+        add_line(&reply, len);
+        reply_transfer(&other, &reply, len / 2);
+        assert_int_equal(reply_pending_bytes(&other), len / 2);
+        reply_consume(&reply, len - len / 2);
+        assert_int_equal(reply_pending_bytes(&reply), 0);
+        reply_ok(&reply); /* goes on without it */
+        expect(&reply, "+OK\r\n");
+        reply_clear(&other);
+    }
+}
+
 #define REPLY_TEST(test) cmocka_unit_test_setup_teardown(test, open_pool, close_pool)
 
 int main(void) {
@@ -575,6 +632,8 @@ int main(void) {
         REPLY_TEST(small_replies_are_copied_large_ones_relinked),
         REPLY_TEST(a_refusal_is_remembered_and_drops_the_rest),
         REPLY_TEST(refusals_leak_nothing),
+        REPLY_TEST(test_lent_room),
+        REPLY_TEST(test_lent_room_is_taken_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
