@@ -14,6 +14,7 @@ command line (`--kevyrt-threads 3`), then from the ini file (`kevyrt_threads = 3
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -113,13 +114,20 @@ def _is_yes(text: str) -> bool:
     return text == "yes"
 
 
+# Parameters of Server() that are no settings, or have an option.
+_OWN = ("port", "threads", "io", "load", "decode_responses")
+
+
 def _settings_of(config: pytest.Config, own: dict[str, _settings.Value]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for line in [*config.getini("kevyrt_settings"), *(config.getoption("kevyrt_settings") or ())]:
         name, equals, value = line.partition("=")
         if not equals:
             raise pytest.UsageError(f"a setting is NAME=VALUE, not {line}")
-        found[name.strip().replace("-", "_")] = value.strip()
+        name = name.strip().replace("-", "_")
+        if name in _OWN:
+            raise pytest.UsageError(f"{name} is no setting of kevyrt_settings but an option")
+        found[name] = value.strip()
     found.update((name.replace("-", "_"), value) for name, value in own.items())
     return found
 
@@ -188,14 +196,16 @@ class _WayBack:
             self._start_again()
 
     def _go_running(self) -> None:
-        self._put_back_clock()
+        """Each step, whatever comes of the others; the last one first."""
         settings, clients = self._server._marks()
-        self._server._unpause()
-        if settings != self._settings_mark:
-            self._put_back_settings()
-        if self._closes and clients != self._clients_mark:
-            self._end_clients()
-        self._put_back_data()
+        with contextlib.ExitStack() as steps:
+            steps.callback(self._put_back_data)
+            if self._closes and clients != self._clients_mark:
+                steps.callback(self._end_clients)
+            if settings != self._settings_mark:
+                steps.callback(self._put_back_settings)
+            steps.callback(self._server._unpause)
+            steps.callback(self._put_back_clock)
 
     def _put_back_clock(self) -> None:
         if self._server._clock_read()[1:] != self._clock[1:] or self._clock[2]:

@@ -437,8 +437,9 @@ def test_it(kevyrt):
         (["-o", "kevyrt_threads=many"], "*kevyrt_threads is a number, not many*"),
         (["--kevyrt-setting", "maxclients"], "*a setting is NAME=VALUE, not maxclients*"),
         (["--kevyrt-setting", "nonesuch=1"], "*nonesuch*"),
+        (["--kevyrt-setting", "port=1"], "*port is no setting of kevyrt_settings but an option*"),
     ],
-    ids=["choice", "number", "pair", "unknown"],
+    ids=["choice", "number", "pair", "unknown", "own"],
 )
 def test_bad_options(pytester: pytest.Pytester, options: list[str], message: str) -> None:
     pytester.makepyfile("""
