@@ -25,6 +25,12 @@ CONFIGURATIONS = [(io, threads) for io in ("epoll", "io_uring") for threads in (
 EXAMPLES = 3
 LONG_EXAMPLES = 300
 PATIENCE_S = 30
+# Each family on both reactors, with one shard on one of them and with three on the other.
+PAIRS = [
+    pytest.param(configuration, family, id=f"{configuration[0]}-{configuration[1]}-{family.name}")
+    for number, family in enumerate(families())
+    for configuration in (CONFIGURATIONS[number % 2], CONFIGURATIONS[3 - number % 2])
+]
 SEED = "checkpoints"
 DATABASES = 16
 
@@ -90,7 +96,7 @@ def be_whole(server: kevyrt.Server, choose: random.Random, snapshot: kevyrt.Snap
         server.snapshot()
 
 
-@pytest.mark.parametrize("family", families(), ids=lambda family: family.name)
+@pytest.mark.parametrize(("each", "family"), PAIRS, indirect=["each"])
 @pytest.mark.timeout(600)
 def test_sequences(each: kevyrt.Server, family: Family, long_run: bool) -> None:
     examples = LONG_EXAMPLES if long_run else EXAMPLES
