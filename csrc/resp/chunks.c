@@ -81,7 +81,7 @@ void reply_init(struct reply *reply, struct reply_pool *pool, uint8_t proto) {
 
 void reply_lend(struct reply *reply, void *room, uint32_t bytes) {
     struct reply_chunk *chunk = room;
-    uint32_t capacity = bytes - (uint32_t)sizeof *chunk;
+    uint32_t capacity = bytes - (uint32_t)offsetof(struct reply_chunk, data);
     KRT_DCHECK(reply->head == NULL);
     *chunk = (struct reply_chunk){.capacity = capacity, .lent = true};
     reply->head = reply->tail = chunk;

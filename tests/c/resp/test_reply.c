@@ -560,7 +560,7 @@ static void add_line(struct reply *reply, size_t len) {
     reply_raw(reply, text, len);
 }
 
-static void test_lent_room(void **state) {
+static void lent_room(void **state) {
     (void)state;
     _Alignas(8) char room[ROOM_BYTES];
     for (size_t len = 1; len < 2 * ROOM_BYTES; len++) {
@@ -587,7 +587,7 @@ static void test_lent_room(void **state) {
     }
 }
 
-static void test_lent_room_is_taken_out(void **state) {
+static void lent_room_is_taken_out(void **state) {
     (void)state;
     _Alignas(8) char room[ROOM_BYTES];
     for (size_t len = 1; len < 2 * ROOM_BYTES; len += 5) {
@@ -632,8 +632,8 @@ int main(void) {
         REPLY_TEST(small_replies_are_copied_large_ones_relinked),
         REPLY_TEST(a_refusal_is_remembered_and_drops_the_rest),
         REPLY_TEST(refusals_leak_nothing),
-        REPLY_TEST(test_lent_room),
-        REPLY_TEST(test_lent_room_is_taken_out),
+        REPLY_TEST(lent_room),
+        REPLY_TEST(lent_room_is_taken_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
