@@ -110,6 +110,7 @@ static void take_mark_back(struct waiting *self) {
 static void end_core(struct waiting *self) {
     struct kevyrt_waiting *core = self->waiting;
     self->waiting = NULL;
+    Py_CLEAR(self->future); /* its mark may be on the bell yet, for nobody */
     if (!core) return;
     Py_BEGIN_ALLOW_THREADS kevyrt_waiting_put(core);
     Py_END_ALLOW_THREADS
@@ -191,7 +192,6 @@ static int waiting_traverse(struct waiting *self, visitproc visit, void *arg) {
 static int waiting_clear(struct waiting *self) {
     end_core(self);
     if (self->bell) take_mark_back(self);
-    Py_CLEAR(self->future);
     Py_CLEAR(self->ready);
     Py_CLEAR(self->result.then);
     Py_CLEAR(self->face);
