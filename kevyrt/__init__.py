@@ -32,6 +32,7 @@ from kevyrt._core import (
     ResponseError,
     ServerStopped,
     Snapshot,
+    SubscriptionLost,
     TransferError,
     TryAgainError,
     UnblockedError,
@@ -60,6 +61,7 @@ from kevyrt.clock import Clock
 from kevyrt.database import Database
 from kevyrt.faults import Fault, Faults
 from kevyrt.pipeline import Pipeline
+from kevyrt.pubsub import PubSub
 from kevyrt.server import Server
 from kevyrt.session import Session
 
@@ -103,6 +105,7 @@ __all__ = [
     "PersistenceError",
     "PersistenceStats",
     "Pipeline",
+    "PubSub",
     "ReadOnlyError",
     "ResponseError",
     "Server",
@@ -113,6 +116,7 @@ __all__ = [
     "Stats",
     "StatsInterval",
     "StatsWatch",
+    "SubscriptionLost",
     "TransferError",
     "TryAgainError",
     "TypeStats",

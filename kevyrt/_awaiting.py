@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
-from typing import Any
+from typing import Any, TypeAlias
 
 from kevyrt import _core
 
 _ATTRIBUTE = "_kevyrt_waker"
+_Armed: TypeAlias = _core.Waiting | _core.Subscriber
 
 
 class _Waker:
@@ -24,10 +25,10 @@ class _Waker:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._bell: _core.Bell | None = None
-        self._waiting: set[_core.Waiting] = set()  # what the loop keeps alive, as it does a socket
+        self._waiting: set[_Armed] = set()  # what the loop keeps alive, as it does a socket
         self._rests = False
 
-    def arm(self, waiting: _core.Waiting) -> asyncio.Future[None]:
+    def arm(self, waiting: _Armed) -> asyncio.Future[None]:
         """A future for the moment at which there is something to take."""
         if self._bell is None:
             bell = _core.Bell()
@@ -39,8 +40,9 @@ class _Waker:
             future.set_result(None)
         return future
 
-    def disarm(self, waiting: _core.Waiting) -> None:
+    def disarm(self, waiting: _Armed) -> None:
         """It waits no more."""
+        waiting.end()
         self._waiting.discard(waiting)
         if not self._waiting and not self._rests and not self._loop.is_closed():
             # What waits again at once finds the bell in its place.
@@ -60,7 +62,7 @@ class _Waker:
             self._bell = None
 
 
-def _waker() -> _Waker:
+def waker_of_loop() -> _Waker:
     loop = asyncio.get_running_loop()
     waker: _Waker | None = getattr(loop, _ATTRIBUTE, None)
     if waker is None:
@@ -90,7 +92,7 @@ def _cancel_later(message: tuple[Any, ...]) -> None:
 
 def finish(waiting: _core.Waiting) -> Generator[Any, Any, Any]:
     """The result of what waits; not to be lost to a cancel."""
-    waker = _waker()
+    waker = waker_of_loop()
     late: asyncio.CancelledError | None = None
     outcome: _core.Awaitable | bool | None = None
     try:
@@ -104,7 +106,6 @@ def finish(waiting: _core.Waiting) -> Generator[Any, Any, Any]:
                     raise
                 late = error
     finally:
-        waiting.end()
         waker.disarm(waiting)
     if late is not None:
         _cancel_later(late.args)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kevyrt import _core
 from kevyrt.commands import AwaitedCommands
+
+if TYPE_CHECKING:
+    from kevyrt.aio_pubsub import AioPubSub
 
 
 class Aio(_core.Aio, AwaitedCommands):
@@ -23,6 +26,14 @@ class Aio(_core.Aio, AwaitedCommands):
     """
 
     __slots__ = ()
+
+    def pubsub(
+        self, shard_hint: object = None, ignore_subscribe_messages: bool = False
+    ) -> AioPubSub:
+        """An AioPubSub: subscriptions to channels, without a connection; see Server.pubsub()."""
+        from kevyrt.aio_pubsub import AioPubSub
+
+        return AioPubSub(self, ignore_subscribe_messages)
 
 
 def _load() -> tuple[Any, ...]:

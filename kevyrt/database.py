@@ -6,9 +6,10 @@ from kevyrt import _core
 from kevyrt.commands import Commands
 from kevyrt.mapping import MappingMethods
 from kevyrt.pipeline import Pipelines
+from kevyrt.pubsub import PubSubs
 
 
-class Database(_core.Database, Commands, MappingMethods, Pipelines):
+class Database(_core.Database, Commands, MappingMethods, Pipelines, PubSubs):
     """One of a server's databases, called in process: `server.database(3)`.
 
     It has a method for every command, as the server has for its database 0, and keeps the server.

@@ -17,6 +17,7 @@ from kevyrt.database import Database
 from kevyrt.faults import Fault, Faults
 from kevyrt.mapping import MappingMethods
 from kevyrt.pipeline import Pipelines
+from kevyrt.pubsub import PubSubs
 from kevyrt.session import Session
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _Source: TypeAlias = _core.Snapshot | bytes | bytearray | memoryview | str | os.
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-class Server(_core.Server, Commands, MappingMethods, Pipelines):
+class Server(_core.Server, Commands, MappingMethods, Pipelines, PubSubs):
     """A Redis-compatible data server in this process.
 
     Args:

@@ -226,6 +226,7 @@ int aio_visit(struct aio_state *state, visitproc visit, void *arg) {
     Py_VISIT(state->waiting_type);
     Py_VISIT(state->parked_type);
     Py_VISIT(state->bell_type);
+    Py_VISIT(state->subscriber_type);
     Py_VISIT(state->aio);
     Py_VISIT(state->cancelled);
     Py_VISIT(state->finish);
@@ -239,6 +240,7 @@ void aio_clear(struct aio_state *state) {
     Py_CLEAR(state->waiting_type);
     Py_CLEAR(state->parked_type);
     Py_CLEAR(state->bell_type);
+    Py_CLEAR(state->subscriber_type);
     Py_CLEAR(state->aio);
     Py_CLEAR(state->cancelled);
     Py_CLEAR(state->finish);

@@ -22,13 +22,39 @@ PyObject *awaitable_pending(struct module_state *state, PyObject *finish, PyObje
 /* Frees the memory that is kept. */
 void awaitables_free(struct aio_state *state);
 
+/* ---- bell.c ------------------------------------------------------------------------------------ */
+extern PyType_Spec bell_type_spec;
+struct bell_object;
+
+/* What a loop waits for: its mark is put on the loop's bell when there is something. */
+#define ARMED_HEAD                                                                \
+    PyObject_HEAD struct bell_object *bell; /* NULL: not armed yet */             \
+    PyObject *future; /* what the bell gives to who takes it; NULL: for nobody */ \
+    struct kevyrt_mark mark;                                                      \
+    atomic_u32 rung; /* by who brings it, before it is seen; relaxed */           \
+    bool taken;      /* its mark was given back */
+
+struct armed {
+    ARMED_HEAD
+};
+
+/* A `wake`; the context is what is armed. */
+void armed_wake(void *context);
+/* `arm(bell, future)`: joins it to the bell, or gives it another future. */
+int armed_join(struct armed *self, struct module_state *state, PyObject *arguments);
+/* It goes, and nobody rings for it any more. */
+void armed_take_back(struct armed *self);
+
 /* ---- waiting.c --------------------------------------------------------------------------------- */
-extern PyType_Spec waiting_type_spec, bell_type_spec;
+extern PyType_Spec waiting_type_spec;
 /* Takes over `waiting`, also if there is no memory. What becomes of its reply is `result`. */
 PyObject *waiting_of_command(struct face *face, struct kevyrt_waiting *waiting,
                              struct result result);
 /* An awaitable for a result that may be told when the ticket is safe. Takes the reference; NULL: the exception that is set. */
 PyObject *waiting_for_log(struct face *face, uint64_t ticket, PyObject *result);
+
+/* ---- subscriber.c ------------------------------------------------------------------------------ */
+extern PyType_Spec subscriber_type_spec;
 
 /* ---- parked.c ---------------------------------------------------------------------------------- */
 extern PyType_Spec parked_type_spec;

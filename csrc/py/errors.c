@@ -63,6 +63,10 @@ int errors_init(PyObject *module, struct module_state *state) {
                    "An error reply. `code` is its first word, such as ERR or WRONGTYPE.");
     state->server_stopped =
         make_class(module, "ServerStopped", state->error, NULL, "The server is not running.");
+    state->subscription_lost =
+        make_class(module, "SubscriptionLost", state->error, NULL,
+                   "The subscriber was too slow (client-output-buffer-limit); it is told no more.");
+    if (!state->subscription_lost) return -1;
     state->forked_error = make_class(module, "ForkedError", state->error, NULL,
                                      "The object belongs to the parent of this forked process.");
     state->persistence_error = make_class(module, "PersistenceError", state->error, NULL,
@@ -90,6 +94,7 @@ void errors_clear(struct module_state *state) {
     Py_CLEAR(state->response_error);
     Py_CLEAR(state->server_stopped);
     Py_CLEAR(state->forked_error);
+    Py_CLEAR(state->subscription_lost);
     Py_CLEAR(state->persistence_error);
     Py_CLEAR(state->damaged_error);
     Py_CLEAR(state->watch_error);
@@ -101,6 +106,7 @@ int errors_visit(struct module_state *state, visitproc visit, void *arg) {
     Py_VISIT(state->response_error);
     Py_VISIT(state->server_stopped);
     Py_VISIT(state->forked_error);
+    Py_VISIT(state->subscription_lost);
     Py_VISIT(state->persistence_error);
     Py_VISIT(state->damaged_error);
     Py_VISIT(state->watch_error);

@@ -151,8 +151,9 @@ static int add_aio(PyObject *module, struct module_state *state) {
     aio->waiting_type = add_type(module, &waiting_type_spec);
     aio->parked_type = add_type(module, &parked_type_spec);
     aio->bell_type = add_type(module, &bell_type_spec);
+    aio->subscriber_type = add_type(module, &subscriber_type_spec);
     if (!aio->core_type || !aio->awaitable_type || !aio->waiting_type || !aio->parked_type ||
-        !aio->bell_type)
+        !aio->bell_type || !aio->subscriber_type)
         return -1;
     return face_add_methods(aio->core_type, aio_definitions()) < 0
                ? -1

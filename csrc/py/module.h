@@ -19,7 +19,8 @@ enum { AWAITABLES_KEPT = 64 };
 
 /* Of asyncio's side (aio.c). What Python's half gives is there once an Aio is. */
 struct aio_state {
-    PyTypeObject *core_type, *awaitable_type, *waiting_type, *parked_type, *bell_type;
+    PyTypeObject *core_type, *awaitable_type, *waiting_type, *parked_type, *bell_type,
+        *subscriber_type;
     PyObject *aio;                    /* kevyrt.Aio */
     PyObject *cancelled;              /* asyncio.CancelledError */
     PyObject *finish, *finish_parked; /* kevyrt/_awaiting.py */
@@ -31,7 +32,7 @@ struct module_state {
     struct aio_state aio;
     PyTypeObject *server_type, *database_type, *session_type, *snapshot_type, *view_type;
     PyTypeObject *pipeline_type, *checkpoint_type, *fault_type;
-    PyObject *error, *response_error, *server_stopped, *forked_error;
+    PyObject *error, *response_error, *server_stopped, *forked_error, *subscription_lost;
     PyObject *persistence_error, *damaged_error, *watch_error;
     PyObject *classes[ERROR_CLASSES_MAX]; /* parallel to the table in errors.c */
 };

@@ -1,27 +1,15 @@
-/* What a loop waits with: Waiting, and the Bell that wakes it.
- *
- * A Waiting is the core's (kevyrt_waiting) and what its answer becomes. `arm` joins it to a bell. From then on the core may put its
- * mark on the bell, until its end was told; so it holds the bell, and takes its mark back before it goes. Who does that finds the marks
- * of others too: their futures stay with the bell, which is rung anew.
+/* A command that waits for data, or a result that waits for the log: the core's waiting (kevyrt_waiting), and what its answer
+ * becomes.
  */
 #include "py/aio.h"
 
-struct bell_object {
-    PyObject_HEAD struct kevyrt_bell *bell;
-    PyObject *futures; /* a list: rung for, and not given to who takes */
-};
-
 struct waiting {
-    PyObject_HEAD struct module_state *state;
+    ARMED_HEAD
+    struct module_state *state;
     struct face *face;              /* NULL: it has ended */
     struct kevyrt_waiting *waiting; /* NULL: its end was told */
     struct result result;           /* `then` is held */
-    PyObject *ready;          /* the awaitable of what waits for the log; NULL: a command waits */
-    struct bell_object *bell; /* NULL: not armed yet */
-    PyObject *future;
-    struct kevyrt_mark mark;
-    atomic_u32 rung; /* written by who answers, before the answer is seen; relaxed */
-    bool taken;      /* its mark was given back */
+    PyObject *ready; /* the awaitable of what waits for the log; NULL: a command waits */
 };
 
 /* ---- New --------------------------------------------------------------------------------------- */
@@ -66,45 +54,14 @@ PyObject *waiting_for_log(struct face *face, uint64_t ticket, PyObject *object) 
 
 /* ---- Joined to a bell -------------------------------------------------------------------------- */
 
-static void wake(void *context) {
-    struct waiting *self = (struct waiting *)((char *)context - offsetof(struct waiting, mark));
-    atomic_store_relaxed(&self->rung, 1);
-    kevyrt_bell_ring(context);
-}
-
 /* `arm(bell, future)`: the future is the bell's to give when there is something to take. Again with another future, after a cancel that
  * came too late: False if that has been given already. */
 static PyObject *waiting_arm(struct waiting *self, PyObject *arguments) {
-    struct bell_object *bell;
-    PyObject *future;
-    if (!PyArg_ParseTuple(arguments, "O!O:arm", self->state->aio.bell_type, &bell, &future))
-        return NULL;
-    Py_XSETREF(self->future, Py_NewRef(future));
-    if (self->bell) return PyBool_FromLong(!self->taken);
-    self->bell = (struct bell_object *)Py_NewRef(bell);
-    self->mark.bell = bell->bell;
-    kevyrt_waiting_call_back(self->waiting, wake, &self->mark);
+    bool has_bell = self->bell;
+    if (armed_join((struct armed *)self, self->state, arguments) < 0) return NULL;
+    if (has_bell) return PyBool_FromLong(!self->taken);
+    kevyrt_waiting_call_back(self->waiting, armed_wake, self);
     Py_RETURN_TRUE;
-}
-
-/* `gone`: it is being freed. */
-static int take_marks(struct bell_object *bell, struct waiting *gone) {
-    int failed = 0;
-    struct kevyrt_mark *mark = kevyrt_bell_take(bell->bell);
-    for (struct kevyrt_mark *next; mark; mark = next) {
-        struct waiting *waiting = (struct waiting *)((char *)mark - offsetof(struct waiting, mark));
-        next = mark->next;
-        waiting->taken = true;
-        if (waiting == gone || !waiting->future) continue;
-        if (PyList_Append(bell->futures, waiting->future) < 0) failed = -1;
-    }
-    return failed;
-}
-
-static void take_mark_back(struct waiting *self) {
-    if (self->taken || !atomic_load_relaxed(&self->rung)) return;
-    if (take_marks(self->bell, self) < 0) PyErr_WriteUnraisable(NULL);
-    if (PyList_GET_SIZE(self->bell->futures)) kevyrt_bell_signal(self->bell->bell);
 }
 
 static void end_core(struct waiting *self) {
@@ -191,7 +148,7 @@ static int waiting_traverse(struct waiting *self, visitproc visit, void *arg) {
 /* The core's end needs the server, and the mark the bell. */
 static int waiting_clear(struct waiting *self) {
     end_core(self);
-    if (self->bell) take_mark_back(self);
+    armed_take_back((struct armed *)self);
     Py_CLEAR(self->ready);
     Py_CLEAR(self->result.then);
     Py_CLEAR(self->face);
@@ -236,82 +193,4 @@ PyType_Spec waiting_type_spec = {
     .basicsize = sizeof(struct waiting),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = waiting_slots,
-};
-
-/* ---- Bells ------------------------------------------------------------------------------------- */
-
-static int bell_init(struct bell_object *self, PyObject *arguments, PyObject *keywords) {
-    static char *names[] = {NULL};
-    struct module_state *state = module_state_of(Py_TYPE(self));
-    struct kevyrt_error error = {0};
-    if (!state || !PyArg_ParseTupleAndKeywords(arguments, keywords, ":Bell", names)) return -1;
-    if (self->futures) return 0;
-    self->futures = PyList_New(0);
-    if (!self->futures) return -1;
-    enum kevyrt_status status = kevyrt_bell_new(&self->bell, &error);
-    if (status == KEVYRT_OK) return 0;
-    errors_raise(state, status, &error);
-    return -1;
-}
-
-static PyObject *bell_fileno(struct bell_object *self, PyObject *unused) {
-    (void)unused;
-    return PyLong_FromLong(kevyrt_bell_fd(self->bell));
-}
-
-static PyObject *bell_take(struct bell_object *self, PyObject *unused) {
-    (void)unused;
-    PyObject *empty = PyList_New(0);
-    if (!empty || take_marks(self, NULL) < 0) {
-        Py_XDECREF(empty);
-        return NULL;
-    }
-    PyObject *futures = self->futures;
-    self->futures = empty;
-    return futures;
-}
-
-static int bell_traverse(struct bell_object *self, visitproc visit, void *arg) {
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->futures);
-    return 0;
-}
-
-static int bell_clear(struct bell_object *self) {
-    if (self->futures) PyList_SetSlice(self->futures, 0, PyList_GET_SIZE(self->futures), NULL);
-    return 0;
-}
-
-static void bell_dealloc(struct bell_object *self) {
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    Py_CLEAR(self->futures);
-    if (self->bell) kevyrt_bell_free(self->bell);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
-static PyMethodDef bell_methods[] = {
-    {"fileno", (PyCFunction)(void *)bell_fileno, METH_NOARGS,
-     "fileno($self, /)\n--\n\nThe descriptor, readable once somebody has rung."},
-    {"take", (PyCFunction)(void *)bell_take, METH_NOARGS,
-     "take($self, /)\n--\n\nThe futures of those that were rung for."},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyType_Slot bell_slots[] = {
-    {Py_tp_init, bell_init},
-    {Py_tp_dealloc, bell_dealloc},
-    {Py_tp_traverse, bell_traverse},
-    {Py_tp_clear, bell_clear},
-    {Py_tp_methods, bell_methods},
-    {Py_tp_doc, "What wakes a loop. One thread takes it; any thread rings."},
-    {0, NULL},
-};
-
-PyType_Spec bell_type_spec = {
-    .name = "kevyrt._core.Bell",
-    .basicsize = sizeof(struct bell_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .slots = bell_slots,
 };

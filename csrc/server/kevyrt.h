@@ -245,6 +245,46 @@ uint64_t kevyrt_waiting_deadline(const struct kevyrt_waiting *waiting);
 /* Cancels it if it still waits; an answer that nobody asked for is lost. */
 void kevyrt_waiting_put(struct kevyrt_waiting *waiting);
 
+/* ---- Subscriptions ---------------------------------------------------------------------------- */
+
+/* Who is subscribed in process. It belongs to its owner, one thread at a time; but any thread may subscribe it. */
+struct kevyrt_subscriber;
+enum kevyrt_channels { KEVYRT_CHANNELS, KEVYRT_PATTERNS, KEVYRT_SHARD_CHANNELS };
+
+/* `wake` is called once behind each kevyrt_subscriber_arm: see there. KEVYRT_STOPPED, KEVYRT_NO_MEMORY. */
+enum kevyrt_status kevyrt_subscriber_new(struct kevyrt_server *server, void (*wake)(void *context),
+                                         void *context, struct kevyrt_subscriber **out);
+/* Ends its subscriptions. `wake` neither runs nor comes afterwards. */
+void kevyrt_subscriber_put(struct kevyrt_subscriber *subscriber);
+/* When it returns the subscriptions are live, and what confirms them is among the messages at its place. KEVYRT_NO_MEMORY: none is.
+ * KEVYRT_STOPPED: so is the server, or was meanwhile; it stays so. */
+enum kevyrt_status kevyrt_subscribe(struct kevyrt_subscriber *subscriber, enum kevyrt_channels kind,
+                                    const struct bytes *names, uint32_t count);
+/* Without names: all of the kind. */
+enum kevyrt_status kevyrt_unsubscribe(struct kevyrt_subscriber *subscriber,
+                                      enum kevyrt_channels kind, const struct bytes *names,
+                                      uint32_t count);
+
+/* RESP3. */
+struct kevyrt_message {
+    const char *at;
+    size_t len;
+    uint64_t ticket; /* of KEVYRT_UNSAFE */
+    void *item;
+};
+/* The oldest message. KEVYRT_BLOCKED: there is none. KEVYRT_UNSAFE: it stays in its place until the ticket is safe (kevyrt_settle).
+ * Behind the last one: KEVYRT_STOPPED, the server; KEVYRT_REFUSED: its owner was too slow (client-output-buffer-limit),
+ * or there was no memory, and it is told no more. */
+enum kevyrt_status kevyrt_subscriber_take(struct kevyrt_subscriber *subscriber,
+                                          struct kevyrt_message *out);
+void kevyrt_message_free(struct kevyrt_message *message);
+/* Sleeps until there may be something to take, or (false) until the absolute monotonic deadline. */
+bool kevyrt_subscriber_wait(struct kevyrt_subscriber *subscriber, uint64_t deadline_ns);
+/* For an event loop: `wake` is called once when there is something to take, at once if there is; as in kevyrt_waiting_call_back. */
+void kevyrt_subscriber_arm(struct kevyrt_subscriber *subscriber);
+/* `wake` neither runs nor comes before the next arm. */
+void kevyrt_subscriber_disarm(struct kevyrt_subscriber *subscriber);
+
 /* ---- Bells ------------------------------------------------------------------------------------ */
 
 /* What wakes an event loop: a descriptor that is readable while there are marks on the bell. `kevyrt_bell_ring` is a `wake` of

@@ -15,6 +15,7 @@
 #include "plat/socket.h"
 #include "plat/thread.h"
 #include "shard/board/notify.h"
+#include "shard/board/subscriber.h"
 #include "shard/shard.h"
 #include "shard/transactions/watch.h"
 
@@ -137,6 +138,7 @@ static void empty_shards(struct fabric *fabric) {
         board_discard(fabric->board, i);
         forward_deinit(fabric->shards[i]);
     }
+    subscribers_stop(fabric);
     channels_deinit(&fabric->board->channels);
     tracking_deinit(fabric);
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++) shard_empty(fabric->shards[i]);
@@ -158,6 +160,7 @@ static int allocate(struct fabric *fabric) {
         !fabric->snapshot)
         return -ENOMEM;
     board_init(fabric->board);
+    pthread_mutex_init(&fabric->board->subscribers.lock, NULL);
     baton_close_in_child(&fabric->board->baton); /* nobody enters before the start */
     baton_set_init(&fabric->set, fabric->batons, count);
     for (uint32_t i = 0; i < count; i++) {
@@ -205,6 +208,7 @@ void fabric_deinit(struct fabric *fabric) {
     mem_free(NULL, fabric->shards);
     mem_free(NULL, fabric->keyspaces);
     mem_pages_free(NULL, fabric->batons, count * sizeof *fabric->batons);
+    if (fabric->board) pthread_mutex_destroy(&fabric->board->subscribers.lock);
     mem_pages_free(NULL, fabric->board, sizeof *fabric->board);
     snapshot_free(fabric->snapshot);
     registry_deinit(&fabric->registry);

@@ -21,6 +21,8 @@
  */
 #pragma once
 
+#include <pthread.h>
+
 #include "ring/baton.h"
 #include "ring/stream.h"
 #include "shard/board/channels.h"
@@ -31,6 +33,9 @@ struct fabric;
 struct shard;
 
 enum { BOARD_POSTS_MAX = 1 << 20 };
+
+/* The target of a post for who hears in process: it is delivered when it leaves, by whoever sends it. `shard` is the home of the call. */
+#define BOARD_IN_PROCESS UINT32_MAX
 
 struct post {
     struct post *next;
@@ -51,8 +56,15 @@ struct letterbox {
     atomic_u32 given_up;
 } KRT_CACHE_ALIGNED;
 
+/* Those that hear in process (subscriber.h). */
+struct subscribers {
+    pthread_mutex_t lock; /* of the list; a leaf */
+    struct subscriber *first;
+};
+
 struct board {
     struct baton baton;
+    struct subscribers subscribers;
     struct channels channels;
     struct monitors monitors;
     struct letterbox boxes[BATON_SET_MAX];

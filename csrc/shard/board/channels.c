@@ -1,5 +1,6 @@
 #include "shard/board/channels.h"
 
+#include "shard/board/subscriber.h"
 #include "shard/shard.h"
 
 static uint64_t hash_of(const struct shard *shard, struct bytes name) {
@@ -92,13 +93,17 @@ static void count(struct channels *channels, enum channel_kind kind, struct chan
     map_insert(&channels->kinds[kind], &channel->node, hash);
 }
 
+static void free_deserted(struct channels *channels, struct channel *channel) {
+    if (channel->mask || channel->hearings) return;
+    KRT_ASSERT(channel->count == 0);
+    unheard_unlink(channels, channel);
+    mem_free(channel->account, channel);
+}
+
 /* The shard has no listeners of it any more. */
 static void forsake(struct shard *shard, struct channel *channel) {
     channel->mask &= ~shard->own;
-    if (channel->mask) return;
-    KRT_ASSERT(channel->count == 0);
-    unheard_unlink(channels_of(shard), channel);
-    mem_free(channel->account, channel);
+    free_deserted(channels_of(shard), channel);
 }
 
 void channels_uncount(struct channels *channels, struct client *client) {
@@ -281,6 +286,89 @@ void audience_end(struct shard *shard, struct connection *connection) {
     if (entry != BOARD_CLOSED) audience_leave_all(shard, connection);
     else forget_all(shard, connection);
     board_exit_from(shard, entry);
+}
+
+/* ---- In process ----------------------------------------------------------------------------------- */
+
+static struct channels *channels_in(const struct subscriber *subscriber) {
+    return &subscriber->fabric->board->channels;
+}
+
+static bool hears_any(const struct subscriber *subscriber) {
+    return subscriber->own[CHANNEL_PLAIN] || subscriber->own[CHANNEL_PATTERN] ||
+           subscriber->own[CHANNEL_SHARD];
+}
+
+static struct hearing *hearing_of(const struct subscriber *subscriber,
+                                  const struct channel *channel) {
+    struct hearing *at = channel ? channel->hearings : NULL;
+    while (at && at->subscriber != subscriber) at = at->next;
+    return at;
+}
+
+static uint64_t hash_in(const struct subscriber *subscriber, struct bytes name) {
+    return hash_bytes(&subscriber->fabric->domain.hash_seed, name.at, name.len);
+}
+
+struct hearing *channels_hearing(const struct subscriber *subscriber, enum channel_kind kind,
+                                 struct bytes name) {
+    uint64_t hash = hash_in(subscriber, name);
+    return hearing_of(subscriber, channels_find(channels_in(subscriber), kind, hash, name));
+}
+
+static void link_hearing(struct hearing *hearing, enum channel_kind kind) {
+    struct channel *channel = hearing->channel;
+    struct subscriber *subscriber = hearing->subscriber;
+    hearing->next = channel->hearings;
+    if (hearing->next) hearing->next->previous = hearing;
+    channel->hearings = hearing;
+    hearing->next_own = subscriber->own[kind];
+    if (hearing->next_own) hearing->next_own->previous_own = hearing;
+    subscriber->own[kind] = hearing;
+    subscriber->counts[kind]++;
+}
+
+static void unlink_hearing(struct hearing *hearing, enum channel_kind kind) {
+    struct subscriber *subscriber = hearing->subscriber;
+    if (hearing->next) hearing->next->previous = hearing->previous;
+    if (hearing->previous) hearing->previous->next = hearing->next;
+    else hearing->channel->hearings = hearing->next;
+    if (hearing->next_own) hearing->next_own->previous_own = hearing->previous_own;
+    if (hearing->previous_own) hearing->previous_own->next_own = hearing->next_own;
+    else subscriber->own[kind] = hearing->next_own;
+    subscriber->counts[kind]--;
+}
+
+bool channels_hear(struct subscriber *subscriber, enum channel_kind kind, struct bytes name) {
+    struct channels *channels = channels_in(subscriber);
+    struct mem_account *account = &subscriber->fabric->shards[0]->data.keyspace.account;
+    uint64_t hash = hash_in(subscriber, name);
+    struct channel *channel = channels_find(channels, kind, hash, name), *fresh = NULL;
+    if (hearing_of(subscriber, channel)) return true;
+    struct hearing *hearing = mem_calloc(NULL, sizeof *hearing);
+    if (!channel) channel = fresh = channel_new(account, name);
+    if (!hearing || !channel || !map_reserve(&channels->kinds[kind])) {
+        mem_free(NULL, hearing);
+        mem_free(account, fresh);
+        return false;
+    }
+    if (fresh) unheard_link(channels, fresh);
+    channels->clients += !hears_any(subscriber);
+    count(channels, kind, channel, hash);
+    *hearing = (struct hearing){.channel = channel, .subscriber = subscriber};
+    link_hearing(hearing, kind);
+    return true;
+}
+
+void channels_unhear(struct subscriber *subscriber, enum channel_kind kind,
+                     struct hearing *hearing) {
+    struct channels *channels = channels_in(subscriber);
+    struct channel *channel = hearing->channel;
+    unlink_hearing(hearing, kind);
+    channels->clients -= !hears_any(subscriber);
+    uncount(channels, kind, channel);
+    if (channel->count == 0) free_deserted(channels, channel);
+    mem_free(NULL, hearing);
 }
 
 /* ---- The end --------------------------------------------------------------------------------------- */

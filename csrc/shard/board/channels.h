@@ -6,10 +6,10 @@
  * Threads: the board's table and each `struct channel` belong to the holder of the board's baton; a name is constant. An
  * audience belongs to its shard thread. Who subscribes is that thread, with the board; so who has the board may read what a
  * client is subscribed to.
- * Ownership: a channel lives as long as a shard has listeners of it, a subscription until its client leaves.
+ * Ownership: a channel lives as long as somebody listens to it, a subscription until its client leaves.
  * Invariants
  *   C1  A channel is in the board's table while it counts a subscriber. Its mask has the bits of the shards whose
- *       audiences have `struct listeners` of it.
+ *       audiences have `struct listeners` of it; it lives while it has one, or a subscriber in process.
  *   C2  Between two subscriptions nothing of one client is counted twice: a client is subscribed once to a name.
  *   C3  Who is killed counts no more from then on (channels_uncount), before its shard thread ends its subscriptions.
  *   C4  Whoever subscribes has been told before of everything that was posted earlier, so that a message is for those
@@ -25,15 +25,18 @@
 struct client;
 struct connection;
 struct fabric;
+struct hearing;
 struct shard;
+struct subscriber;
 
 enum channel_kind { CHANNEL_PLAIN, CHANNEL_PATTERN, CHANNEL_SHARD, CHANNEL_KINDS };
 
 struct channel {
     struct map_node node; /* of channels.kinds */
     struct mem_account *account;
-    uint64_t mask;  /* shards where it has listeners */
-    uint64_t count; /* subscribers; without any it is on the list of the unheard */
+    uint64_t mask;            /* shards where it has listeners */
+    struct hearing *hearings; /* subscribers in process (subscriber.h); each is counted */
+    uint64_t count;           /* subscribers; without any it is on the list of the unheard */
     struct channel *next_unheard, *previous_unheard;
     uint32_t len;
     char name[]; /* constant */
@@ -79,6 +82,13 @@ struct channel *channels_find(const struct channels *channels, enum channel_kind
                               uint64_t hash, struct bytes name);
 /* What the client is subscribed to counts no more; it will be ended. */
 void channels_uncount(struct channels *channels, struct client *client);
+/* A subscriber in process. False: no memory, and nothing has changed. One that it has already stays as it is. */
+bool channels_hear(struct subscriber *subscriber, enum channel_kind kind, struct bytes name);
+void channels_unhear(struct subscriber *subscriber, enum channel_kind kind,
+                     struct hearing *hearing);
+/* NULL: it is not subscribed to it. */
+struct hearing *channels_hearing(const struct subscriber *subscriber, enum channel_kind kind,
+                                 struct bytes name);
 /* After the threads have ended: what connections left behind that found the board closed. */
 void channels_deinit(struct channels *channels);
 

@@ -10,6 +10,7 @@
 #include "shard/board/publish.h"
 
 #include "base/glob.h"
+#include "shard/board/subscriber.h"
 #include "shard/shard.h"
 
 /* Copying up to here is cheaper than a chain of references. */
@@ -98,6 +99,24 @@ static void deliver(struct shard *shard, struct post *post) {
     put(message);
 }
 
+/* By who sends it, with the board: what is there then is what is told. */
+static void deliver_in_process(struct shard *home, struct post *post) {
+    struct message_text *message = ((struct letter *)post)->message;
+    const struct channels *channels = &home->fabric->board->channels;
+    struct bytes body = message->body ? blob_bytes(message->body) : bytes_of("", 0);
+    for (uint32_t i = 0; i < message->part_count; i++) {
+        const struct part *part = &message->parts[i];
+        struct bytes name = bytes_of(message->text + part->name, part->name_len);
+        struct channel *channel =
+            channels_find(channels, (enum channel_kind)part->kind, part->hash, name);
+        if (!channel) continue;
+        subscribers_tell(home->fabric, channel, post->ticket,
+                         bytes_of(message->text + part->text, part->text_len), body,
+                         message->body != NULL);
+    }
+    put(message);
+}
+
 static void discard(struct post *post) {
     put(((struct letter *)post)->message);
 }
@@ -112,6 +131,7 @@ struct choice {
     uint32_t count, capacity;
     bool has_channel; /* the first one is the channel itself */
     bool no_memory;
+    bool in_process; /* somebody hears it there */
     uint64_t mask, receivers;
     struct channel *few[CHOSEN_FEW];
 };
@@ -134,6 +154,7 @@ static void choose(struct choice *choice, struct channel *channel) {
     }
     choice->at[choice->count++] = channel;
     choice->mask |= channel->mask;
+    choice->in_process |= channel->hearings != NULL;
     choice->receivers += channel->count;
 }
 
@@ -271,22 +292,26 @@ static struct message_text *message_new(struct mem_account *account,
 
 /* ---- Publishing ------------------------------------------------------------------------------------- */
 
-static void post_letters(struct shard *home, struct message_text *message, uint64_t mask) {
-    for (struct letter *letter = message->letters; mask; mask &= mask - 1, letter++) {
-        letter->post.deliver = deliver;
-        letter->post.discard = discard;
-        letter->message = message;
+static void post_letters(struct shard *home, struct message_text *message,
+                         const struct choice *choice) {
+    struct letter *letter = message->letters;
+    for (uint64_t mask = choice->mask; mask; mask &= mask - 1, letter++) {
+        *letter = (struct letter){{.deliver = deliver, .discard = discard}, message};
         board_post(home, (uint32_t)__builtin_ctzll(mask), &letter->post);
     }
+    if (KRT_LIKELY(!choice->in_process)) return;
+    *letter = (struct letter){{.deliver = deliver_in_process, .discard = discard}, message};
+    board_post(home, BOARD_IN_PROCESS, &letter->post);
 }
 
 /* False: no memory. */
 static bool send(struct shard *home, const struct publication *publication,
                  const struct choice *choice) {
-    if (choice->mask == 0) return true;
-    struct message_text *message = message_new(&home->data.keyspace.account, publication, choice,
-                                               (uint32_t)__builtin_popcountll(choice->mask));
-    if (message) post_letters(home, message, choice->mask);
+    if (choice->mask == 0 && !choice->in_process) return true;
+    struct message_text *message =
+        message_new(&home->data.keyspace.account, publication, choice,
+                    (uint32_t)__builtin_popcountll(choice->mask) + choice->in_process);
+    if (message) post_letters(home, message, choice);
     return message != NULL;
 }
 
