@@ -26,7 +26,9 @@ FILES = (
     *("test_api", "test_blocking_calls", "test_endings", "test_errors", "test_fork"),
     *("test_lifecycle", "test_logged_calls", "test_paused_calls", "test_persistence_api"),
     *("test_robustness", "test_session_transactions", "test_snapshots_api", "test_interpreters"),
-    *("test_aio", "test_aio_cancel", "test_pipeline", "test_mapping", "test_clock_api"),
+    *("test_aio", "test_pipelines_in_process", "test_mapping", "test_clock", "test_faults"),
+    *("test_checkpoint", "test_fast_paths", "test_methods", "test_redis_module", "test_registry"),
+    *("test_forked_clients", "test_watch_stats"),
 )
 # These measure time or memory closely, or what the sanitizer changes.
 UNSUITABLE = "not costs_nothing and not time_outs_are_exact and not rss and not memory"
