@@ -53,6 +53,10 @@ __all__ = [
 
 # What the server decides, or what there is not without a network.
 _FOREIGN = ("connection_pool", "host", "port", "ssl", "unix_socket_path")
+# No network can swallow a reply, and a server that stops ends its connections. So whoever does not
+# say otherwise waits as long as his command does; redis-py would give up after five seconds, in the
+# middle of a BLPOP, and asks the kernel twice for every call to be able to.
+_PATIENT = {"socket_timeout": None}
 _KNOWN = ("username", "password", "credential_provider")
 
 
@@ -91,7 +95,7 @@ def _arguments(server: Server | str, arguments: dict[str, Any]) -> dict[str, Any
     """Of a connection: it is at an IP, so that nobody looks for a name, and knows the password."""
     if isinstance(server, Server):
         _doors.want(server)
-    arguments.update(host="127.0.0.1", port=0)
+    arguments = {**_PATIENT, **arguments, "host": "127.0.0.1", "port": 0}
     if not any(arguments.get(name) for name in _KNOWN):
         arguments["credential_provider"] = _Password(server)
     return arguments
@@ -284,7 +288,7 @@ def client(server: Server | str, **options: Any) -> redis.Redis:
     """
     _check_options(options)
     single = options.pop("single_connection_client", False)
-    made = redis.Redis(**_quiet(redis.Redis, options))
+    made = redis.Redis(**_quiet(redis.Redis, {**_PATIENT, **options}))
     _lead_to(server, made.connection_pool, Connection)
     if not single:
         return made
@@ -302,7 +306,7 @@ def async_client(server: Server | str, **options: Any) -> redis.asyncio.Redis:
         LookupError: no server of that name runs in this process.
     """
     _check_options(options)
-    made = redis.asyncio.Redis(**_quiet(redis.asyncio.Redis, options))
+    made = redis.asyncio.Redis(**_quiet(redis.asyncio.Redis, {**_PATIENT, **options}))
     _lead_to(server, made.connection_pool, AsyncConnection)
     return made
 

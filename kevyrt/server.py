@@ -428,9 +428,10 @@ class Server(_core.Server, Commands, MappingMethods, Pipelines, PubSubs):
         """A redis-py client without a network, of as many threads as you like.
 
         It is a `redis.Redis` whose connections are socket pairs. It works whatever the server
-        listens on, fills in the password (`requirepass`), and caches with `cache_config=`. In a
-        forked child it reaches this server, the parent's. It keeps the server from being
-        forgotten, and fails with `redis.ConnectionError` once that is stopped.
+        listens on, fills in the password (`requirepass`), has no time-out unless one is given
+        (`socket_timeout=`), and caches with `cache_config=`. In a forked child it reaches this
+        server, the parent's. It keeps the server from being forgotten, and fails with
+        `redis.ConnectionError` once that is stopped.
 
         Args:
             options: what `redis.Redis()` takes, but where the server is: `db=`,

@@ -107,10 +107,21 @@ def test_a_time_out_is_kept(hidden: kevyrt.Server) -> None:
     hasty = hidden.client(socket_timeout=0.05, retry=at_once())
     with hasty, pytest.raises(redis.TimeoutError):
         hasty.blpop("nothing", 60)
-    with hidden.client(socket_timeout=None) as client:
-        connection = client.connection_pool.get_connection()
+
+
+def test_without_a_time_out_a_client_waits(hidden: kevyrt.Server) -> None:
+    """Commands that wait are not cut short by redis-py's five seconds."""
+    for pool in (hidden.client().connection_pool, kevyrt.redis.pool(hidden)):
+        connection = pool.get_connection()
         assert connection._sock.gettimeout() is None
-        client.connection_pool.release(connection)
+        pool.release(connection)
+        pool.disconnect()
+    for pool in (hidden.client(socket_timeout=9).connection_pool,):
+        connection = pool.get_connection()
+        assert connection._sock.gettimeout() == 9
+        pool.release(connection)
+        pool.disconnect()
+    assert hidden.async_client().connection_pool.connection_kwargs["socket_timeout"] is None
 
 
 def test_what_is_cached_is_told_of_changes(hidden: kevyrt.Server) -> None:
