@@ -131,7 +131,10 @@ class _Sampler:
         while not self.bell.wait(max(due - time.monotonic(), 0)):
             if not self.look():
                 break
-            due = max(due + self.seconds, time.monotonic())
+            # What is late, because nobody could look for long, is not made up for.
+            due += self.seconds
+            if due < time.monotonic() + self.seconds / 2:
+                due = time.monotonic() + self.seconds
         if self.state == "running":
             self.state = "the server has stopped"
 

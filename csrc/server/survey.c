@@ -10,8 +10,8 @@
  * lie where their hashes say, this is a sample that does not depend on what they hold; and what was seen in a database
  * stands for all that it has.
  *
- * Big keys: the biggest are remembered by their names, and the next survey looks at them first. So what was once found is shown
- * as long as it is big, although a survey sees a part of the keys only.
+ * Big keys: the biggest are remembered by their names, and the next survey that does not see everything looks at them first. So
+ * what was once found is shown as long as it is big. They stand for themselves alone: what is estimated is the rest.
  */
 #include <stdlib.h>
 
@@ -28,7 +28,13 @@ enum {
     WHOLE_KEYS = 32, /* a database of so many keys or fewer is gone through */
 };
 
-struct tally { /* of one database */
+struct known_keys { /* that were remembered and are there */
+    uint32_t count, shards[KEVYRT_KEYS_NAMED];
+    struct kevyrt_key_stats at[KEVYRT_KEYS_NAMED];
+    uint64_t least_bytes;
+};
+
+struct tally { /* of one database, without those */
     uint64_t seen, keys[KEVYRT_TYPES], bytes[KEVYRT_TYPES];
 };
 
@@ -46,6 +52,7 @@ struct surveyor {
     bool begun, begun_whole, ended;
     uint64_t cursor, done;
     struct tally tally;
+    struct known_keys known;
 };
 
 /* ---- Commands ------------------------------------------------------------------------------------ */
@@ -132,15 +139,23 @@ static void note_frequent(struct surveyor *surveyor, const struct entry *entry, 
     name_key(key, surveyor->db, entry_key(entry));
 }
 
+static bool is_known(const struct known_keys *known, uint32_t db, const struct entry *entry) {
+    for (uint32_t i = 0; i < known->count; i++)
+        if (is_named(&known->at[i], db, entry_key(entry))) return true;
+    return false;
+}
+
 static void visit(void *context, struct entry *entry) {
     struct surveyor *surveyor = context;
     enum value_type type = entry_type(entry);
     uint64_t bytes = entry_bytes(entry) + KEYSPACE_SLOT_BYTES;
+    if (surveyor->by_frequency) note_frequent(surveyor, entry, bytes);
+    if (bytes >= surveyor->known.least_bytes && is_known(&surveyor->known, surveyor->db, entry))
+        return;
     surveyor->tally.seen++;
     surveyor->tally.keys[type]++;
     surveyor->tally.bytes[type] += bytes;
     note_big(surveyor, surveyor->db, entry, bytes);
-    if (surveyor->by_frequency) note_frequent(surveyor, entry, bytes);
 }
 
 /* ---- Marks --------------------------------------------------------------------------------------- */
@@ -165,11 +180,20 @@ static void step(struct surveyor *surveyor, struct keyspace *keyspace) {
 
 /* ---- A place ------------------------------------------------------------------------------------- */
 
+static uint32_t count_known(const struct known_keys *known, uint32_t shard, uint32_t db) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < known->count; i++)
+        count += known->shards[i] == shard && known->at[i].db == db;
+    return count;
+}
+
 /* What was seen of the database stands for all of it. */
 static void end_database(struct surveyor *surveyor, const struct keyspace *keyspace) {
     const struct tally *tally = &surveyor->tally;
     uint64_t count = keyspace_count(keyspace, surveyor->db);
-    double by = tally->seen && !surveyor->begun_whole ? (double)count / (double)tally->seen : 1;
+    uint64_t known = count_known(&surveyor->known, keyspace->index, surveyor->db);
+    double rest = count > known ? (double)(count - known) : 0;
+    double by = tally->seen && !surveyor->begun_whole ? rest / (double)tally->seen : 1;
     for (uint32_t type = 0; type < KEVYRT_TYPES; type++) {
         struct kevyrt_type_stats *sum = &surveyor->survey->types[type];
         sum->seen += tally->keys[type];
@@ -236,6 +260,21 @@ static bool go_through_keys(struct surveyor *surveyor, struct shard *shard) {
 
 /* ---- What is remembered -------------------------------------------------------------------------- */
 
+static void note_known(struct surveyor *surveyor, uint32_t shard,
+                       const struct kevyrt_key_stats *key, const struct entry *entry) {
+    struct known_keys *known = &surveyor->known;
+    struct kevyrt_type_stats *sum = &surveyor->survey->types[entry_type(entry)];
+    uint64_t bytes = entry_bytes(entry) + KEYSPACE_SLOT_BYTES;
+    note_big(surveyor, key->db, entry, bytes);
+    known->shards[known->count] = shard;
+    known->at[known->count++] = *key;
+    if (bytes < known->least_bytes) known->least_bytes = bytes;
+    surveyor->survey->seen++;
+    sum->seen++;
+    sum->keys++;
+    sum->bytes += (double)bytes;
+}
+
 /* A long name was not kept as a whole: then the key has to be met again. */
 static bool look_at_remembered(struct surveyor *surveyor, const struct kevyrt_key_stats *key) {
     struct fabric *fabric = &surveyor->server->fabric;
@@ -245,7 +284,7 @@ static bool look_at_remembered(struct surveyor *surveyor, const struct kevyrt_ke
     if (name.len < key->len || key->db >= fabric->domain.database_count) return true;
     if (!caller_take(fabric, UINT64_C(1) << index)) return false;
     const struct entry *entry = keyspace_find(fabric->keyspaces[index], key->db, hash, name);
-    if (entry) note_big(surveyor, key->db, entry, entry_bytes(entry) + KEYSPACE_SLOT_BYTES);
+    if (entry) note_known(surveyor, index, key, entry);
     (void)caller_drop(fabric, UINT64_C(1) << index);
     return true;
 }
@@ -255,7 +294,7 @@ static bool recall(struct surveyor *surveyor) {
     struct survey_memory *memory = &surveyor->server->surveys;
     if (atomic_swap_acq_rel(&memory->is_in_use, 1)) return true;
     surveyor->memory = memory;
-    for (uint32_t i = 0; i < memory->big_count; i++)
+    for (uint32_t i = 0; i < memory->big_count && !surveyor->whole; i++)
         if (!look_at_remembered(surveyor, &memory->big[i])) return false;
     return true;
 }
@@ -325,8 +364,8 @@ static enum kevyrt_status work(struct surveyor *surveyor, uint64_t sample) {
     struct fabric *fabric = &surveyor->server->fabric;
     uint64_t keys = 0;
     if (sample && !count_keys(surveyor, &keys)) return KEVYRT_STOPPED;
-    if (sample && !recall(surveyor)) return KEVYRT_STOPPED;
     if (sample) plan(surveyor, sample, keys);
+    if (sample && !recall(surveyor)) return KEVYRT_STOPPED;
     surveyor->by_frequency = fabric->domain.access.kind == ACCESS_FREQUENCY;
     for (uint32_t i = 0; i < fabric->settings.shard_count; i++) {
         if (!go_through_commands(surveyor, fabric->shards[i])) return KEVYRT_STOPPED;
@@ -354,7 +393,10 @@ static struct surveyor *surveyor_new(struct kevyrt_server *server) {
     }
     survey->commands = (struct kevyrt_command_stats *)(survey + 1);
     name_types(survey);
-    *surveyor = (struct surveyor){.survey = survey, .server = server, .commands = commands};
+    *surveyor = (struct surveyor){.survey = survey,
+                                  .server = server,
+                                  .commands = commands,
+                                  .known = {.least_bytes = UINT64_MAX}};
     return surveyor;
 }
 

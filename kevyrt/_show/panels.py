@@ -197,7 +197,7 @@ def _name(name: bytes, length: int, db: int) -> tuple[str, str]:
 
 
 def big_keys(canvas: Canvas, x: float, y: float, stats: Stats) -> float:
-    about = text.source(stats) if stats.keys else ""
+    about = text.source(stats, "found in") if stats.keys else ""
     y = heading(canvas, x, y, "Big keys", about)
     if not stats.big_keys:
         return nothing(canvas, x, y, "no keys" if not stats.total.keys else "not looked at")
@@ -215,7 +215,7 @@ def big_keys(canvas: Canvas, x: float, y: float, stats: Stats) -> float:
 
 def hot_keys(canvas: Canvas, x: float, y: float, stats: Stats) -> float:
     if stats.hot_kind == "frequency":
-        y = heading(canvas, x, y, "Hot keys", f"LFU counters, {text.source(stats)}")
+        y = heading(canvas, x, y, "Hot keys", f"LFU counters, {text.source(stats, 'found in')}")
         rows = [
             (*_name(k.name, k.name_len, k.db), float(k.frequency or 0), svg.BLUE, str(k.frequency))
             for k in stats.hot_keys[:_ROWS]

@@ -100,13 +100,13 @@ def _commands(stats: Stats) -> list[str]:
     return table(("command", "calls", "time", "p50", "p99", "p99.9", "errors"), rows)
 
 
-def source(stats: Stats) -> str:
+def source(stats: Stats, found: str = "estimated from") -> str:
     """What is known of types and big keys, and from how many keys."""
     if stats.keys == 1:
         return "from 1 key"
     if stats.keys_seen == stats.keys:
         return f"from all {stats.keys:,} keys"
-    return f"estimated from {stats.keys_seen:,} of {stats.keys:,} keys"
+    return f"{found} {stats.keys_seen:,} of {stats.keys:,} keys"
 
 
 def _types(stats: Stats) -> list[str]:
