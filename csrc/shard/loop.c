@@ -184,6 +184,12 @@ bool loop_may_expire(const struct domain *domain) {
            !pause_is_in_force(domain);
 }
 
+/* While the clock stands nothing becomes due by itself, and who moves it sees to what does. */
+static bool wants_expiry(const struct shard *shard) {
+    return keyspace_has_deadlines(&shard->data.keyspace) &&
+           !atomic_load_relaxed(&shard->fabric->domain.clock.frozen);
+}
+
 /* Periodic work, with the own baton. Sleeps for ever again when there is none left. */
 static void run_cron(struct shard *shard) {
     struct shard_data *data = &shard->data;
@@ -196,7 +202,7 @@ static void run_cron(struct shard *shard) {
     if (KRT_UNLIKELY(data->outcomes.pending)) outcomes_finish(shard);
     end_idle_connections(shard);
     data->expiry_armed = keyspace_has_deadlines(&data->keyspace);
-    bool wanted = data->expiry_armed || shard->io.soft_exceeded ||
+    bool wanted = wants_expiry(shard) || shard->io.soft_exceeded ||
                   (shard->fabric->settings.idle_timeout_s && shard->io.connection_count);
     shard->io.next_cron_ns =
         wanted ? shard->io.woke_ns + (again ? EXPIRE_AGAIN_NS : CRON_NS) : FUTEX_NO_DEADLINE;
@@ -208,7 +214,7 @@ static bool cron_is_due(const struct shard *shard) {
 
 static void arm_cron(struct shard *shard) {
     struct shard_io *io = &shard->io;
-    bool wanted = keyspace_has_deadlines(&shard->data.keyspace) || io->soft_exceeded ||
+    bool wanted = wants_expiry(shard) || io->soft_exceeded ||
                   (shard->fabric->settings.idle_timeout_s && io->connection_count);
     if (io->next_cron_ns != FUTEX_NO_DEADLINE) return;
     /* Also when woken for a deadline that is gone again: the next one must wake us once more. */

@@ -290,16 +290,21 @@ def test_nobody_looks_at_intervals(server: kevyrt.Server, wire: Connection) -> N
     server.clock.advance(1000)
     server.clock.resume()
     server.clock.freeze()
+    server.execute("SET", "k", "v", "PX", 10)
     wire.send(wire_words("BLPOP", "q", "0.01"))
     call = Call(lambda: server.execute("BLPOP", "q", 0.01))
     await_blocked(server, 2)
-    time.sleep(0.05)  # what was under way
+    time.sleep(0.15)  # what was under way
     before = [shard.loops for shard in server.stats().shards]
     time.sleep(0.2)
     assert [shard.loops for shard in server.stats().shards] == before
     server.clock.advance(0.01)
     assert wire.read().value is None
     assert call.done() is None
+    assert server.execute("DBSIZE") == 0
+    server.execute("SET", "k", "v", "PX", 10)
+    server.clock.resume()
+    eventually(lambda: server.execute("DBSIZE") == 0)
 
 
 def test_unblock_and_pushes_while_it_stands(server: kevyrt.Server, wire: Connection) -> None:
