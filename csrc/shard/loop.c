@@ -51,6 +51,7 @@ static uint64_t alarms_ns(const struct shard *shard) {
 }
 
 static uint64_t pause_ns(const struct shard *shard) {
+    if (KRT_LIKELY(shard->io.pause_end_us == WAITING_NEVER)) return FUTEX_NO_DEADLINE;
     return virtual_clock_real_ns(&shard->fabric->domain.clock, shard->io.pause_end_us);
 }
 
@@ -60,7 +61,7 @@ static uint64_t next_alarm(const struct shard *shard) {
     uint64_t alarm = earlier(earlier(io->next_cron_ns, pause_ns(shard)), io->departures_ns);
     alarm = earlier(alarm, earlier(io->held_up_ns, io->put_off_ns));
     alarm = earlier(alarm, earlier(io->snapshot_ns, alarms_ns(shard)));
-    return earlier(alarm, timers_alarm_ns(shard));
+    return KRT_LIKELY(io->timers.count == 0) ? alarm : earlier(alarm, timers_alarm_ns(shard));
 }
 
 /* Of a busy shard: the place is asked for again, whatever comes. */

@@ -67,7 +67,6 @@ void timers_deinit(struct timers *timers) {
 
 uint64_t timers_alarm_ns(const struct shard *shard) {
     const struct timers *timers = &shard->io.timers;
-    if (KRT_LIKELY(timers->count == 0)) return FUTEX_NO_DEADLINE;
     if (KRT_UNLIKELY(timers->again_ns)) return timers->again_ns;
     return virtual_clock_real_ns(&shard->fabric->domain.clock, timers_next_us(timers));
 }

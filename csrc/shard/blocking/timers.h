@@ -29,7 +29,7 @@ void timers_deinit(struct timers *timers);
 
 /* How many time-outs are answered in a turn. */
 enum { TIMERS_SLICE = 256 };
-/* When a turn is due for them, on the monotonic clock. */
+/* When a turn is due for the first of them, on the monotonic clock. */
 uint64_t timers_alarm_ns(const struct shard *shard);
 /* Answers those whose time is over, some of them; in a turn, with the own baton. */
 void timers_tend(struct shard *shard);
