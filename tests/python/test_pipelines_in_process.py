@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import re
 import threading
 import time
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import redis
 
 import kevyrt
 
@@ -275,3 +278,32 @@ def test_writes_beyond_the_limit_are_refused_when_queued() -> None:
         plain = server.pipeline(transaction=False).get("none").set("a", 1)
         none, refused = plain.execute(raise_on_error=False)
         assert none is None and isinstance(refused, kevyrt.OutOfMemoryError)
+
+
+def test_with_a_log(tmp_path: Path, atomic: bool) -> None:
+    """What is answered is on disk, and a transaction is one group there."""
+    settings = {"appendonly": True, "dir": str(tmp_path), "appendfsync": "always"}
+    with kevyrt.Server(port=None, threads=3, **settings) as server:
+        for i in range(5):
+            pipe = server.pipeline(atomic).set(f"a{i}", i).incr(f"b{i}").get(f"a{i}")
+            assert pipe.execute() == [True, 1, b"%d" % i]
+        with server.pipeline(atomic) as pipe:
+            pipe.watch("a0")
+            pipe.multi()
+            assert pipe.get("a0").execute() == [b"0"]
+    logged = b"".join(path.read_bytes() for path in tmp_path.rglob("*.incr.aof"))
+    assert logged.count(b"\r\nMULTI\r\n") == logged.count(b"\r\nEXEC\r\n") == (5 if atomic else 0)
+    with kevyrt.Server(port=None, **settings) as again:
+        assert again.mget("a4", "b4") == [b"4", b"1"]
+
+
+def test_what_monitors_see(server: kevyrt.Server) -> None:
+    with redis.Redis(port=server.port, socket_timeout=20) as client, client.monitor() as monitor:
+        server.pipeline().set("a", 1).get("a").execute()
+        server.pipeline(transaction=False).get("a").execute()
+        server.execute("PING")
+        seen: list[bytes] = []
+        while not seen or seen[-1] != b"PING":
+            line = monitor.connection.read_response()
+            seen.append(b" ".join(re.findall(rb'"([^"]*)"', line)))
+        assert seen == [b"MULTI", b"SET a 1", b"GET a", b"EXEC", b"GET a", b"PING"]
