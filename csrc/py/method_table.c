@@ -156,14 +156,16 @@ static void find_command(struct method *method) {
     method->command = kevyrt_command_find(words, count);
 }
 
-/* Flags that are not given send nothing. */
-static bool is_straight(const struct parameter *parameter, const struct word *word) {
+static bool is_straight(const struct method *method, const struct word *word) {
+    const struct parameter *parameter = &method->parameters[word->parameter];
     switch ((enum parameter_kind)parameter->kind) {
     case PARAMETER_WORD:
     case PARAMETER_SECONDS:
     case PARAMETER_REST:
     case PARAMETER_KEYS:
-        return word->kind == WORD_PARAMETER;
+    case PARAMETER_MAPPING:
+    case PARAMETER_SCORES:
+        return word->kind == WORD_PARAMETER && !*word->text;
     case PARAMETER_FLAG:
         return word->kind == WORD_FLAG && !parameter->default_true;
     default:
@@ -171,16 +173,14 @@ static bool is_straight(const struct parameter *parameter, const struct word *wo
     }
 }
 
-/* Are its words the command, then its parameters in their order? */
+/* Are its words the command, then parameters? */
 static void find_straight(struct method *method) {
     int literals = 0;
     while (literals < method->word_count && method->words[literals].kind == WORD_LITERAL)
         literals++;
-    if (method->word_count != literals + method->parameter_count || method->cast >= 0) return;
-    for (int i = 0; i < method->parameter_count; i++) {
-        const struct word *word = &method->words[literals + i];
-        if (word->parameter != i || !is_straight(&method->parameters[i], word)) return;
-    }
+    if (method->cast >= 0) return;
+    for (int i = literals; i < method->word_count; i++)
+        if (!is_straight(method, &method->words[i])) return;
     for (int i = 0; i < method->positional; i++)
         if (!method->parameters[i].optional) method->required = i + 1;
     method->straight = literals;

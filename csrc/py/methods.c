@@ -246,30 +246,42 @@ static PyObject *method_call_bound(struct face *self, const struct method *metho
     return object;
 }
 
-/* 1: it goes straight no further. */
-static int add_straight_value(struct arguments *arguments, enum parameter_kind kind,
-                              PyObject *value) {
-    if (value == Py_None) return 1;
-    if (kind == PARAMETER_KEYS) return add_keys(arguments, value);
-    if (kind == PARAMETER_FLAG || (kind == PARAMETER_SECONDS && !PyLong_CheckExact(value)))
-        return 1;
-    return arguments_add(arguments, value);
+/* Most calls of most methods: positional arguments, which are sent as they are. Asked before any is looked at closely: an iterator gives what it
+ * has only once. */
+static bool goes_straight(const struct method *method, PyObject *const *values, Py_ssize_t count) {
+    if (count < method->required || (count > method->positional && !method->has_rest)) return false;
+    for (int i = 0; i < method->positional && i < count; i++) {
+        uint8_t kind = method->parameters[i].kind;
+        if (values[i] == Py_None || kind == PARAMETER_FLAG) return false;
+        if (kind == PARAMETER_SECONDS && !PyLong_CheckExact(values[i])) return false;
+    }
+    return true;
 }
 
-/* Most calls of most methods: positional arguments, each a word. 1: this one is not like that. */
+static int add_rest(struct arguments *arguments, PyObject *const *values, Py_ssize_t count) {
+    int result = 0;
+    for (Py_ssize_t i = 0; i < count && result == 0; i++)
+        result = arguments_add(arguments, values[i]);
+    return result;
+}
+
+/* What is not given sends its default, if it has one; a flag nothing. */
+static int add_straight_word(struct arguments *arguments, const struct method *method, int index,
+                             PyObject *const *values, Py_ssize_t count) {
+    const struct parameter *parameter = &method->parameters[index];
+    if (parameter->kind == PARAMETER_REST)
+        return add_rest(arguments, values + method->positional, count - method->positional);
+    if (index < count) return add_value(arguments, parameter, values[index]);
+    return *parameter->by_default ? arguments_add_text(arguments, parameter->by_default) : 0;
+}
+
 static int add_straight(struct arguments *arguments, const struct method *method,
                         PyObject *const *values, Py_ssize_t count) {
-    if (count < method->required || (count > method->positional && !method->has_rest)) return 1;
     int result = arguments_reserve(arguments, method->straight + count);
     for (int i = 0; i < method->straight && result == 0; i++)
         result = arguments_add_text(arguments, method->words[i].text);
-    for (Py_ssize_t i = 0; i < count && result == 0; i++) {
-        uint8_t kind = i < method->positional ? method->parameters[i].kind : PARAMETER_REST;
-        result = add_straight_value(arguments, (enum parameter_kind)kind, values[i]);
-    }
-    for (Py_ssize_t i = count; i < method->positional && result == 0; i++)
-        if (*method->parameters[i].by_default)
-            result = arguments_add_text(arguments, method->parameters[i].by_default);
+    for (int i = method->straight; i < method->word_count && result == 0; i++)
+        result = add_straight_word(arguments, method, method->words[i].parameter, values, count);
     return result;
 }
 
@@ -279,16 +291,16 @@ static PyObject *call_straight(struct face *self, const struct method *method,
     PyObject *object = NULL;
     arguments_init(&arguments);
     arguments.command = method->command;
-    int result = add_straight(&arguments, method, values, count);
-    if (result == 0 && face_check_usable(self) == 0)
+    if (add_straight(&arguments, method, values, count) == 0 && face_check_usable(self) == 0)
         object = self->kind->run(self, &arguments, (struct result){method->result, NULL});
     arguments_deinit(&arguments);
-    return result == 1 ? method_call_bound(self, method, values, count, NULL) : object;
+    return object;
 }
 
 static PyObject *method_call(struct face *self, const struct method *method,
                              PyObject *const *values, Py_ssize_t count, PyObject *names) {
-    if (KRT_LIKELY(method->straight && !names)) return call_straight(self, method, values, count);
+    if (KRT_LIKELY(method->straight && !names && goes_straight(method, values, count)))
+        return call_straight(self, method, values, count);
     return method_call_bound(self, method, values, count, names);
 }
 

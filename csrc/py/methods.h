@@ -58,7 +58,7 @@ struct method {
     int positional; /* parameters before the one that takes the rest */
     int cast;       /* which one makes scores; or -1 */
     int required;   /* positional ones that must be given */
-    int straight;   /* words in front of all parameters, in order; 0: it is not as simple */
+    int straight;   /* words in front of those of parameters; 0: it is not as simple */
     bool has_rest;
     const struct kevyrt_command *command;
     struct parameter parameters[PARAMETERS_MAX];

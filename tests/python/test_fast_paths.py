@@ -215,6 +215,14 @@ def test_options_of_all_kinds(server: kevyrt.Server) -> None:
     assert server.mget("k", "none") == [b"y", None] and server.mget(["k"], "none") == [b"y", None]
 
 
+def test_iterators_are_asked_once(server: kevyrt.Server) -> None:
+    server.rpush("l", "x", "y")
+    assert server.blpop(iter(["none", "l"]), None) == (b"l", b"x")
+    assert server.blpop(iter(["none", "l"]), 1) == (b"l", b"y")
+    assert server.mget(iter(["a", "b"])) == [None, None]
+    assert server.mset(dict.fromkeys("ab", 1)) is True and server.mget(iter("ab")) == [b"1"] * 2
+
+
 @pytest.mark.parametrize("wrong", [None, True, object(), ["x"], {"x": 1}, 1j])
 def test_arguments_of_other_types(server: kevyrt.Server, wrong: object) -> None:
     calls: list[Callable[[], Any]] = [
