@@ -163,7 +163,7 @@ def test_iterables_of_any_class(server: kevyrt.Server) -> None:
     ],
 )
 def test_halves_of_options(server: kevyrt.Server, call: Callable[[kevyrt.Server], Any]) -> None:
-    with pytest.raises(ValueError, match="as well|go together|needs"):
+    with pytest.raises(ValueError, match=r"as well|go together|needs"):
         call(server)
 
 
