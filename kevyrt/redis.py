@@ -60,10 +60,20 @@ _PATIENT = {"socket_timeout": None}
 _KNOWN = ("username", "password", "credential_provider")
 
 
+# Looked up once for each class: signatures are slow.
+_notices: dict[type, bool] = {}
+
+
+def _asks_for_notices(what: type) -> bool:
+    if what not in _notices:
+        _notices[what] = "maint_notifications_config" in inspect.signature(what).parameters
+    return _notices[what]
+
+
 def _quiet(what: type, arguments: dict[str, Any]) -> dict[str, Any]:
     """Without notices of maintenance, where this redis-py would ask for them: a server in this
     process does not move to another machine."""
-    if "maint_notifications_config" not in inspect.signature(what).parameters:
+    if not _asks_for_notices(what):
         return arguments
     from redis.maint_notifications import MaintNotificationsConfig
 
