@@ -258,7 +258,7 @@ def test_keys_of_many_are_all_noted(server: kevyrt.Server) -> None:
         server.execute("MGET", *(f"k{number}" for number in range(24)))
     shares = {key.name: key.share for key in server.stats().hot_keys}
     assert len(shares) == 16
-    assert all(share == pytest.approx(1 / 24, rel=0.4) for share in shares.values())
+    assert all(share == pytest.approx(1 / 24, rel=0.6) for share in shares.values())
 
 
 def test_counters_of_an_lfu_policy() -> None:
