@@ -32,6 +32,7 @@ struct queue {
     struct kevyrt_line *lines;
     struct result *results;
     uint32_t word_count, word_capacity, count, capacity;
+    bool has_objects; /* some result has one */
 };
 
 struct pipeline {
@@ -107,6 +108,7 @@ static int queue_add(struct queue *queue, const struct arguments *arguments, str
         at += arguments->argv[i].len;
     }
     Py_XINCREF(result.then);
+    queue->has_objects |= result.then != NULL;
     queue->lines[queue->count] = (struct kevyrt_line){arguments->command, arguments->count};
     queue->results[queue->count++] = result;
     queue->word_count += arguments->count;
@@ -130,11 +132,22 @@ static void empty_blocks(struct queue *queue) {
     }
 }
 
+/* What goes with an object may queue again: it finds an empty queue. */
+static void put_objects(struct queue *queue, uint32_t count) {
+    struct result *results = queue->results;
+    if (!queue->has_objects) return;
+    queue->has_objects = false;
+    queue->results = NULL;
+    queue->capacity = 0;
+    for (uint32_t i = 0; i < count; i++) Py_XDECREF(results[i].then);
+    PyMem_Free(results);
+}
+
 static void queue_empty(struct queue *queue) {
     uint32_t count = queue->count;
     queue->count = queue->word_count = 0;
     empty_blocks(queue);
-    for (uint32_t i = 0; i < count; i++) Py_CLEAR(queue->results[i].then);
+    put_objects(queue, count);
 }
 
 static void queue_free(struct queue *queue) {

@@ -146,13 +146,18 @@ static bool is_held_up(const struct caller_pipeline *pipeline, const struct slic
            ~held;
 }
 
+/* The origin is the same for all, but for what a command may change of its client. */
 static enum execute_result run_held(struct caller_pipeline *pipeline, struct shard *home,
                                     const struct request *request, const struct plan *plan,
-                                    int64_t *now_ms) {
-    struct origin origin = origin_of(pipeline, pipeline->reply, now_ms);
-    if (KRT_LIKELY(!execute_refused(pipeline->client, pipeline->reply, request, plan)))
-        return execute_command(home, &origin, request, plan);
-    if (pipeline->client) execute_count_refused(home, pipeline->reply, plan);
+                                    struct origin *origin) {
+    struct client *client = pipeline->client;
+    if (client && (origin->db != client->db || origin->flags != client->call_flags)) {
+        origin->db = client->db;
+        origin->flags = client->call_flags;
+    }
+    if (KRT_LIKELY(!execute_refused(client, origin->reply, request, plan)))
+        return execute_command(home, origin, request, plan);
+    if (client) execute_count_refused(home, origin->reply, plan);
     return EXECUTE_DONE;
 }
 
@@ -184,10 +189,9 @@ static bool run_all_held(struct caller_pipeline *pipeline, const struct slice *s
                          uint64_t held) {
     struct shard *home = calling_home(pipeline->fabric, held);
     uint64_t since_ns = clock_monotonic_ns();
-    struct client *client = pipeline->client;
-    struct fetch fetch = {pipeline->fabric, held, client ? client->db : pipeline->db,
-                          slice->requests, slice->plans};
     int64_t now_ms = 0;
+    struct origin origin = origin_of(pipeline, pipeline->reply, &now_ms);
+    struct fetch fetch = {pipeline->fabric, held, origin.db, slice->requests, slice->plans};
     bool wrote = false;
     domain_keep_time(&pipeline->fabric->domain);
     for (uint32_t i = 0; i < slice->count; i++) {
@@ -195,7 +199,7 @@ static bool run_all_held(struct caller_pipeline *pipeline, const struct slice *s
         fetch_ahead(&fetch, i, slice->count);
         pipeline->alone =
             is_held_up(pipeline, slice, i, held) ||
-            run_held(pipeline, home, &slice->requests[i], plan, &now_ms) == EXECUTE_POSTPONED;
+            run_held(pipeline, home, &slice->requests[i], plan, &origin) == EXECUTE_POSTPONED;
         if (KRT_UNLIKELY(pipeline->alone)) break;
         wrote |= does_write(plan);
         advance(pipeline);

@@ -307,3 +307,20 @@ def test_what_monitors_see(server: kevyrt.Server) -> None:
             line = monitor.connection.read_response()
             seen.append(b" ".join(re.findall(rb'"([^"]*)"', line)))
         assert seen == [b"MULTI", b"SET a 1", b"GET a", b"EXEC", b"GET a", b"PING"]
+
+
+def test_an_end_that_queues_again(server: kevyrt.Server) -> None:
+    pipe = server.pipeline()
+
+    class Maker:
+        def __call__(self, reply: object) -> object:
+            return reply
+
+        def __del__(self) -> None:
+            for number in range(40):
+                pipe.echo(number)
+
+    for _ in range(3):
+        pipe._run(Maker(), "ECHO", "first")
+    assert pipe.execute() == [b"first"] * 3
+    assert pipe.execute() == [b"%d" % number for number in range(40)] * 3
