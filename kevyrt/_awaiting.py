@@ -11,12 +11,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from kevyrt import _core
 
 _ATTRIBUTE = "_kevyrt_waker"
 _Armed: TypeAlias = _core.Waiting | _core.Subscriber
+
+
+class _Parked(Protocol):
+    """What a thread of the executor is to do."""
+
+    def run(self) -> _core.Awaitable | None: ...
+    def cancel(self) -> None: ...
 
 
 class _Waker:
@@ -112,7 +119,7 @@ def finish(waiting: _core.Waiting) -> Generator[Any, Any, Any]:
     return (yield from outcome)  # type: ignore[misc]
 
 
-def finish_parked(parked: _core.Parked) -> Generator[Any, Any, Any]:
+def finish_parked(parked: _Parked) -> Generator[Any, Any, Any]:
     """The result of a call that a thread of the loop's executor makes."""
     loop = asyncio.get_running_loop()
     late: asyncio.CancelledError | None = None

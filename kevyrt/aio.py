@@ -8,6 +8,9 @@ from kevyrt import _core
 from kevyrt.commands import AwaitedCommands
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kevyrt.aio_pipeline import AioPipeline
     from kevyrt.aio_pubsub import AioPubSub
 
 
@@ -34,6 +37,28 @@ class Aio(_core.Aio, AwaitedCommands):
         from kevyrt.aio_pubsub import AioPubSub
 
         return AioPubSub(self, ignore_subscribe_messages)
+
+    def pipeline(self, transaction: bool = True, shard_hint: object = None) -> AioPipeline:
+        """An AioPipeline: commands that are queued and run together; see Server.pipeline()."""
+        from kevyrt.aio_pipeline import AioPipeline
+
+        return AioPipeline(self, transaction)
+
+    async def transaction(
+        self,
+        func: Callable[[AioPipeline], Any],
+        *watches: str | bytes | bytearray | memoryview | int | float,
+        shard_hint: object = None,
+        value_from_callable: bool = False,
+        watch_delay: float | None = None,
+    ) -> Any:
+        """Calls `func` with a pipeline that watches keys and executes it, until none has changed.
+
+        `func` may be a coroutine function; otherwise see Server.transaction().
+        """
+        from kevyrt.aio_pipeline import transaction
+
+        return await transaction(self, func, watches, value_from_callable, watch_delay)
 
 
 def _load() -> tuple[Any, ...]:

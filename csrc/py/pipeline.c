@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "py/face.h"
+#include "py/aio.h"
 
 enum { BLOCK_BYTES = 4096 - 64, BLOCK_BYTES_MAX = 1 << 20, WORDS_FIRST = 64, COMMANDS_FIRST = 32 };
 
@@ -40,6 +40,8 @@ struct pipeline {
     struct face *by; /* a Session that watches and executes, or NULL */
     bool by_own;     /* made by watch() */
     bool atomic, watching, explicit;
+    bool awaits;                  /* of server.aio: what runs at once gives awaitables */
+    struct kevyrt_pipeline *core; /* of an execution that waits for a thread to go on; or NULL */
     struct queue queue;
 };
 
@@ -183,7 +185,10 @@ static PyObject *run_at_once(struct pipeline *self, const struct arguments *argu
 static PyObject *run(struct face *face, const struct arguments *arguments, struct result result) {
     struct pipeline *self = pipeline_of(face);
     if (check_free(self) < 0) return NULL;
-    if (self->watching && !self->explicit) return run_at_once(self, arguments, result);
+    if (self->watching && !self->explicit) {
+        PyObject *object = run_at_once(self, arguments, result);
+        return self->awaits ? awaitable_done(self->state, object) : object;
+    }
     return queue_add(&self->queue, arguments, result) < 0 ? NULL : Py_NewRef(self);
 }
 
@@ -465,6 +470,75 @@ static PyObject *pipeline_execute(struct pipeline *self, PyObject *arguments, Py
     return end_execution(self, execute(self, raises));
 }
 
+/* ---- Execution in a loop ------------------------------------------------------------------------- */
+
+static struct kevyrt_pipeline *begin_core(struct pipeline *self) {
+    struct queue *queue = &self->queue;
+    struct kevyrt_session *session = self->by ? self->by->session : NULL;
+    self->busy = true;
+    struct kevyrt_pipeline *core =
+        kevyrt_pipeline_new(self->server, session, self->db, queue->words, queue->lines,
+                            queue->count, self->atomic || self->explicit);
+    if (!core) face_raise(as_face(self), KEVYRT_NO_MEMORY);
+    return core;
+}
+
+static PyObject *results_of(struct pipeline *self, struct kevyrt_pipeline *core,
+                            enum kevyrt_status status, bool raises, uint64_t *ticket) {
+    struct kevyrt_answers answers;
+    if (!core) return NULL;
+    if (status != KEVYRT_OK && status != KEVYRT_UNSAFE) return face_raise(as_face(self), status);
+    if (!kevyrt_pipeline_answers(core, &answers)) return PyErr_NoMemory();
+    *ticket = status == KEVYRT_UNSAFE ? answers.ticket : 0;
+    return make_results(self, &self->queue, self->atomic || self->explicit, &answers, raises);
+}
+
+/* The awaitable of an execution that is through; `core` NULL: an exception is set. */
+static PyObject *end_core(struct pipeline *self, struct kevyrt_pipeline *core,
+                          enum kevyrt_status status, bool raises) {
+    uint64_t ticket = 0;
+    PyObject *results = results_of(self, core, status, raises, &ticket);
+    if (core) kevyrt_pipeline_put(core);
+    self->busy = false;
+    if (self->atomic || self->explicit) self->watching = false; /* EXEC has ended it */
+    results = end_execution(self, results);
+    return ticket ? waiting_for_log(as_face(self), ticket, results)
+                  : awaitable_done(self->state, results);
+}
+
+static bool goes_on(enum kevyrt_status status) {
+    return status == KEVYRT_WOULD_WAIT || status == KEVYRT_PAUSED;
+}
+
+static PyObject *pipeline_begin_execute(struct pipeline *self, PyObject *raises) {
+    enum kevyrt_status status = KEVYRT_OK;
+    if (face_check_usable(as_face(self)) < 0 || check_free(self) < 0) return NULL;
+    if (self->queue.count == 0 && !self->watching)
+        return awaitable_done(self->state, PyList_New(0));
+    struct kevyrt_pipeline *core = begin_core(self);
+    if (core) status = kevyrt_pipeline_run(core, KEVYRT_TRY);
+    if (goes_on(status)) {
+        Py_BEGIN_ALLOW_THREADS status = kevyrt_pipeline_run(core, KEVYRT_WAIT_BRIEFLY);
+        Py_END_ALLOW_THREADS
+    }
+    if (!goes_on(status)) return end_core(self, core, status, raises == Py_True);
+    self->core = core;
+    Py_RETURN_NONE;
+}
+
+static PyObject *pipeline_end_execute(struct pipeline *self, PyObject *raises) {
+    struct kevyrt_pipeline *core = self->core;
+    enum kevyrt_status status = KEVYRT_WOULD_WAIT;
+    if (!core) {
+        PyErr_SetString(PyExc_RuntimeError, "no execution has begun");
+        return NULL;
+    }
+    self->core = NULL;
+    Py_BEGIN_ALLOW_THREADS while (goes_on(status)) status =
+        kevyrt_pipeline_run(core, KEVYRT_WAIT_BATONS);
+    Py_END_ALLOW_THREADS return end_core(self, core, status, raises == Py_True);
+}
+
 /* ---- Python's side ------------------------------------------------------------------------------- */
 
 static int pipeline_init(struct pipeline *self, PyObject *arguments, PyObject *keywords) {
@@ -478,12 +552,16 @@ static int pipeline_init(struct pipeline *self, PyObject *arguments, PyObject *k
     if (!state) return -1;
     bool session = PyObject_TypeCheck(object, state->session_type);
     bool database = PyObject_TypeCheck(object, state->database_type);
+    bool aio = PyObject_TypeCheck(object, state->aio.core_type);
     struct face *face = as_face(object);
-    if ((session || database) && face_check_usable(face) < 0) return -1;
-    if (face_init(as_face(self), &face_queues, session || database ? face->owner : object) < 0)
-        return -1;
+    PyObject *server = object;
+    if ((session || database || aio) && face_check_usable(face) < 0) return -1;
+    if (session || database || aio) server = face->owner;
+    if (aio && as_face(server)->owner) server = as_face(server)->owner; /* of a database */
+    if (face_init(as_face(self), &face_queues, server) < 0) return -1;
     self->atomic = transaction;
-    if (database) self->db = face->db;
+    self->awaits = aio;
+    if (database || aio) self->db = face->db;
     if (session) self->by = as_face(Py_NewRef(object));
     return 0;
 }
@@ -497,6 +575,8 @@ static int pipeline_traverse(struct pipeline *self, visitproc visit, void *arg) 
 }
 
 static int pipeline_clear(struct pipeline *self) {
+    if (self->core) kevyrt_pipeline_put(self->core);
+    self->core = NULL;
     self->server = NULL;
     self->watching = self->by_own = false;
     queue_empty(&self->queue);
@@ -558,6 +638,11 @@ static PyObject *pipeline_exit(struct pipeline *self, PyObject *const *values, P
 }
 
 static PyMethodDef pipeline_methods[] = {
+    {"_begin_execute", (PyCFunction)(void *)pipeline_begin_execute, METH_O,
+     "_begin_execute($self, raise_on_error, /)\n--\n\n"
+     "execute() for a loop: an awaitable. None: it would wait, and _end_execute() is to go on."},
+    {"_end_execute", (PyCFunction)(void *)pipeline_end_execute, METH_O,
+     "_end_execute($self, raise_on_error, /)\n--\n\nThe rest of it, in any thread."},
     {"execute", (PyCFunction)(void *)pipeline_execute, METH_VARARGS | METH_KEYWORDS,
      "execute($self, /, raise_on_error=True)\n--\n\n"
      "Runs what is queued, and returns the list of results, in order.\n\n"
