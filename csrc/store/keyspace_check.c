@@ -8,9 +8,16 @@ struct entry_tally {
     uint64_t with_deadline, expiring, outside, outside_bytes;
 };
 
+/* C1 of store/checkpoint.h. */
+static void check_mark(const struct database *database, const struct entry *entry) {
+    bool differs = (entry->flags ^ *database->store.mark) & ENTRY_CHECK;
+    KRT_ASSERT(database->checked || !differs);
+}
+
 static void check_entry(void *context, struct entry *entry) {
     struct entry_tally *tally = context;
     struct bytes key = entry_key(entry);
+    check_mark(tally->database, entry);
     uint64_t hash = hash_bytes(tally->database->keys.hash_seed, key.at, key.len);
     KRT_ASSERT(table_find(&tally->database->keys, hash, key) == entry);
     KRT_ASSERT(table_contains(&tally->database->deadlines, hash, entry) ==
@@ -46,6 +53,7 @@ void keyspace_check(const struct keyspace *keyspace) {
         if (keyspace->databases[db] != NULL) {
             struct entry_tally tally = check_database(keyspace->databases[db]);
             KRT_ASSERT(keyspace->databases[db]->aside == (db >= keyspace->database_count));
+            KRT_ASSERT(!keyspace->databases[db]->held);
             if (keyspace->databases[db]->aside) {
                 continue;
             }
