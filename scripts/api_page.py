@@ -82,7 +82,7 @@ WORDS = {
     "_Argument": "Value",
     "_Duration": "Duration",
     "_Time": "Time",
-    "_Source": "Snapshot | Checkpoint | bytes | path",
+    "_Source": "Snapshot | bytes | path",
     "builtins.": "",
     "collections.abc.": "",
     "typing.": "",
