@@ -147,14 +147,17 @@ PyObject *errors_raise_wrong_type(struct module_state *state) {
     return NULL;
 }
 
-/* OSError itself picks the subclass, such as PermissionError. */
+/* OSError itself picks the subclass, such as PermissionError, if it is called: up to 3.10 an `except` looks at the class
+ * that is raised, before an exception is made of it. */
 static PyObject *raise_system(const struct kevyrt_error *error) {
     PyObject *file = error->file[0] ? PyUnicode_DecodeFSDefault(error->file) : NULL;
     if (error->file[0] && !file) return NULL;
     PyObject *arguments = file ? Py_BuildValue("(isN)", error->number, error->text, file)
                                : Py_BuildValue("(is)", error->number, error->text);
     if (!arguments) return NULL;
-    PyErr_SetObject(PyExc_OSError, arguments);
+    PyObject *exception = PyObject_CallObject(PyExc_OSError, arguments);
+    if (exception) PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    Py_XDECREF(exception);
     Py_DECREF(arguments);
     return NULL;
 }

@@ -31,7 +31,7 @@ FILES = (
     *("test_forked_clients", "test_watch_stats"),
 )
 # These measure time or memory closely, or what the sanitizer changes.
-UNSUITABLE = "not costs_nothing and not time_outs_are_exact and not rss and not memory"
+UNSUITABLE = "not costs_nothing and not time_outs_are_exact and not rss and not memory and not leak"
 
 
 @pytest.fixture(scope="module")

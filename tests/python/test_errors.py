@@ -90,3 +90,13 @@ def test_errors_can_be_pickled(server: kevyrt.Server) -> None:
     copy = pickle.loads(pickle.dumps(raised.value))
     assert type(copy) is kevyrt.NoProtoError
     assert copy.code == "NOPROTO" and copy.args == raised.value.args
+
+
+def test_system_errors_are_of_their_own_class(server: kevyrt.Server) -> None:
+    """Also to an `except`, which in Python 3.10 looks at what was raised, not at what it became."""
+    caught: list[str] = []
+    try:
+        server.restore("/nonexistent/file")
+    except FileNotFoundError as error:
+        caught.append(str(error.filename))
+    assert caught == ["/nonexistent/file"]
