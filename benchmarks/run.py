@@ -5,6 +5,7 @@ With --only or --quick the figures are printed and the document is left alone.
 
 from __future__ import annotations
 
+import aio
 import atomic
 import batches
 import client
@@ -32,6 +33,7 @@ BENCHMARKS = {
     "memory": (memory.memory,),
     "gaps": (gaps.gaps,),
     "inprocess": (inprocess.calls, batches.batches, inprocess.under_load),
+    "aio": (aio.aio,),
     "client": (client.client,),
     "atomic": (
         atomic.transactions,
