@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import kevyrt
 
 
@@ -19,6 +21,12 @@ def cached(server: kevyrt.Server, key: str) -> bytes:
     return value
 
 
+async def awaited(server: kevyrt.Server) -> bytes | None:
+    number: int = await server.aio.incr("n")
+    assert number == 2
+    return await server.aio.get("n")
+
+
 def main() -> None:
     with kevyrt.Server(threads=2, maxmemory="100mb") as server:
         assert visits(server, "home") == 1
@@ -30,6 +38,14 @@ def main() -> None:
         snapshot: kevyrt.Snapshot = server.snapshot()
         length: int = len(snapshot)
         assert length > 0
+        fields: int = server.hset("h", mapping={"a": 1})
+        members: dict[bytes, bytes] = server.hgetall("h")
+        score: float | None = (server.zadd("z", {"m": 1.5}), server.zscore("z", "m"))[1]
+        assert fields == 1 and members == {b"a": b"1"} and score == 1.5
+        with server.pipeline() as pipe:
+            results = pipe.incr("n").get("n").execute()
+        assert results == [1, b"1"]
+        assert asyncio.run(awaited(server)) == b"2"
         try:
             server.execute("NOSUCH")
         except kevyrt.ResponseError as error:

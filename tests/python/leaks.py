@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 import sys
 from collections.abc import Callable
@@ -17,6 +19,7 @@ class Kit:
     def __init__(self, server: kevyrt.Server) -> None:
         self.server = server
         self.session = server.session()
+        self.loop = asyncio.new_event_loop()
         # Made at run time: constants would be immortal.
         self.key = "".join(["k", "ey"])
         self.value = bytes(range(200)) * 2
@@ -42,6 +45,7 @@ class Kit:
         traceback: TracebackType | None,
     ) -> None:
         self.session.close()
+        self.loop.close()
 
 
 def _failing(kind: type[BaseException], call: Callable[[], object]) -> None:
@@ -106,7 +110,7 @@ def _sessions(kit: Kit) -> None:
         session.execute("INCR", kit.key)
         replies = session.execute("EXEC")
         assert isinstance(replies[1], kevyrt.ResponseError)
-        session.execute("FLUSHDB")
+        session.execute("DEL", kit.key)
     _failing(RuntimeError, lambda: session.execute("PING"))
     kit.session.execute("MULTI")
     _failing(kevyrt.ResponseError, lambda: kit.session.execute("NOSUCH"))
@@ -138,7 +142,84 @@ def _looks(kit: Kit) -> None:
     kit.server.running  # noqa: B018
 
 
+def _methods(kit: Kit) -> None:
+    server = kit.server
+    server.hset(kit.key, mapping={"a": kit.value, "b": kit.number})
+    server.hgetall(kit.key)
+    server.zrange("zset", 0, -1, withscores=True)
+    server.mget("large", kit.key[:0] + "nobody", "list"[:0])
+    server.sort("list", desc=True)
+    list(server.scan_iter("*", count=3))
+    _failing(kevyrt.WrongTypeError, lambda: server.incr(kit.key))
+    _failing(kevyrt.WrongTypeError, lambda: server.mset({kit.key: 1}) and server.llen("large"))
+    _failing(TypeError, lambda: server.hset(kit.key, mapping={"a": kit}))
+    _failing(TypeError, lambda: server.zadd("zset", {kit: 1}))  # type: ignore[dict-item]
+    server.delete(kit.key)
+    with_text = server.database(2, decode_responses=True)
+    with_text.set(kit.key, kit.value.hex())
+    assert with_text.get(kit.key) == kit.value.hex()
+    with_text.delete(kit.key)
+
+
+def _mapping(kit: Kit) -> None:
+    server = kit.server
+    server[kit.key] = kit.value
+    assert server[kit.key] == kit.value and kit.key in server and len(server) > 5
+    view = server.get_view("large")
+    assert view is not None and len(view) == len(kit.large)
+    _failing(KeyError, lambda: server["nobody"])
+    server.setdefault(kit.key, 1)
+    server.pop(kit.key)
+    list(server.items())[:0]
+
+
+def _pipelines(kit: Kit) -> None:
+    with kit.server.pipeline() as pipe:
+        pipe.set(kit.key, kit.value).get(kit.key).lrange("list", 0, -1)
+        assert len(pipe.execute()) == 3
+        pipe.set(kit.key, 1).lpush("large", 1)
+        _failing(kevyrt.ResponseError, pipe.execute)
+        pipe.set(kit.key, 2)
+    forgotten = kit.server.pipeline(transaction=False)
+    forgotten.get("large").hgetall("hash")
+    del forgotten
+    kit.server.transaction(lambda pipe: pipe.incr("n"), kit.key)
+    kit.server.delete(kit.key, "n")
+
+
+def _aio(kit: Kit) -> None:
+    aio = kit.server.aio
+
+    async def main() -> None:
+        await aio.set(kit.key, kit.value)
+        await asyncio.gather(*(aio.get("large") for _ in range(3)))
+        waiting = asyncio.ensure_future(aio.blpop("nobody"))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await waiting
+        assert await aio.blpop("nobody", timeout=0.0005) is None
+        with contextlib.suppress(kevyrt.WrongTypeError):
+            await aio.llen("large")
+        await aio.delete(kit.key)
+
+    kit.loop.run_until_complete(main())
+
+
+def _rewinding(kit: Kit) -> None:
+    with kit.server.checkpoint() as checkpoint:
+        kit.server.delete("list", "large")
+        checkpoint.rewind()
+        kit.server.set("large", 1)
+    _failing(kevyrt.PersistenceError, lambda: (kit.server.checkpoint(), kit.server.checkpoint()))
+
+
 CALLS: dict[str, Callable[[Kit], Any]] = {
+    "methods": _methods,
+    "mapping": _mapping,
+    "pipelines": _pipelines,
+    "aio": _aio,
+    "rewinding": _rewinding,
     "get-and-set": _get_and_set,
     "set-options": _set_options,
     "errors": _errors,
