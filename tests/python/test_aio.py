@@ -354,3 +354,21 @@ asyncio.run(main())
 """
     )
     assert output == "7\n(b'jobs', b'1')\n"
+
+
+def test_time_outs_follow_the_servers_clock(server: kevyrt.Server) -> None:
+    async def test(server: kevyrt.Server) -> None:
+        server.clock.freeze()
+        waits = [asyncio.create_task(server.aio.blpop("jobs", 1000 + i)) for i in range(3)]
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not any(wait.done() for wait in waits)
+        server.clock.advance(1001.5)
+        assert await waits[0] is None and await waits[1] is None
+        assert not waits[2].done()
+        server.rpush("jobs", 1)
+        assert await waits[2] == (b"jobs", b"1")
+        server.clock.resume()
+        assert await server.aio.blpop("jobs", 0.01) is None
+
+    run(server, test)

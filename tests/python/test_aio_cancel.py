@@ -280,7 +280,7 @@ def test_every_element_is_received_or_left(served: kevyrt.Server, loops: int) ->
 
     async def storm(number: int) -> None:
         draw = random.Random(number)
-        while cancels[number] < 2000 // loops:
+        while cancels[number] < 2000 // loops or len(received) < 100:
             pops = [asyncio.create_task(pop(draw)) for _ in range(draw.randrange(1, 30))]
             await give_way(draw.randrange(4))
             if draw.random() < 0.3:
@@ -306,7 +306,7 @@ def test_every_element_is_received_or_left(served: kevyrt.Server, loops: int) ->
     left: Counter[int] = Counter()
     for key in keys:
         left.update(map(int, served.lrange(key, 0, -1)))
-    assert len(received) > 100
+    assert len(received) >= 100
     assert received + left == producers.pushed
     info = served.info("clients")
     assert info["blocked_clients"] == 0
