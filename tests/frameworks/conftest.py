@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ import kevyrt
 NAME = "frameworks"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared() -> Iterator[kevyrt.Server]:
     with (
         tempfile.TemporaryDirectory(prefix="krt-") as folder,
@@ -26,6 +27,18 @@ def server(shared: kevyrt.Server) -> kevyrt.Server:
     """Without any data."""
     shared.execute("FLUSHALL")
     return shared
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Frameworks set loggers up for the whole process, which runs other tests as well."""
+    root = logging.getLogger()
+    loggers = [root, *(logging.getLogger(name) for name in root.manager.loggerDict)]
+    before = [(one, one.level, one.disabled, one.propagate, one.handlers[:]) for one in loggers]
+    yield
+    for one, level, disabled, propagate, handlers in before:
+        one.setLevel(level)
+        one.disabled, one.propagate, one.handlers[:] = disabled, propagate, handlers
 
 
 def has_scripts(server: kevyrt.Server) -> bool:
