@@ -159,7 +159,9 @@ class Server(_core.Server, Commands, MappingMethods, Pipelines, PubSubs):
         if self.running:
             self.stop()
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(  # type: ignore[override]
+        self, timeout: float | None = None
+    ) -> bool:
         """Waits until the server has stopped, for instance by SHUTDOWN.
 
         Handlers of signals run meanwhile, so Ctrl-C ends the wait.
@@ -257,7 +259,7 @@ class Server(_core.Server, Commands, MappingMethods, Pipelines, PubSubs):
         """
         return _watch.StatsWatch(self, seconds, keep, sample)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:  # type: ignore[override]
         """Writes all data, as it is at one instant, to an RDB file, which redis-server loads too.
 
         The server goes on serving meanwhile. The file is there whole or not at all: it is written
@@ -325,7 +327,7 @@ class Server(_core.Server, Commands, MappingMethods, Pipelines, PubSubs):
         """
         return self._checkpoint()
 
-    def restore(self, source: _Source) -> None:
+    def restore(self, source: _Source) -> None:  # type: ignore[override]
         """Puts the data of a snapshot or an RDB file in the place of all data, at one instant.
 
         It is read beside the data that is served meanwhile, and nobody ever sees a part of it.

@@ -264,3 +264,39 @@ def test_client_list_with_spaces_in_paths(tmp_path: Path, socket_path: str) -> N
         client.client_setname("me")
         (one,) = server.client_list()
         assert one["name"] == "me" and one["laddr"].startswith(path)
+
+
+# ---- What Server has under these names is something else ------------------------------------------
+
+
+def test_dump_and_restore(server: kevyrt.Server) -> None:
+    database = server.database(0)
+    database.rpush("list", 1, 2)
+    dumped = database.dump("list")
+    assert database.restore("copy", 0, dumped) == b"OK"
+    assert database.restore("timed", 60_000, dumped, replace=True, idletime=5) == b"OK"
+    assert database.lrange("copy", 0, -1) == [b"1", b"2"] and database.ttl("timed") in (59, 60)
+    with pytest.raises(kevyrt.BusyKeyError):
+        database.restore("copy", 0, dumped)
+    with server.pipeline() as pipe:
+        assert pipe.restore("copy", 0, dumped, replace=True).execute() == [b"OK"]
+
+
+def test_save(tmp_path: Path) -> None:
+    with kevyrt.Server(port=None, dir=str(tmp_path)) as server:
+        server["k"] = "v"
+        assert server.database(0).save() is True
+        with server.session() as session:
+            assert session.save() is True
+        assert asyncio.run(saved(server)) is True
+    with kevyrt.Server(port=None, load=tmp_path / "dump.rdb") as server:
+        assert server["k"] == b"v"
+
+
+async def saved(server: kevyrt.Server) -> Any:
+    return await server.aio.save()
+
+
+def test_wait(server: kevyrt.Server) -> None:
+    with server.session() as session:
+        assert session.wait(0, 10) == session.wait(1, 1) == 0

@@ -19,7 +19,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 NEWER = "it is newer than Redis 7.4"
 CAST = "None stands for float, which the signature of a function in C cannot name"
-OWN = "the server's own method of that name does something else"
 SCRIPTS = "there are no scripts yet"
 
 
@@ -90,9 +89,6 @@ LEFT_OUT = {
         "load_external_module parse_response set_response_callback set_retry",
     ),
     "execute_command": "it is execute() here",
-    "restore": OWN + ": Server.restore() puts a snapshot back",
-    "save": OWN + ": Server.save() writes a file where it is told",
-    "wait": OWN + ": Server.wait() waits for the end of the server",
     **because(
         "it is about what is sent to a connection, which a call in process has not",
         "client_reply client_tracking client_tracking_off client_tracking_on",
@@ -132,10 +128,7 @@ WITHOUT_METHOD = {
     "subscribe": "it belongs to subscriptions",
     "sunsubscribe": "it belongs to subscriptions",
     "unsubscribe": "it belongs to subscriptions",
-    "restore": OWN,
     "restore-asking": "it is for servers",
-    "save": OWN,
-    "wait": OWN,
     "xsetid": "redis-py has no method for it",
     "decr": "decr() sends DECRBY, as redis-py does",
     "incr": "incr() sends INCRBY, as redis-py does",
@@ -145,7 +138,7 @@ WITHOUT_METHOD = {
 CALLED_ELSEWHERE = {
     *("scan_iter", "hscan_iter", "sscan_iter", "zscan_iter", "bitfield", "bgsave", "bgrewriteaof"),
     *("command_docs", "command_info", "latency_doctor", "latency_graph", "latency_histogram"),
-    *("memory_doctor", "memory_help", "reset", "shutdown"),
+    *("memory_doctor", "memory_help", "reset", "restore", "save", "shutdown", "wait"),
 }
 
 
