@@ -3,6 +3,7 @@
  *   DONE, FAILED   the result, or an exception, is there: awaiting it suspends nothing
  *   PENDING        to be awaited; `value` is the generator that will, and has not begun
  *   BEGUN          `value` has suspended
+ *   RUNS           `value` runs, and whoever comes meanwhile, from within or from another thread, is refused
  *   OVER           awaited, or given up
  *
  * It has the methods of a coroutine, so that asyncio.create_task and its like take it. The command was called when the method
@@ -10,7 +11,7 @@
  */
 #include "py/aio.h"
 
-enum awaitable_phase { DONE, FAILED, PENDING, BEGUN, OVER };
+enum awaitable_phase { DONE, FAILED, PENDING, BEGUN, RUNS, OVER };
 
 struct awaitable {
     PyObject_HEAD PyObject *value;
@@ -80,10 +81,15 @@ static PySendResult fail(struct awaitable *self) {
 }
 
 static PySendResult go_on(struct awaitable *self, PyObject *sent, PyObject **result) {
-    self->phase = BEGUN;
+    self->phase = RUNS;
     PySendResult how = PyIter_Send(self->value, sent, result);
+    self->phase = BEGUN;
     if (how != PYGEN_NEXT) Py_XDECREF(take_value(self));
     return how;
+}
+
+static void refuse(void) {
+    PyErr_SetString(PyExc_ValueError, "it is being awaited already");
 }
 
 static PySendResult awaitable_send(struct awaitable *self, PyObject *sent, PyObject **result) {
@@ -97,6 +103,10 @@ static PySendResult awaitable_send(struct awaitable *self, PyObject *sent, PyObj
     case PENDING:
     case BEGUN:
         return go_on(self, sent, result);
+    case RUNS:
+        *result = NULL;
+        refuse();
+        return PYGEN_ERROR;
     case OVER:
         break;
     }
@@ -141,9 +151,11 @@ static PyObject *exception_of(PyObject *arguments) {
 }
 
 static PyObject *throw_into(struct awaitable *self, PyObject *exception) {
+    self->phase = RUNS;
     PyObject *throw = PyObject_GetAttrString(self->value, "throw");
     PyObject *result = throw ? PyObject_CallOneArg(throw, exception) : NULL;
     Py_XDECREF(throw);
+    self->phase = BEGUN;
     if (!result) Py_XDECREF(take_value(self));
     return result;
 }
@@ -173,6 +185,9 @@ static PyObject *throw(struct awaitable * self, PyObject *exception) {
         return cancels ? begin_and_throw(self, exception) : give_up(self, exception);
     case BEGUN:
         return throw_into(self, exception);
+    case RUNS:
+        refuse();
+        return NULL;
     case OVER:
         break;
     }
@@ -188,8 +203,17 @@ static PyObject *awaitable_throw(struct awaitable *self, PyObject *arguments) {
 
 static PyObject *awaitable_close(struct awaitable *self, PyObject *unused) {
     (void)unused;
-    PyObject *closed = Py_NewRef(Py_None);
-    if (self->phase == BEGUN) Py_SETREF(closed, PyObject_CallMethod(self->value, "close", NULL));
+    PyObject *closed = NULL;
+    if (self->phase == RUNS) {
+        refuse();
+        return NULL;
+    }
+    if (self->phase == BEGUN) {
+        self->phase = RUNS;
+        closed = PyObject_CallMethod(self->value, "close", NULL);
+    } else {
+        closed = Py_NewRef(Py_None);
+    }
     Py_XDECREF(take_value(self));
     return closed;
 }

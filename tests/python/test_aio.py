@@ -168,6 +168,41 @@ def test_coroutine_methods(server: kevyrt.Server) -> None:
     assert stop.value.value == b"v"
 
 
+@pytest.mark.parametrize(
+    "intrude",
+    [
+        lambda call: call.close(),
+        lambda call: call.send(None),
+        lambda call: call.throw(ZeroDivisionError()),
+    ],
+    ids=["close", "send", "throw"],
+)
+def test_who_comes_while_it_runs_is_refused(
+    server: kevyrt.Server, intrude: Callable[[Any], Any]
+) -> None:
+    async def test(server: kevyrt.Server) -> None:
+        loop: Any = asyncio.get_running_loop()
+        call = server.aio.blpop("jobs")
+        refused: list[BaseException] = []
+        create_future = loop.create_future
+
+        def from_within() -> asyncio.Future[None]:
+            loop.create_future = create_future
+            with pytest.raises(ValueError) as error:
+                intrude(call)
+            refused.append(error.value)
+            gc.collect()
+            future: asyncio.Future[None] = create_future()
+            return future
+
+        loop.create_future = from_within
+        loop.call_later(0, server.rpush, "jobs", "first")
+        assert await call == (b"jobs", b"first")
+        assert [str(error) for error in refused] == ["it is being awaited already"]
+
+    run(server, test)
+
+
 def test_errors_that_nobody_awaits_are_reported(server: kevyrt.Server) -> None:
     reports: list[Any] = []
     before, sys.unraisablehook = sys.unraisablehook, reports.append
