@@ -11,6 +11,12 @@ struct bell_object {
     PyObject *futures; /* a list: rung for, and not given to who takes */
 };
 
+static int check_made(const struct bell_object *self) {
+    if (self->bell) return 0;
+    PyErr_SetString(PyExc_RuntimeError, "__init__() has not been called");
+    return -1;
+}
+
 /* ---- Armed --------------------------------------------------------------------------------------- */
 
 void armed_wake(void *context) {
@@ -23,6 +29,7 @@ int armed_join(struct armed *self, struct module_state *state, PyObject *argumen
     struct bell_object *bell;
     PyObject *future;
     if (!PyArg_ParseTuple(arguments, "O!O:arm", state->aio.bell_type, &bell, &future)) return -1;
+    if (check_made(bell) < 0) return -1;
     if (self->bell && self->bell != bell) {
         PyErr_SetString(PyExc_RuntimeError, "it belongs to another event loop");
         return -1;
@@ -61,8 +68,8 @@ static int bell_init(struct bell_object *self, PyObject *arguments, PyObject *ke
     struct module_state *state = module_state_of(Py_TYPE(self));
     struct kevyrt_error error = {0};
     if (!state || !PyArg_ParseTupleAndKeywords(arguments, keywords, ":Bell", names)) return -1;
-    if (self->futures) return 0;
-    self->futures = PyList_New(0);
+    if (self->bell) return 0;
+    if (!self->futures) self->futures = PyList_New(0);
     if (!self->futures) return -1;
     enum kevyrt_status status = kevyrt_bell_new(&self->bell, &error);
     if (status == KEVYRT_OK) return 0;
@@ -72,11 +79,13 @@ static int bell_init(struct bell_object *self, PyObject *arguments, PyObject *ke
 
 static PyObject *bell_fileno(struct bell_object *self, PyObject *unused) {
     (void)unused;
+    if (check_made(self) < 0) return NULL;
     return PyLong_FromLong(kevyrt_bell_fd(self->bell));
 }
 
 static PyObject *bell_take(struct bell_object *self, PyObject *unused) {
     (void)unused;
+    if (check_made(self) < 0) return NULL;
     PyObject *empty = PyList_New(0);
     if (!empty || take_marks(self, NULL) < 0) {
         Py_XDECREF(empty);

@@ -91,9 +91,9 @@ PyObject *server_fault_add(struct server_object *self, PyObject *arguments) {
 PyObject *server_fault_remove(struct server_object *self, PyObject *handle) {
     struct kevyrt_error error = {0};
     enum kevyrt_status status;
+    if (face_check_usable(as_face(self)) < 0) return NULL;
     if (Py_TYPE(handle) != self->state->fault_type)
         return PyErr_Format(PyExc_TypeError, "not a fault: %R", handle);
-    if (face_check_usable(as_face(self)) < 0) return NULL;
     struct kevyrt_fault *fault = ((struct fault_object *)handle)->fault;
     Py_BEGIN_ALLOW_THREADS status = kevyrt_fault_remove(self->server, fault, &error);
     Py_END_ALLOW_THREADS if (status != KEVYRT_OK) return raise_failure(self, status, &error);

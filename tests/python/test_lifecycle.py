@@ -17,6 +17,7 @@ import redis
 from programs import Program
 
 import kevyrt
+from kevyrt import _core
 
 BACKENDS = ["io_uring", "epoll"]
 
@@ -476,3 +477,21 @@ def test_a_server_is_finalized_late(program: Program) -> None:
         cycle = [Keeper()]
         cycle.append(cycle)
     """)
+
+
+@pytest.mark.parametrize(
+    "kind", [value for value in vars(_core).values() if isinstance(value, type)]
+)
+def test_what_was_never_initialised_does_nothing(kind: type) -> None:
+    """None of its methods and properties ends the process, whatever it is given."""
+    try:
+        empty = kind.__new__(kind)
+    except TypeError:
+        return  # nobody can make one
+    if isinstance(empty, BaseException):
+        return
+    names = [name for name in dir(kind) if not name.startswith("__")]
+    for name in [*names, "__len__", "__iter__", "__enter__", "__exit__", "__getitem__"]:
+        for given in ((), (1,), (1, 2)):
+            with contextlib.suppress(Exception):
+                getattr(empty, name)(*given)
