@@ -167,6 +167,10 @@ static struct pipeline *pipeline_of(struct face *self) {
     return (struct pipeline *)self;
 }
 
+static bool is_atomic(const struct pipeline *self) {
+    return self->atomic || self->explicit;
+}
+
 static int check_free(struct pipeline *self) {
     if (!self->busy) return 0;
     PyErr_SetString(PyExc_RuntimeError, "another thread is inside this pipeline");
@@ -235,8 +239,10 @@ static int select_db(struct face *session, uint32_t db) {
     if (result == 0) result = face_call(session, &arguments, &reply);
     arguments_deinit(&arguments);
     if (result < 0) return -1;
+    bool refused = *reply.at == '-';
     kevyrt_reply_free(&reply);
-    return 0;
+    if (refused) errors_raise(session->state, KEVYRT_BAD_CONFIG, NULL);
+    return refused ? -1 : 0;
 }
 
 static int make_session(struct pipeline *self) {
@@ -389,10 +395,11 @@ static PyObject *raise_reply(struct pipeline *self, const struct queue *queue,
     return NULL;
 }
 
-static PyObject *make_results(struct pipeline *self, const struct queue *queue, bool atomic,
-                              const struct kevyrt_answers *answers, bool raises) {
+static PyObject *make_results(struct pipeline *self, const struct kevyrt_answers *answers,
+                              bool raises) {
+    const struct queue *queue = &self->queue;
     const char *at = answers->at, *end = at + answers->len;
-    if (!atomic) return make_list(self, queue, at, end, raises);
+    if (!is_atomic(self)) return make_list(self, queue, at, end, raises);
     if (*at == '-') return raise_reply(self, queue, answers);
     if (*at == '_') {
         PyErr_SetString(self->state->watch_error, "Watched variable changed.");
@@ -414,23 +421,32 @@ static int run_core(struct pipeline *self, struct kevyrt_pipeline *core) {
     return -1;
 }
 
-static PyObject *tell(struct pipeline *self, const struct queue *queue, bool atomic, bool raises,
-                      struct kevyrt_pipeline *core) {
+static PyObject *tell(struct pipeline *self, bool raises, struct kevyrt_pipeline *core) {
     struct kevyrt_answers answers;
     int unsafe = run_core(self, core);
     if (unsafe < 0) return NULL;
     if (!kevyrt_pipeline_answers(core, &answers)) return PyErr_NoMemory();
     if (unsafe && face_settle(as_face(self), answers.ticket) < 0) return NULL;
-    return make_results(self, queue, atomic, &answers, raises);
+    return make_results(self, &answers, raises);
 }
 
-static PyObject *execute_queue(struct pipeline *self, const struct queue *queue, bool raises) {
-    bool atomic = self->atomic || self->explicit;
+/* What the queue is to the core. NULL with an exception. */
+static struct kevyrt_pipeline *core_new(struct pipeline *self) {
+    const struct queue *queue = &self->queue;
     struct kevyrt_session *session = self->by ? self->by->session : NULL;
-    struct kevyrt_pipeline *core = kevyrt_pipeline_new(
-        self->server, session, self->db, queue->words, queue->lines, queue->count, atomic);
-    if (!core) return face_raise(as_face(self), KEVYRT_NO_MEMORY);
-    PyObject *object = tell(self, queue, atomic, raises, core);
+    struct kevyrt_pipeline *core;
+    enum kevyrt_status status =
+        kevyrt_pipeline_new(self->server, session, self->db, queue->words, queue->lines,
+                            queue->count, is_atomic(self), &core);
+    if (status == KEVYRT_OK) return core;
+    face_raise(as_face(self), status);
+    return NULL;
+}
+
+static PyObject *execute_queue(struct pipeline *self, bool raises) {
+    struct kevyrt_pipeline *core = core_new(self);
+    if (!core) return NULL;
+    PyObject *object = tell(self, raises, core);
     kevyrt_pipeline_put(core);
     return object;
 }
@@ -441,10 +457,10 @@ static PyObject *execute(struct pipeline *self, bool raises) {
     if (by && (face_check_usable(by) < 0 || face_check_idle(by) < 0)) return NULL;
     if (by) by->busy = true;
     self->busy = true;
-    PyObject *object = execute_queue(self, &self->queue, raises);
+    PyObject *object = execute_queue(self, raises);
     self->busy = false;
     if (by) by->busy = false;
-    if (self->atomic || self->explicit) self->watching = false; /* EXEC has ended it */
+    if (is_atomic(self)) self->watching = false; /* EXEC has ended it */
     return object;
 }
 
@@ -472,17 +488,6 @@ static PyObject *pipeline_execute(struct pipeline *self, PyObject *arguments, Py
 
 /* ---- Execution in a loop ------------------------------------------------------------------------- */
 
-static struct kevyrt_pipeline *begin_core(struct pipeline *self) {
-    struct queue *queue = &self->queue;
-    struct kevyrt_session *session = self->by ? self->by->session : NULL;
-    self->busy = true;
-    struct kevyrt_pipeline *core =
-        kevyrt_pipeline_new(self->server, session, self->db, queue->words, queue->lines,
-                            queue->count, self->atomic || self->explicit);
-    if (!core) face_raise(as_face(self), KEVYRT_NO_MEMORY);
-    return core;
-}
-
 static PyObject *results_of(struct pipeline *self, struct kevyrt_pipeline *core,
                             enum kevyrt_status status, bool raises, uint64_t *ticket) {
     struct kevyrt_answers answers;
@@ -490,7 +495,7 @@ static PyObject *results_of(struct pipeline *self, struct kevyrt_pipeline *core,
     if (status != KEVYRT_OK && status != KEVYRT_UNSAFE) return face_raise(as_face(self), status);
     if (!kevyrt_pipeline_answers(core, &answers)) return PyErr_NoMemory();
     *ticket = status == KEVYRT_UNSAFE ? answers.ticket : 0;
-    return make_results(self, &self->queue, self->atomic || self->explicit, &answers, raises);
+    return make_results(self, &answers, raises);
 }
 
 /* The awaitable of an execution that is through; `core` NULL: an exception is set. */
@@ -500,7 +505,7 @@ static PyObject *end_core(struct pipeline *self, struct kevyrt_pipeline *core,
     PyObject *results = results_of(self, core, status, raises, &ticket);
     if (core) kevyrt_pipeline_put(core);
     self->busy = false;
-    if (self->atomic || self->explicit) self->watching = false; /* EXEC has ended it */
+    if (is_atomic(self)) self->watching = false; /* EXEC has ended it */
     results = end_execution(self, results);
     return ticket ? waiting_for_log(as_face(self), ticket, results)
                   : awaitable_done(self->state, results);
@@ -515,7 +520,8 @@ static PyObject *pipeline_begin_execute(struct pipeline *self, PyObject *raises)
     if (face_check_usable(as_face(self)) < 0 || check_free(self) < 0) return NULL;
     if (self->queue.count == 0 && !self->watching)
         return awaitable_done(self->state, PyList_New(0));
-    struct kevyrt_pipeline *core = begin_core(self);
+    self->busy = true;
+    struct kevyrt_pipeline *core = core_new(self);
     if (core) status = kevyrt_pipeline_run(core, KEVYRT_TRY);
     if (goes_on(status)) {
         Py_BEGIN_ALLOW_THREADS status = kevyrt_pipeline_run(core, KEVYRT_WAIT_BRIEFLY);

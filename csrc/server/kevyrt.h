@@ -186,13 +186,13 @@ struct kevyrt_line {
  * and the session stay until the pipeline is put, and the session is inside a call until then. Commands
  * that wait for data (BLPOP) find nobody who can: they answer as they do inside of MULTI.
  * Atomic: MULTI, the commands and EXEC; without a session, of a client of its own in database `db`. Otherwise each
- * runs as by kevyrt_call, and what others do may come between two of them. NULL: no memory, or there is no such database. */
+ * runs as by kevyrt_call, and what others do may come between two of them. KEVYRT_BAD_CONFIG: there is no such database.
+ * KEVYRT_NO_MEMORY. */
 struct kevyrt_pipeline;
-struct kevyrt_pipeline *kevyrt_pipeline_new(struct kevyrt_server *server,
-                                            struct kevyrt_session *session, uint32_t db,
-                                            const struct bytes *words,
-                                            const struct kevyrt_line *lines, uint32_t count,
-                                            bool atomic);
+enum kevyrt_status kevyrt_pipeline_new(struct kevyrt_server *server, struct kevyrt_session *session,
+                                       uint32_t db, const struct bytes *words,
+                                       const struct kevyrt_line *lines, uint32_t count, bool atomic,
+                                       struct kevyrt_pipeline **out);
 /* KEVYRT_OK: all is done. KEVYRT_WOULD_WAIT, KEVYRT_PAUSED: call again, and it goes on where it stopped. KEVYRT_UNSAFE: all
  * is done, and nobody may be told before kevyrt_settle. After KEVYRT_STOPPED and KEVYRT_NO_MEMORY a part may have been done. */
 enum kevyrt_status kevyrt_pipeline_run(struct kevyrt_pipeline *pipeline, enum kevyrt_wait wait);

@@ -30,14 +30,13 @@ static bool make_own(struct kevyrt_pipeline *pipeline, uint32_t db) {
     return true;
 }
 
-struct kevyrt_pipeline *kevyrt_pipeline_new(struct kevyrt_server *server,
-                                            struct kevyrt_session *session, uint32_t db,
-                                            const struct bytes *words,
-                                            const struct kevyrt_line *lines, uint32_t count,
-                                            bool atomic) {
-    if (db >= server->fabric.domain.database_count) return NULL;
+enum kevyrt_status kevyrt_pipeline_new(struct kevyrt_server *server, struct kevyrt_session *session,
+                                       uint32_t db, const struct bytes *words,
+                                       const struct kevyrt_line *lines, uint32_t count, bool atomic,
+                                       struct kevyrt_pipeline **out) {
+    if (db >= server->fabric.domain.database_count) return KEVYRT_BAD_CONFIG;
     struct kevyrt_pipeline *pipeline = mem_alloc(NULL, sizeof *pipeline);
-    if (!pipeline) return NULL;
+    if (!pipeline) return KEVYRT_NO_MEMORY;
     kevyrt_server_get(server);
     pipeline->server = server;
     pipeline->inner = (struct caller_pipeline){
@@ -55,9 +54,12 @@ struct kevyrt_pipeline *kevyrt_pipeline_new(struct kevyrt_server *server,
     reply_init(&pipeline->reply, &pipeline->pool, 3);
     pipeline->has_own = false;
     pipeline->text = NULL;
-    if (!atomic || session || make_own(pipeline, db)) return pipeline;
-    kevyrt_pipeline_put(pipeline);
-    return NULL;
+    if (atomic && !session && !make_own(pipeline, db)) {
+        kevyrt_pipeline_put(pipeline);
+        return KEVYRT_NO_MEMORY;
+    }
+    *out = pipeline;
+    return KEVYRT_OK;
 }
 
 enum kevyrt_status kevyrt_pipeline_run(struct kevyrt_pipeline *pipeline, enum kevyrt_wait wait) {

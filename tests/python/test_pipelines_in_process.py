@@ -119,6 +119,15 @@ def test_transaction(server: kevyrt.Server) -> None:
     assert server.transaction(double, "n", value_from_callable=True, watch_delay=0.001) == "done"
 
 
+def test_of_a_database_that_is_not_there(server: kevyrt.Server, atomic: bool) -> None:
+    pipe = server.database(99).pipeline(atomic)
+    with pytest.raises(ValueError, match="db is out of range"):
+        pipe.set("k", "v").execute()
+    with pytest.raises(ValueError, match="db is out of range"):
+        pipe.watch("k")
+    assert server.dbsize() == 0
+
+
 def test_of_databases_and_sessions(server: kevyrt.Server, atomic: bool) -> None:
     other = server.database(3)
     assert other.pipeline(atomic).set("k", "three").get("k").execute() == [True, b"three"]

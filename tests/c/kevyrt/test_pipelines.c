@@ -42,9 +42,10 @@ static void script_make(struct script *script, const char *text) {
 
 static struct kevyrt_pipeline *open_in(struct kevyrt_server *server, struct kevyrt_session *session,
                                        const struct script *script, bool atomic) {
-    struct kevyrt_pipeline *pipeline = kevyrt_pipeline_new(server, session, 0, script->words,
-                                                           script->lines, script->count, atomic);
-    assert_non_null(pipeline);
+    struct kevyrt_pipeline *pipeline;
+    assert_int_equal(kevyrt_pipeline_new(server, session, 0, script->words, script->lines,
+                                         script->count, atomic, &pipeline),
+                     KEVYRT_OK);
     return pipeline;
 }
 
@@ -378,10 +379,10 @@ static bool refuse(struct kevyrt_server *server, bool atomic, long allocations) 
     assert_call(server, "FLUSHALL", "+OK\r\n");
     script_make(&script, "SET a 1|RPUSH b 1 2 3|SET c 1|HSET d f v|GET a");
     mem_fail_after(allocations);
-    struct kevyrt_pipeline *pipeline =
-        kevyrt_pipeline_new(server, NULL, 0, script.words, script.lines, script.count, atomic);
-    enum kevyrt_status status =
-        pipeline ? kevyrt_pipeline_run(pipeline, KEVYRT_WAIT) : KEVYRT_NO_MEMORY;
+    struct kevyrt_pipeline *pipeline = NULL;
+    enum kevyrt_status status = kevyrt_pipeline_new(server, NULL, 0, script.words, script.lines,
+                                                    script.count, atomic, &pipeline);
+    if (status == KEVYRT_OK) status = kevyrt_pipeline_run(pipeline, KEVYRT_WAIT);
     bool told = status == KEVYRT_OK && kevyrt_pipeline_answers(pipeline, &answers);
     mem_fail_after(0);
     const char *whole = atomic ? "*5\r\n+OK\r\n:3\r\n+OK\r\n:1\r\n$1\r\n1\r\n"
