@@ -29,8 +29,8 @@ enum domain_gate {
     GATE_MEMORY = 2,  /* there is a budget of memory */
     GATE_MONITOR = 4, /* somebody is shown every command */
     GATE_LOADING = 8, /* the data is being read: nobody sees it before it is whole */
-    GATE_FAULTS = 32, /* a test lets things go wrong (shard/faults.h) */
     GATE_DISK = 16,   /* what is written could not be made durable: nothing more is */
+    GATE_FAULTS = 32, /* a test lets things go wrong (shard/faults.h) */
 };
 
 enum call_flags {
