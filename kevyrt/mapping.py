@@ -27,17 +27,19 @@ class MappingMethods(Face):
 
     def __iter__(self) -> Iterator[Any]:
         """Every key, as SCAN finds them: one that is there all the time exactly once."""
-        seen: set[Any] = set()
         for keys in self._pages():
-            fresh = [key for key in keys if key not in seen]
-            seen.update(fresh)
-            yield from fresh
+            yield from keys
 
     def _pages(self) -> Iterator[list[Any]]:
+        """Keys, none of them twice."""
+        seen: set[Any] = set()
         cursor: Any = 0
         while True:
             cursor, keys = self._run(_core.PLAIN, "SCAN", cursor, "COUNT", 1000)
-            yield keys
+            fresh = [key for key in keys if key not in seen]
+            seen.update(fresh)
+            if fresh:
+                yield fresh
             if int(cursor) == 0:
                 return
 
@@ -49,14 +51,10 @@ class MappingMethods(Face):
         >>> (b"greeting", b"hello") in server.items()
         True
         """
-        seen: set[Any] = set()
         for keys in self._pages():
-            fresh = [key for key in keys if key not in seen]
-            seen.update(fresh)
-            if fresh:
-                values = self._run(_core.PLAIN, "MGET", *fresh)
-                pairs = zip(fresh, values, strict=True)
-                yield from ((key, value) for key, value in pairs if value is not None)
+            values = self._run(_core.PLAIN, "MGET", *keys)
+            pairs = zip(keys, values, strict=True)
+            yield from ((key, value) for key, value in pairs if value is not None)
 
     def values(self) -> Iterator[Any]:
         """Values of those keys that hold strings; see items()."""
