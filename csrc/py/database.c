@@ -4,34 +4,16 @@
 static int database_init(struct face *self, PyObject *arguments, PyObject *keywords) {
     static char *names[] = {"server", "db", "decode_responses", NULL};
     PyObject *server, *db, *decodes = Py_None;
+    uint32_t number;
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO|O:Database", names, &server, &db,
                                      &decodes))
         return -1;
     int decodes_now = decodes == Py_None ? 0 : PyObject_IsTrue(decodes);
-    if (decodes_now < 0 || face_parse_db(db, &self->db) < 0) return -1;
+    if (decodes_now < 0 || face_parse_db(db, &number) < 0) return -1;
     if (face_init(self, &face_calls, server) < 0) return -1;
+    self->db = number;
     if (decodes != Py_None) self->decodes = decodes_now;
     return 0;
-}
-
-static int database_traverse(struct face *self, visitproc visit, void *arg) {
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->owner);
-    return 0;
-}
-
-static int database_clear(struct face *self) {
-    self->server = NULL;
-    Py_CLEAR(self->owner);
-    return 0;
-}
-
-static void database_dealloc(struct face *self) {
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    database_clear(self);
-    type->tp_free(self);
-    Py_DECREF(type);
 }
 
 static PyMethodDef database_methods[] = {
@@ -48,9 +30,9 @@ static PyGetSetDef database_properties[] = {
 
 static PyType_Slot database_slots[] = {
     {Py_tp_init, database_init},
-    {Py_tp_dealloc, database_dealloc},
-    {Py_tp_traverse, database_traverse},
-    {Py_tp_clear, database_clear},
+    {Py_tp_dealloc, face_dealloc},
+    {Py_tp_traverse, face_traverse},
+    {Py_tp_clear, face_clear},
     {Py_tp_methods, database_methods},
     {Py_tp_getset, database_properties},
     MAPPING_SLOTS,

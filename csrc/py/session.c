@@ -6,20 +6,12 @@ static int session_init(struct face *self, PyObject *arguments, PyObject *keywor
     PyObject *server;
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O:Session", names, &server)) return -1;
     if (face_init(self, &face_calls, server) < 0) return -1;
-    if (!kevyrt_server_running(self->server)) {
-        errors_raise(self->state, KEVYRT_STOPPED, NULL);
-        return -1;
-    }
-    self->session = kevyrt_session_new(self->server);
+    bool runs = kevyrt_server_running(self->server);
+    if (runs) self->session = kevyrt_session_new(self->server);
     if (self->session) return 0;
-    PyErr_NoMemory();
+    self->server = NULL; /* it is closed */
+    errors_raise(self->state, runs ? KEVYRT_NO_MEMORY : KEVYRT_STOPPED, NULL);
     return -1;
-}
-
-static int session_traverse(struct face *self, visitproc visit, void *arg) {
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->owner);
-    return 0;
 }
 
 /* What the session watches is taken away under batons, for which the thread may wait: without the GIL. */
@@ -78,7 +70,7 @@ static PyMethodDef session_methods[] = {
 static PyType_Slot session_slots[] = {
     {Py_tp_init, session_init},
     {Py_tp_dealloc, session_dealloc},
-    {Py_tp_traverse, session_traverse},
+    {Py_tp_traverse, face_traverse},
     {Py_tp_clear, session_clear},
     {Py_tp_methods, session_methods},
     {Py_tp_doc, "The C half of kevyrt.Session."},
