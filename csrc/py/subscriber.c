@@ -5,7 +5,7 @@ struct subscriber {
     ARMED_HEAD
     struct face *face; /* of the server; NULL: not initialised, or closed */
     struct kevyrt_subscriber *core;
-    bool busy; /* a thread is inside, without the GIL */
+    uint32_t inside; /* threads, without the GIL; close() does not come between */
 };
 
 static bool is_face(const struct module_state *state, PyObject *object) {
@@ -43,7 +43,7 @@ static int check_open(struct subscriber *self) {
 }
 
 static int enter(struct subscriber *self) {
-    if (!self->busy) return check_open(self);
+    if (!self->inside) return check_open(self);
     PyErr_SetString(PyExc_RuntimeError, "another thread is inside");
     return -1;
 }
@@ -71,8 +71,7 @@ static PyObject *change_with(struct subscriber *self, change *change, PyObject *
         return NULL;
     }
     arguments_init(&names);
-    int failed = 0;
-    for (Py_ssize_t i = 1; i < count && failed == 0; i++) failed = arguments_add(&names, values[i]);
+    int failed = arguments_add_all(&names, values + 1, count - 1);
     if (failed == 0) {
         enum kevyrt_status status =
             change(self->core, (enum kevyrt_channels)kind, names.argv, names.count);
@@ -119,12 +118,12 @@ static void sleep_until(struct subscriber *self, enum kevyrt_status why, uint64_
                         uint64_t deadline) {
     uint64_t slice = kevyrt_now_ns() + SIGNAL_SLICE_NS;
     if (slice > deadline) slice = deadline;
-    self->busy = true;
+    self->inside++;
     PyThreadState *thread = PyEval_SaveThread();
     if (why == KEVYRT_UNSAFE) (void)kevyrt_settle(self->face->server, ticket, slice);
     else (void)kevyrt_subscriber_wait(self->core, slice);
     PyEval_RestoreThread(thread);
-    self->busy = false;
+    self->inside--;
 }
 
 /* Signals run their handlers between two sleeps. */
@@ -157,8 +156,9 @@ static PyObject *subscriber_end(struct subscriber *self, PyObject *unused) {
     (void)unused;
     struct kevyrt_subscriber *core = self->core;
     if (core && !self->taken) {
+        self->inside++;
         Py_BEGIN_ALLOW_THREADS kevyrt_subscriber_disarm(core);
-        Py_END_ALLOW_THREADS
+        Py_END_ALLOW_THREADS self->inside--;
     }
     armed_take_back((struct armed *)self);
     self->taken = true;
