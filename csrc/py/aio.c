@@ -34,11 +34,13 @@ PyObject *aio_awaitable(struct face *self, enum kevyrt_status status, struct kev
 
 static PyObject *run(struct face *self, const struct arguments *arguments, struct result result) {
     struct kevyrt_reply reply;
-    enum kevyrt_status status = kevyrt_call(self->server, NULL, self->db, arguments->argv,
-                                            arguments->count, KEVYRT_TRY, &reply);
+    enum kevyrt_status status =
+        kevyrt_call_known(self->server, NULL, self->db, arguments->command, arguments->argv,
+                          arguments->count, KEVYRT_TRY, &reply);
     if (status == KEVYRT_WOULD_WAIT) {
-        Py_BEGIN_ALLOW_THREADS status = kevyrt_call(self->server, NULL, self->db, arguments->argv,
-                                                    arguments->count, KEVYRT_WAIT_BRIEFLY, &reply);
+        Py_BEGIN_ALLOW_THREADS status =
+            kevyrt_call_known(self->server, NULL, self->db, arguments->command, arguments->argv,
+                              arguments->count, KEVYRT_WAIT_BRIEFLY, &reply);
         Py_END_ALLOW_THREADS
     }
     return aio_awaitable(self, status, &reply, arguments, result);
@@ -61,13 +63,7 @@ static PyObject *get_bytes(struct face *self, PyObject *const *name, struct byte
 
 static PyObject *aio_get(struct face *self, PyObject *const *values, Py_ssize_t count,
                          PyObject *names) {
-    PyObject *owned;
-    struct bytes key;
-    if (names || count != 1 || !self->server) return method_get(self, values, count, names);
-    if (argument_bytes(values[0], &key, &owned) < 0) return NULL;
-    PyObject *object = get_bytes(self, values, key);
-    Py_XDECREF(owned);
-    return object;
+    return fast_get_by(get_bytes, self, values, count, names);
 }
 
 static PyObject *set_bytes(struct face *self, PyObject *const *values, struct bytes key,
@@ -83,15 +79,7 @@ static PyObject *set_bytes(struct face *self, PyObject *const *values, struct by
 
 static PyObject *aio_set(struct face *self, PyObject *const *values, Py_ssize_t count,
                          PyObject *names) {
-    struct bytes key, value;
-    PyObject *owned_key, *owned_value = NULL, *result = NULL;
-    if (names || count != 2 || !self->server) return method_set(self, values, count, names);
-    if (argument_bytes(values[0], &key, &owned_key) < 0) return NULL;
-    if (argument_bytes(values[1], &value, &owned_value) == 0)
-        result = set_bytes(self, values, key, value);
-    Py_XDECREF(owned_key);
-    Py_XDECREF(owned_value);
-    return result;
+    return fast_set_by(set_bytes, self, values, count, names);
 }
 
 static PyMethodDef fast_methods[] = {
@@ -116,10 +104,7 @@ static PyObject *aio_execute(struct face *self, PyObject *const *values, Py_ssiz
         return NULL;
     }
     arguments_init(&arguments);
-    int failed = arguments_reserve(&arguments, count);
-    for (Py_ssize_t i = 0; i < count && failed == 0; i++)
-        failed = arguments_add(&arguments, values[i]);
-    if (failed == 0 && face_check_usable(self) == 0)
+    if (arguments_add_all(&arguments, values, count) == 0 && face_check_usable(self) == 0)
         object = run(self, &arguments, (struct result){RESULT_EXECUTE, NULL});
     arguments_deinit(&arguments);
     return object;
@@ -175,26 +160,6 @@ static int aio_init(struct face *self, PyObject *arguments, PyObject *keywords) 
     return load(&self->state->aio);
 }
 
-static int aio_traverse(struct face *self, visitproc visit, void *arg) {
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->owner);
-    return 0;
-}
-
-static int aio_clear_object(struct face *self) {
-    self->server = NULL;
-    Py_CLEAR(self->owner);
-    return 0;
-}
-
-static void aio_dealloc(struct face *self) {
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    aio_clear_object(self);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
 static PyMethodDef aio_methods[] = {
     {"execute", (PyCFunction)(void *)aio_execute, METH_FASTCALL,
      "execute($self, /, *args)\n--\n\n"
@@ -205,9 +170,9 @@ static PyMethodDef aio_methods[] = {
 
 static PyType_Slot aio_slots[] = {
     {Py_tp_init, aio_init},
-    {Py_tp_dealloc, aio_dealloc},
-    {Py_tp_traverse, aio_traverse},
-    {Py_tp_clear, aio_clear_object},
+    {Py_tp_dealloc, face_dealloc},
+    {Py_tp_traverse, face_traverse},
+    {Py_tp_clear, face_clear},
     {Py_tp_methods, aio_methods},
     {Py_tp_doc, "The C half of kevyrt.Aio."},
     {0, NULL},

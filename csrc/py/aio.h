@@ -5,7 +5,7 @@
  *   Waiting   a command that waits for data, or an answer that waits for the log: the core will tell, by a bell (waiting.c)
  *   Parked    a call that has not been made, as a place is taken for long or a pause goes on: a thread makes it (parked.c)
  * Threads: the GIL is held. A mark is put on its bell by whatever thread answers (kevyrt_bell_ring), without the GIL.
- * Ownership: a Waiting holds its bell, and while its mark may be put on that, or is on it, itself.
+ * Ownership: what is armed holds its bell, and takes its mark back from it before it goes (bell.c).
  * Errors: NULL or -1 with an exception set; errors of a call are raised where it is awaited.
  */
 #pragma once

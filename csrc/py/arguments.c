@@ -130,6 +130,13 @@ int arguments_add(struct arguments *arguments, PyObject *object) {
     return result;
 }
 
+int arguments_add_all(struct arguments *arguments, PyObject *const *objects, Py_ssize_t count) {
+    int result = arguments_reserve(arguments, count);
+    for (Py_ssize_t i = 0; i < count && result == 0; i++)
+        result = arguments_add(arguments, objects[i]);
+    return result;
+}
+
 /* The object may go before the call is over, or while it becomes bytes. */
 static int add_kept(struct arguments *arguments, PyObject *object) {
     uint32_t owned = arguments->owned_count;

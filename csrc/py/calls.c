@@ -201,10 +201,7 @@ static PyObject *execute_words(struct face *self, uint32_t db, PyObject *const *
         return NULL;
     }
     arguments_init(&arguments);
-    int result = arguments_reserve(&arguments, count);
-    for (Py_ssize_t i = 0; i < count && result == 0; i++)
-        result = arguments_add(&arguments, values[i]);
-    if (result == 0) object = execute(self, db, &arguments);
+    if (arguments_add_all(&arguments, values, count) == 0) object = execute(self, db, &arguments);
     arguments_deinit(&arguments);
     return object;
 }

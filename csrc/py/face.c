@@ -34,6 +34,26 @@ int face_init(struct face *self, const struct face_kind *kind, PyObject *server)
     return 0;
 }
 
+int face_traverse(struct face *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->owner);
+    return 0;
+}
+
+int face_clear(struct face *self) {
+    self->server = NULL;
+    Py_CLEAR(self->owner);
+    return 0;
+}
+
+void face_dealloc(struct face *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    face_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
 int face_add_methods(PyTypeObject *type, PyMethodDef *definition) {
     for (; definition->ml_name; definition++) {
         PyObject *dict = type->tp_dict;
@@ -53,16 +73,13 @@ PyObject *face_run(struct face *self, PyObject *const *values, Py_ssize_t count)
     struct result result;
     struct arguments arguments;
     PyObject *object = NULL;
-    int failed = 0;
     if (count < 2) {
         PyErr_SetString(PyExc_TypeError, "_run() needs a result and a command");
         return NULL;
     }
     if (result_parse(values[0], &result) < 0) return NULL;
     arguments_init(&arguments);
-    for (Py_ssize_t i = 1; i < count && failed == 0; i++)
-        failed = arguments_add(&arguments, values[i]);
-    if (failed == 0 && face_check_usable(self) == 0)
+    if (arguments_add_all(&arguments, values + 1, count - 1) == 0 && face_check_usable(self) == 0)
         object = self->kind->run(self, &arguments, result);
     arguments_deinit(&arguments);
     return object;

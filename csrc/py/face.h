@@ -84,6 +84,10 @@ static inline struct face *as_face(void *object) {
 int face_init(struct face *self, const struct face_kind *kind, PyObject *server);
 /* Raises ForkedError in a child, RuntimeError before __init__, or if it is closed. */
 int face_check_usable(struct face *self);
+/* Slots of a type that adds nothing to a face. */
+int face_traverse(struct face *self, visitproc visit, void *arg);
+int face_clear(struct face *self);
+void face_dealloc(struct face *self);
 /* Adds those methods that the type does not have yet. */
 int face_add_methods(PyTypeObject *type, PyMethodDef *definitions);
 /* Constants of result kinds. */
@@ -126,6 +130,14 @@ int result_parse(PyObject *object, struct result *out);
 /* ---- fast.c ---------------------------------------------------------------------------------- */
 /* Of the methods that have a fast path, for faces that call now and have no session. */
 PyMethodDef *fast_definitions(void);
+/* What a face does with a plain GET and SET, whose words are bytes; what has options goes by the table. */
+typedef PyObject *fast_get_bytes(struct face *self, PyObject *const *values, struct bytes key);
+typedef PyObject *fast_set_bytes(struct face *self, PyObject *const *values, struct bytes key,
+                                 struct bytes value);
+static inline PyObject *fast_get_by(fast_get_bytes *get, struct face *self, PyObject *const *values,
+                                    Py_ssize_t count, PyObject *names);
+static inline PyObject *fast_set_by(fast_set_bytes *set, struct face *self, PyObject *const *values,
+                                    Py_ssize_t count, PyObject *names);
 /* The object for a value that may be told; puts it. */
 PyObject *fast_value(struct face *self, struct kevyrt_value *value);
 PyObject *fast_get(struct face *self, PyObject *const *values, Py_ssize_t count, PyObject *names);
@@ -155,3 +167,29 @@ const char *methods_doc(const char *name);
 /* By the table, of the methods that have a fast path. */
 PyObject *method_get(struct face *self, PyObject *const *values, Py_ssize_t count, PyObject *names);
 PyObject *method_set(struct face *self, PyObject *const *values, Py_ssize_t count, PyObject *names);
+
+/* ---- The fast path, in each face --------------------------------------------------------------- */
+
+static inline PyObject *fast_get_by(fast_get_bytes *get, struct face *self, PyObject *const *values,
+                                    Py_ssize_t count, PyObject *names) {
+    PyObject *owned;
+    struct bytes key;
+    if (names || count != 1 || !self->server) return method_get(self, values, count, names);
+    if (argument_bytes(values[0], &key, &owned) < 0) return NULL;
+    PyObject *object = get(self, values, key);
+    Py_XDECREF(owned);
+    return object;
+}
+
+static inline PyObject *fast_set_by(fast_set_bytes *set, struct face *self, PyObject *const *values,
+                                    Py_ssize_t count, PyObject *names) {
+    struct bytes key, value;
+    PyObject *owned_key, *owned_value = NULL, *result = NULL;
+    if (names || count != 2 || !self->server) return method_set(self, values, count, names);
+    if (argument_bytes(values[0], &key, &owned_key) < 0) return NULL;
+    if (argument_bytes(values[1], &value, &owned_value) == 0)
+        result = set(self, values, key, value);
+    Py_XDECREF(owned_key);
+    Py_XDECREF(owned_value);
+    return result;
+}

@@ -50,13 +50,7 @@ static PyObject *get_bytes(struct face *self, PyObject *const *name, struct byte
 }
 
 PyObject *fast_get(struct face *self, PyObject *const *values, Py_ssize_t count, PyObject *names) {
-    PyObject *owned;
-    struct bytes key;
-    if (names || count != 1 || !self->server) return method_get(self, values, count, names);
-    if (argument_bytes(values[0], &key, &owned) < 0) return NULL;
-    PyObject *object = get_bytes(self, values, key);
-    Py_XDECREF(owned);
-    return object;
+    return fast_get_by(get_bytes, self, values, count, names);
 }
 
 /* ---- SET ------------------------------------------------------------------------------------- */
@@ -77,15 +71,7 @@ static PyObject *set_bytes(struct face *self, PyObject *const *values, struct by
 }
 
 PyObject *fast_set(struct face *self, PyObject *const *values, Py_ssize_t count, PyObject *names) {
-    struct bytes key, value;
-    PyObject *owned_key, *owned_value = NULL, *result = NULL;
-    if (names || count != 2 || !self->server) return method_set(self, values, count, names);
-    if (argument_bytes(values[0], &key, &owned_key) < 0) return NULL;
-    if (argument_bytes(values[1], &value, &owned_value) == 0)
-        result = set_bytes(self, values, key, value);
-    Py_XDECREF(owned_key);
-    Py_XDECREF(owned_value);
-    return result;
+    return fast_set_by(set_bytes, self, values, count, names);
 }
 
 /* ---- Python's side ----------------------------------------------------------------------------- */

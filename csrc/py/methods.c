@@ -128,11 +128,8 @@ static int add_parameter(struct arguments *arguments, const struct method *metho
                          const char *fallback, const struct bound *bound) {
     const struct parameter *parameter = &method->parameters[index];
     PyObject *value = bound->values[index];
-    if (parameter->kind == PARAMETER_REST) {
-        for (Py_ssize_t i = 0; i < bound->rest_count; i++)
-            if (arguments_add(arguments, bound->rest[i]) < 0) return -1;
-        return 0;
-    }
+    if (parameter->kind == PARAMETER_REST)
+        return arguments_add_all(arguments, bound->rest, bound->rest_count);
     if (!parameter->optional || is_given(value)) return add_value(arguments, parameter, value);
     if (!*fallback) fallback = parameter->by_default;
     return *fallback ? arguments_add_text(arguments, fallback) : 0;
@@ -258,19 +255,13 @@ static bool goes_straight(const struct method *method, PyObject *const *values, 
     return true;
 }
 
-static int add_rest(struct arguments *arguments, PyObject *const *values, Py_ssize_t count) {
-    int result = 0;
-    for (Py_ssize_t i = 0; i < count && result == 0; i++)
-        result = arguments_add(arguments, values[i]);
-    return result;
-}
-
 /* What is not given sends its default, if it has one; a flag nothing. */
 static int add_straight_word(struct arguments *arguments, const struct method *method, int index,
                              PyObject *const *values, Py_ssize_t count) {
     const struct parameter *parameter = &method->parameters[index];
     if (parameter->kind == PARAMETER_REST)
-        return add_rest(arguments, values + method->positional, count - method->positional);
+        return arguments_add_all(arguments, values + method->positional,
+                                 count - method->positional);
     if (index < count) return add_value(arguments, parameter, values[index]);
     return *parameter->by_default ? arguments_add_text(arguments, parameter->by_default) : 0;
 }
@@ -332,9 +323,7 @@ static PyMethodDef definitions[] = {
 /* Once: the first method has a parameter when it is compiled. */
 PyMethodDef *methods_definitions(void) {
     if (methods[0].parameter_count) return definitions;
-    for (int i = 0; i < METHOD_COUNT; i++) {
-        method_compile(&methods[i]);
-    }
+    for (int i = 0; i < METHOD_COUNT; i++) method_compile(&methods[i]);
     return definitions;
 }
 

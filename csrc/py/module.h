@@ -73,6 +73,8 @@ void arguments_init(struct arguments *arguments);
 int arguments_reserve(struct arguments *arguments, Py_ssize_t more);
 /* One word of an object that the caller holds until the call is over. */
 int arguments_add(struct arguments *arguments, PyObject *object);
+/* The same of several. */
+int arguments_add_all(struct arguments *arguments, PyObject *const *objects, Py_ssize_t count);
 /* Of a text that stays. */
 int arguments_add_text(struct arguments *arguments, const char *text);
 /* In the place of a word that is there. */

@@ -202,11 +202,9 @@ static PyObject *run_words(struct face *face, PyObject *const *values, Py_ssize_
                            const char *first, struct result result) {
     struct arguments arguments;
     PyObject *object = NULL;
-    int failed = 0;
     arguments_init(&arguments);
-    if (first) failed = arguments_add_text(&arguments, first);
-    for (Py_ssize_t i = 0; i < count && failed == 0; i++)
-        failed = arguments_add(&arguments, values[i]);
+    int failed = first ? arguments_add_text(&arguments, first) : 0;
+    if (failed == 0) failed = arguments_add_all(&arguments, values, count);
     Py_INCREF(face); /* a session of our own may be let go of meanwhile */
     if (failed == 0) object = face->kind->run(face, &arguments, result);
     Py_DECREF(face);
