@@ -24,7 +24,7 @@ from kevyrt import pytest_plugin  # noqa: E402
 
 PAGE = ROOT / "docs" / "API.md"
 STUB = ROOT / "kevyrt" / "_core.pyi"
-TABLE = ROOT / "csrc" / "py" / "methods.def"
+TABLE = ROOT / "csrc" / "py" / "faces" / "methods.def"
 
 HEAD = """\
 # API reference

@@ -2,7 +2,7 @@
  *
  * Every call takes all batons, for which it may wait: without the GIL.
  */
-#include "py/face.h"
+#include "py/faces/face.h"
 
 struct checkpoint_object {
     PyObject_HEAD struct kevyrt_checkpoint *checkpoint; /* NULL: closed */

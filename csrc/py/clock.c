@@ -1,5 +1,5 @@
 /* The C half of kevyrt.clock. */
-#include "py/face.h"
+#include "py/faces/face.h"
 
 PyObject *server_clock_change(struct server_object *self, PyObject *arguments) {
     struct kevyrt_error error = {0};

@@ -1,5 +1,5 @@
 /* The C half of kevyrt.faults. */
-#include "py/face.h"
+#include "py/faces/face.h"
 
 struct fault_object {
     PyObject_HEAD struct kevyrt_fault *fault;

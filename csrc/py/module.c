@@ -1,6 +1,6 @@
 /* The module: types, exceptions, and what belongs to the process: the log queue and the command
  * line. */
-#include "py/aio.h"
+#include "py/awaiting/aio.h"
 
 #include <string.h>
 

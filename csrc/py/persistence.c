@@ -3,7 +3,7 @@
  * Each begins a job and waits for it without the GIL, in slices, between which the handlers of signals run. If one raises, the
  * job is cancelled: it leaves nothing behind.
  */
-#include "py/face.h"
+#include "py/faces/face.h"
 
 /* ---- Jobs ------------------------------------------------------------------------------------ */
 

@@ -1,5 +1,5 @@
 /* The C half of kevyrt.Server: settings, life cycle, and the methods of the type. */
-#include "py/aio.h"
+#include "py/awaiting/aio.h"
 
 /* ---- Settings -------------------------------------------------------------------------------- */
 

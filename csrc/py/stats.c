@@ -1,5 +1,5 @@
 /* Statistics and surveys as plain dicts; kevyrt/_stats.py makes the dataclasses. */
-#include "py/face.h"
+#include "py/faces/face.h"
 
 static PyObject *shard_dict(const struct kevyrt_shard_stats *stats) {
     return Py_BuildValue(

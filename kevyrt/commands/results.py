@@ -1,7 +1,7 @@
 """What redis-py's methods make of the replies that are rarely asked for.
 
 Each function gets the reply decoded from RESP3: bulk strings are bytes, or str with
-decode_responses. What data commands return is made in C (csrc/py/results.c).
+decode_responses. What data commands return is made in C (csrc/py/faces/results.c).
 """
 
 from __future__ import annotations

@@ -211,7 +211,7 @@ def commands() -> set[str]:
 def words_of_methods() -> set[str]:
     """What the table and the mixins send."""
     found = set()
-    table = (REPOSITORY / "csrc" / "py" / "methods.def").read_text()
+    table = (REPOSITORY / "csrc" / "py" / "faces" / "methods.def").read_text()
     texts = r'((?:"[^"]*"\s*)+)'
     for template in re.findall(rf"METHOD\(\w+,\s*{texts},\s*{texts}", table):
         words = template[1].strip('" ').split()

@@ -4,7 +4,7 @@
  * its mark back before it goes. Who does that finds the marks of others too: their futures stay with the bell, which is
  * signalled anew.
  */
-#include "py/aio.h"
+#include "py/awaiting/aio.h"
 
 struct bell_object {
     PyObject_HEAD struct kevyrt_bell *bell;

@@ -9,12 +9,12 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "py/methods.h"
+#include "py/faces/methods.h"
 
 static struct method methods[] = {
 #define METHOD(name, parameters, words, type, result) \
     {#name, parameters, words, type, RESULT_##result, .doc = ""},
-#include "py/methods.def"
+#include "py/faces/methods.def"
 #undef METHOD
 };
 
@@ -299,7 +299,7 @@ static PyObject *method_call(struct face *self, const struct method *method,
 
 enum {
 #define METHOD(name, parameters, words, type, result) METHOD_##name,
-#include "py/methods.def"
+#include "py/faces/methods.def"
 #undef METHOD
 };
 
@@ -308,14 +308,14 @@ enum {
                                  PyObject *names) {                                            \
         return method_call(self, &methods[METHOD_##name], values, count, names);               \
     }
-#include "py/methods.def"
+#include "py/faces/methods.def"
 #undef METHOD
 
 static PyMethodDef definitions[] = {
 #define METHOD(name, parameters, words, type, result)                        \
     {#name, (PyCFunction)(void *)call_##name, METH_FASTCALL | METH_KEYWORDS, \
      methods[METHOD_##name].doc},
-#include "py/methods.def"
+#include "py/faces/methods.def"
 #undef METHOD
     {NULL, NULL, 0, NULL},
 };

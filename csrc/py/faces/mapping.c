@@ -3,7 +3,7 @@
  * What is iterated, and what is more than one call, is in kevyrt/mapping.py. An object is always true, however many keys it has:
  * `if server:` asks whether there is one.
  */
-#include "py/face.h"
+#include "py/faces/face.h"
 
 PyObject *mapping_get(struct face *self, PyObject *name) {
     PyObject *value = fast_get(self, &name, 1, NULL);

@@ -3,7 +3,7 @@
  * The core is asked without words and a reply in between, with the GIL held as long as the key's baton is free. What has options,
  * and what just now is more than the fast path may decide, goes by the table.
  */
-#include "py/face.h"
+#include "py/faces/face.h"
 
 /* ---- GET ------------------------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 /* The C half of subscriptions in process (kevyrt/pubsub.py): a subscriber of the core, of one thread or one loop at a time. */
-#include "py/aio.h"
+#include "py/awaiting/aio.h"
 
 struct subscriber {
     ARMED_HEAD

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "py/face.h"
+#include "py/faces/face.h"
 
 enum { PARAMETERS_MAX = 16, WORDS_MAX = 28, NAME_MAX_BYTES = 24 };
 

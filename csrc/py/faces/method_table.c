@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "py/methods.h"
+#include "py/faces/methods.h"
 
 /* ---- Parameters -------------------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 /* What all faces share. */
-#include "py/face.h"
+#include "py/faces/face.h"
 
 int face_check_usable(struct face *self) {
     if (!self->server) {

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "py/aio.h"
+#include "py/awaiting/aio.h"
 
 enum { BLOCK_BYTES = 4096 - 64, BLOCK_BYTES_MAX = 1 << 20, WORDS_FIRST = 64, COMMANDS_FIRST = 32 };
 

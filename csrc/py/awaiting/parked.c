@@ -3,7 +3,7 @@
  * It waits there for its places, and looks every second at most of a pause whether it is still wanted. Until it has run, a cancel
  * undoes it; one that comes while it runs comes too late, and the outcome is told.
  */
-#include "py/aio.h"
+#include "py/awaiting/aio.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
  * the drop (B5). With a log the result of a call is kept until it may be told (KEVYRT_UNSAFE), and the thread waits for
  * that without the GIL.
  */
-#include "py/face.h"
+#include "py/faces/face.h"
 
 /* ---- Any command ----------------------------------------------------------------------------- */
 

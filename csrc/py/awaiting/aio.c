@@ -3,7 +3,7 @@
  * A call is tried at once. While the place that it needs is taken it is waited for a moment without the GIL, as any call does,
  * but not for longer: the loop goes on, and a thread of its executor makes the call.
  */
-#include "py/aio.h"
+#include "py/awaiting/aio.h"
 
 /* ---- Calls ------------------------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 /* kevyrt.Database: one of a server's databases, called in process. */
-#include "py/aio.h"
+#include "py/awaiting/aio.h"
 
 static int database_init(struct face *self, PyObject *arguments, PyObject *keywords) {
     static char *names[] = {"server", "db", "decode_responses", NULL};

@@ -9,7 +9,7 @@
  * It has the methods of a coroutine, so that asyncio.create_task and its like take it. The command was called when the method
  * was. So a task that is cancelled before it begins to await gets the result all the same: what was popped is not lost.
  */
-#include "py/aio.h"
+#include "py/awaiting/aio.h"
 
 enum awaitable_phase { DONE, FAILED, PENDING, BEGUN, RUNS, OVER };
 

@@ -11,7 +11,7 @@
 #pragma once
 
 #include "base/atomic.h"
-#include "py/face.h"
+#include "py/faces/face.h"
 
 /* ---- awaitable.c ------------------------------------------------------------------------------- */
 extern PyType_Spec awaitable_type_spec;

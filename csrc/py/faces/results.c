@@ -1,5 +1,5 @@
 /* Results: what redis-py's methods make of replies. */
-#include "py/face.h"
+#include "py/faces/face.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* A command that waits for data, or a result that waits for the log: the core's waiting (kevyrt_waiting), and what its answer
  * becomes.
  */
-#include "py/aio.h"
+#include "py/awaiting/aio.h"
 
 struct waiting {
     ARMED_HEAD

@@ -1,5 +1,5 @@
 /* kevyrt.Session: an in-process client with a database, a name, and transactions of its own. */
-#include "py/face.h"
+#include "py/faces/face.h"
 
 static int session_init(struct face *self, PyObject *arguments, PyObject *keywords) {
     static char *names[] = {"server", NULL};

@@ -3,7 +3,7 @@
  * A large value is lent by the core (server/loan.c) and not copied; the object that holds the loan exports its memory, read-only, and
  * memoryview does the rest. A short value is a bytes object, which costs less than a loan.
  */
-#include "py/face.h"
+#include "py/faces/face.h"
 
 struct view_object {
     PyObject_HEAD struct kevyrt_loan *loan;
