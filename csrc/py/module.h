@@ -2,8 +2,9 @@
  *
  * Role: the only folder that includes Python.h; it sees the server through server/kevyrt.h alone.
  * Threads: the GIL is held everywhere but around calls that may wait. Rule B5: arguments are
- * turned into bytes before a call into the core, replies into objects after it; the core calls
- * back while a start loads only (server.c), with nothing held.
+ * turned into bytes before a call into the core, replies into objects after it. The core calls
+ * back to Python while a start loads (server.c) and a check talks (module.c) only, with nothing held; what wakes a loop
+ * (awaiting/bell.c) touches no object.
  * Errors: NULL or -1 with an exception set, as everywhere in CPython.
  */
 #pragma once
@@ -99,7 +100,6 @@ struct replies_text {
 /* The object for RESP3 bytes; an error reply at the top is raised. */
 PyObject *replies_decode(struct module_state *state, struct replies_text text, const char *at,
                          size_t len);
-
 /* The same of the first reply at `*at`, which moves behind it; an error reply is an exception object. None at the end. */
 PyObject *replies_take(struct module_state *state, struct replies_text text, const char **at,
                        const char *end);
@@ -140,8 +140,7 @@ PyObject *server_checkpoint(struct server_object *self, PyObject *unused);
 PyObject *server_marks(struct server_object *self, PyObject *unused);
 PyObject *server_unpause(struct server_object *self, PyObject *unused);
 
-/* ---- database.c, session.c, pipeline.c, stats.c ------------------------------------------------------------ */
-extern PyType_Spec database_type_spec, session_type_spec, pipeline_type_spec;
+/* ---- stats.c --------------------------------------------------------------------------------- */
 PyObject *stats_object(struct server_object *self);
 /* Of so many keys. */
 PyObject *survey_object(struct server_object *self, PyObject *sample);

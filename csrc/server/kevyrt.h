@@ -32,7 +32,7 @@ enum kevyrt_status {
     KEVYRT_DAMAGED, /* what was to be loaded; error.text names the file, error.offset says where in it */
     KEVYRT_REFUSED, /* not now, or not with these settings; error.text says why */
     KEVYRT_GATED, /* of the fast path: more is asked just now (a budget, a pause); kevyrt_call knows what */
-    KEVYRT_PAUSED, /* of KEVYRT_WAIT_BATONS: CLIENT PAUSE goes on, and nothing was done; look around and call again, which waits on */
+    KEVYRT_PAUSED, /* CLIENT PAUSE goes on, and nothing was done: look around and call again (enum kevyrt_wait) */
     KEVYRT_UNSAFE, /* it is done, and the result is there, which nobody may be told of before kevyrt_settle */
 };
 
@@ -127,8 +127,11 @@ enum kevyrt_status kevyrt_check(const char *path, const struct kevyrt_checking *
 enum kevyrt_wait {
     KEVYRT_TRY, /* never waits: KEVYRT_WOULD_WAIT instead; may be used with a lock (the GIL) held */
     KEVYRT_WAIT, /* waits for batons, and for the log. A command that waits for data returns KEVYRT_BLOCKED of all */
-    KEVYRT_WAIT_BATONS, /* waits for batons alone, and for a second at most for a pause (KEVYRT_PAUSED); KEVYRT_UNSAFE as with KEVYRT_TRY */
-    KEVYRT_WAIT_BRIEFLY, /* waits for batons for a millisecond at most (KEVYRT_WOULD_WAIT), and for no pause (KEVYRT_PAUSED at once); KEVYRT_UNSAFE as with KEVYRT_TRY */
+    /* Waits for batons alone, and for a second at most for a pause (KEVYRT_PAUSED); KEVYRT_UNSAFE as with KEVYRT_TRY. */
+    KEVYRT_WAIT_BATONS,
+    /* Waits for batons for a millisecond at most (KEVYRT_WOULD_WAIT), and for no pause (KEVYRT_PAUSED at once); KEVYRT_UNSAFE
+     * as with KEVYRT_TRY. */
+    KEVYRT_WAIT_BRIEFLY,
 };
 
 /* With a log, what is done and what is read must be on the disk as far as appendfsync says before anybody is told of it. A call
@@ -198,12 +201,12 @@ enum kevyrt_status kevyrt_pipeline_new(struct kevyrt_server *server, struct kevy
 enum kevyrt_status kevyrt_pipeline_run(struct kevyrt_pipeline *pipeline, enum kevyrt_wait wait);
 
 struct kevyrt_answers {
-    const char *
-        at; /* RESP3, until the pipeline is put. Plain: a reply of each command. Atomic: the reply of EXEC */
+    /* RESP3, until the pipeline is put. Plain: a reply of each command. Atomic: the reply of EXEC. */
+    const char *at;
     size_t len;
     uint64_t ticket; /* of KEVYRT_UNSAFE */
-    uint32_t
-        refused; /* atomic: the first command that could not be queued, whose error `at` is then; the count: none */
+    /* Atomic: the first command that could not be queued, whose error `at` is then. The count: none. */
+    uint32_t refused;
 };
 /* Once it is done. False: no memory. */
 bool kevyrt_pipeline_answers(struct kevyrt_pipeline *pipeline, struct kevyrt_answers *out);
@@ -348,11 +351,10 @@ enum kevyrt_fault_drop {
 /* What goes wrong with which commands, for tests. A command meets the first fault that is about it, once it has passed all checks; inside of
  * MULTI when it is queued, and not when EXEC runs it. */
 struct kevyrt_fault_rule {
-    const char
-        *command;     /* "get", "client|list", or "client" for all of that; NULL: every command */
-    struct bytes key; /* a glob, of one of its keys; NULL: whatever they are */
-    struct bytes
-        client; /* a glob, of the name that CLIENT SETNAME gave; NULL: whoever, plain calls in process too */
+    const char *command; /* "get", "client|list", "client" for all of that; NULL: every command */
+    struct bytes key;    /* a glob, of one of its keys; NULL: whatever they are */
+    /* A glob, of the name that CLIENT SETNAME gave. NULL: whoever, plain calls in process too. */
+    struct bytes client;
     uint64_t client_id; /* KEVYRT_FAULT_ANY: whoever */
     /* By the server's clock: the command runs at once, and its answer comes so much later. Commands behind it wait, of a
      * connection; in process kevyrt_call returns KEVYRT_BLOCKED, and a pipeline takes as much longer. */
@@ -360,8 +362,8 @@ struct kevyrt_fault_rule {
     const char *error; /* "CODE text": the command is answered so, and has no effect; NULL: none */
     /* Of connections alone: what is called in process has none, and does not meet such a fault. */
     enum kevyrt_fault_drop drop;
-    uint64_t
-        after_bytes; /* the connection ends when so much of the answer is sent; KEVYRT_FAULT_ANY: it does not */
+    /* The connection ends when so much of the answer is sent. KEVYRT_FAULT_ANY: it does not. */
+    uint64_t after_bytes;
     uint64_t times; /* how often it comes; KEVYRT_FAULT_ANY: always */
 };
 

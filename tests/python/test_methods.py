@@ -266,7 +266,7 @@ def test_client_list_with_spaces_in_paths(tmp_path: Path, socket_path: str) -> N
         assert one["name"] == "me" and one["laddr"].startswith(path)
 
 
-# ---- What Server has under these names is something else ------------------------------------------
+# ---- What Server has under these names is something else ----------------------------------------
 
 
 def test_dump_and_restore(server: kevyrt.Server) -> None:

@@ -12,8 +12,8 @@ struct parked {
     struct result result; /* `then` is held */
     struct bytes *argv;   /* with the bytes behind it */
     uint32_t argc;
-    atomic_u32
-        cancelled; /* the loop's thread sets, the executor's reads without the GIL; relaxed: a hint */
+    /* The loop's thread sets, the executor's reads without the GIL; relaxed: a hint. */
+    atomic_u32 cancelled;
 };
 
 /* Their bytes lie behind the words. */

@@ -127,6 +127,9 @@ PyObject *result_take(const struct face *self, struct result result, const char 
 /* `_run`'s first argument. */
 int result_parse(PyObject *object, struct result *out);
 
+/* ---- database.c, session.c, pipeline.c ------------------------------------------------------- */
+extern PyType_Spec database_type_spec, session_type_spec, pipeline_type_spec;
+
 /* ---- fast.c ---------------------------------------------------------------------------------- */
 /* Of the methods that have a fast path, for faces that call now and have no session. */
 PyMethodDef *fast_definitions(void);
