@@ -18,20 +18,26 @@ _AioPipeline = TypeVar("_AioPipeline", bound="AioPipeline")
 
 
 class _Rest:
-    """An execution that goes on in a thread. It cannot be taken back: a part may have run."""
+    """An execution that goes on in a thread. Until something of it has run a cancel undoes it."""
 
     def __init__(self, pipeline: AioPipeline, raise_on_error: bool) -> None:
         self._pipeline = pipeline
         self._raise_on_error = raise_on_error
 
-    def run(self) -> _core.Awaitable:
+    def run(self) -> _core.Awaitable | None:
         return self._pipeline._end_execute(self._raise_on_error)
 
     def cancel(self) -> None:
-        """It is too late."""
+        self._pipeline._cancel_execute()
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return _awaiting.finish_parked(self)
+
+
+async def _close(session: _core.Session | None) -> None:
+    """In a thread, as its end waits for places; that goes on, if who waits is cancelled."""
+    if session is not None:
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, session.close))
 
 
 class AioPipeline(_core.Pipeline, QueuedCommands):
@@ -39,7 +45,8 @@ class AioPipeline(_core.Pipeline, QueuedCommands):
 
     As kevyrt.Pipeline, with `await pipe.execute()`, `async with` and `await pipe.watch()`. Methods
     queue, and need not be awaited; behind watch() and before multi() they give awaitables for
-    their results.
+    their results, as those of `server.aio`, one at a time: RuntimeError while another call is on
+    its way. A cancel of execute() undoes it, unless a part has run.
 
     >>> import asyncio
     >>> async def count():
@@ -58,19 +65,26 @@ class AioPipeline(_core.Pipeline, QueuedCommands):
 
     async def watch(self, *names: Any) -> Literal[True]:  # type: ignore[override]
         """Watches keys; see Pipeline.watch()."""
-        return super().watch(*names)
+        await self._begin_watch(*names)
+        self._end_watch()
+        return True
 
     async def unwatch(self) -> Any:
         """Ends the watching; see Pipeline.unwatch()."""
-        return super().unwatch()
+        session = self._take_session(False)
+        result = super().unwatch()
+        await _close(session)
+        return result
 
     async def reset(self) -> None:  # type: ignore[override]
         """Forgets what is queued and watched."""
+        session = self._take_session(True)
         super().reset()
+        await _close(session)
 
     async def aclose(self) -> None:
         """Forgets what is queued and watched."""
-        super().reset()
+        await self.reset()
 
     close = aclose  # type: ignore[assignment]
 
@@ -87,7 +101,7 @@ class AioPipeline(_core.Pipeline, QueuedCommands):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        super().reset()
+        await self.reset()
 
     def __repr__(self) -> str:
         return f"<kevyrt.{type(self).__name__} of {len(self)} commands>"

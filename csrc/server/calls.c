@@ -54,7 +54,11 @@ void kevyrt_session_put(struct kevyrt_session *session) {
     mem_free(NULL, session);
 }
 
-/* ---- Any command ----------------------------------------------------------------------------- */
+bool kevyrt_session_select(struct kevyrt_session *session, uint32_t db) {
+    if (db >= session->server->fabric.domain.database_count) return false;
+    calls_select(&session->client, db);
+    return true;
+}
 
 /* ---- The log ----------------------------------------------------------------------------------- */
 
@@ -86,6 +90,8 @@ enum kevyrt_status calls_await_log(struct kevyrt_server *server, uint64_t ticket
     if (journal_is_safe(&server->fabric.journal, ticket)) return KEVYRT_OK;
     return wait == KEVYRT_WAIT ? settle(server, ticket, FUTEX_NO_DEADLINE) : KEVYRT_UNSAFE;
 }
+
+/* ---- Any command ----------------------------------------------------------------------------- */
 
 void calls_gather(struct reply *from, char *to, size_t len) {
     for (size_t done = 0; done < len;) {

@@ -15,6 +15,12 @@ struct kevyrt_session {
 
 enum kevyrt_status calls_status_of(enum caller_result result);
 
+/* Of a client that is inside no call. */
+static inline void calls_select(struct client *client, uint32_t db) {
+    client->db = db;
+    atomic_store_relaxed(&client->card->db, db);
+}
+
 /* Whoever may sleep is counted. Who only tries asks the state as well: a refusal takes no baton. */
 static inline bool calls_begin(struct kevyrt_server *server, enum kevyrt_wait wait) {
     return wait != KEVYRT_TRY ? server_enter(server) : kevyrt_server_running(server);

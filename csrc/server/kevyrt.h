@@ -150,6 +150,8 @@ enum kevyrt_status kevyrt_settle_later(struct kevyrt_server *server, uint64_t ti
  * time. */
 struct kevyrt_session *kevyrt_session_new(struct kevyrt_server *server);
 void kevyrt_session_put(struct kevyrt_session *session);
+/* Its database, without a command, which something might hold up. False: there is no such one. */
+bool kevyrt_session_select(struct kevyrt_session *session, uint32_t db);
 
 /* The reply of a call: RESP3 bytes in one piece. Free with kevyrt_reply_free; it is not to be moved. */
 struct kevyrt_reply {
@@ -210,6 +212,8 @@ struct kevyrt_answers {
 };
 /* Once it is done. False: no memory. */
 bool kevyrt_pipeline_answers(struct kevyrt_pipeline *pipeline, struct kevyrt_answers *out);
+/* Is it too late to give it up without a trace? No: nothing of it has run yet, and nothing will if it is put now. */
+bool kevyrt_pipeline_has_begun(const struct kevyrt_pipeline *pipeline);
 /* What did not run will not. */
 void kevyrt_pipeline_put(struct kevyrt_pipeline *pipeline);
 

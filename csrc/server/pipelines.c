@@ -24,8 +24,7 @@ _Static_assert(sizeof(struct kevyrt_line) == sizeof(struct caller_line) &&
 static bool make_own(struct kevyrt_pipeline *pipeline, uint32_t db) {
     pipeline->has_own = client_init(&pipeline->own, &pipeline->server->fabric, -1, UINT32_MAX);
     if (!pipeline->has_own) return false;
-    pipeline->own.db = db;
-    atomic_store_relaxed(&pipeline->own.card->db, db);
+    calls_select(&pipeline->own, db);
     pipeline->inner.client = &pipeline->own;
     return true;
 }
@@ -86,6 +85,10 @@ bool kevyrt_pipeline_answers(struct kevyrt_pipeline *pipeline, struct kevyrt_ans
     *out = (struct kevyrt_answers){pipeline->text, pipeline->len, pipeline->inner.ticket,
                                    pipeline->inner.refused};
     return true;
+}
+
+bool kevyrt_pipeline_has_begun(const struct kevyrt_pipeline *pipeline) {
+    return caller_pipeline_has_begun(&pipeline->inner);
 }
 
 void kevyrt_pipeline_put(struct kevyrt_pipeline *pipeline) {

@@ -364,6 +364,10 @@ enum caller_result caller_pipeline_run(struct caller_pipeline *pipeline,
     return result;
 }
 
+bool caller_pipeline_has_begun(const struct caller_pipeline *pipeline) {
+    return pipeline->atomic ? pipeline->stage == STAGE_ENDED : pipeline->done > 0;
+}
+
 void caller_pipeline_end(struct caller_pipeline *pipeline) {
     bool queues = pipeline->stage == STAGE_QUEUE || pipeline->stage == STAGE_EXEC;
     if (pipeline->atomic && queues) transaction_forget(pipeline->client);

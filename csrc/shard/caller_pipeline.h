@@ -49,5 +49,7 @@ void caller_pipeline_init(struct caller_pipeline *pipeline);
 /* Goes on. CALLER_DONE: all is answered. CALLER_WOULD_WAIT, CALLER_PAUSED: to be called again, and then goes on where it stopped. */
 enum caller_result caller_pipeline_run(struct caller_pipeline *pipeline,
                                        enum caller_patience patience);
+/* May anybody have seen something of it? A transaction that is only queued has not begun. */
+bool caller_pipeline_has_begun(const struct caller_pipeline *pipeline);
 /* It will not be called again: the client is as if nothing that did not run had come. */
 void caller_pipeline_end(struct caller_pipeline *pipeline);

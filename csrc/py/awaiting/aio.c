@@ -21,6 +21,7 @@ static PyObject *object_of(struct face *self, struct kevyrt_reply *reply, struct
 
 PyObject *aio_awaitable(struct face *self, enum kevyrt_status status, struct kevyrt_reply *reply,
                         const struct arguments *arguments, struct result result) {
+    self->busy = false;
     if (status == KEVYRT_OK) return awaitable_done(self->state, object_of(self, reply, result));
     if (status == KEVYRT_UNSAFE)
         return waiting_for_log(self, reply->ticket, object_of(self, reply, result));
@@ -35,15 +36,21 @@ PyObject *aio_awaitable(struct face *self, enum kevyrt_status status, struct kev
 static PyObject *run(struct face *self, const struct arguments *arguments, struct result result) {
     struct kevyrt_reply reply;
     enum kevyrt_status status =
-        kevyrt_call_known(self->server, NULL, self->db, arguments->command, arguments->argv,
-                          arguments->count, KEVYRT_TRY, &reply);
+        kevyrt_call_known(self->server, self->session, self->db, arguments->command,
+                          arguments->argv, arguments->count, KEVYRT_TRY, &reply);
     if (status == KEVYRT_WOULD_WAIT) {
         Py_BEGIN_ALLOW_THREADS status =
-            kevyrt_call_known(self->server, NULL, self->db, arguments->command, arguments->argv,
-                              arguments->count, KEVYRT_WAIT_BRIEFLY, &reply);
+            kevyrt_call_known(self->server, self->session, self->db, arguments->command,
+                              arguments->argv, arguments->count, KEVYRT_WAIT_BRIEFLY, &reply);
         Py_END_ALLOW_THREADS
     }
     return aio_awaitable(self, status, &reply, arguments, result);
+}
+
+PyObject *aio_call(struct face *session, const struct arguments *arguments, struct result result) {
+    if (face_check_usable(session) < 0 || face_check_idle(session) < 0) return NULL;
+    session->busy = true;
+    return run(session, arguments, result);
 }
 
 static const struct face_kind face_awaits = {run};

@@ -47,7 +47,8 @@ void armed_take_back(struct armed *self);
 
 /* ---- waiting.c --------------------------------------------------------------------------------- */
 extern PyType_Spec waiting_type_spec;
-/* Takes over `waiting`, also if there is no memory. What becomes of its reply is `result`. */
+/* Takes over `waiting`, also if there is no memory. What becomes of its reply is `result`. It is inside the session, if there is
+ * one, until its end. */
 PyObject *waiting_of_command(struct face *face, struct kevyrt_waiting *waiting,
                              struct result result);
 /* An awaitable for a result that may be told when the ticket is safe. Takes the reference; NULL: the exception that is set. */
@@ -58,14 +59,17 @@ extern PyType_Spec subscriber_type_spec;
 
 /* ---- parked.c ---------------------------------------------------------------------------------- */
 extern PyType_Spec parked_type_spec;
-/* A call that is still to be made; copies its words. */
+/* A call that is still to be made; copies its words. It is inside the session, if there is one, until it is made. */
 PyObject *parked_call(struct face *face, const struct arguments *arguments, struct result result);
 
 /* ---- aio.c ------------------------------------------------------------------------------------- */
 extern PyType_Spec aio_type_spec;
 /* The fast path of GET and SET. */
 PyMethodDef *aio_definitions(void);
-/* The awaitable for what a call has come to. A reply is freed. */
+/* Makes a call in the session of `session`, an awaitable for its result. RuntimeError if a call is inside it: until it is
+ * answered, or given up, this one is (`busy`). */
+PyObject *aio_call(struct face *session, const struct arguments *arguments, struct result result);
+/* The awaitable for what a call has come to, which is inside its session no more unless it waits. A reply is freed. */
 PyObject *aio_awaitable(struct face *face, enum kevyrt_status status, struct kevyrt_reply *reply,
                         const struct arguments *arguments, struct result result);
 /* A property of server and database. */

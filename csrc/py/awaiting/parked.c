@@ -12,6 +12,7 @@ struct parked {
     struct result result; /* `then` is held */
     struct bytes *argv;   /* with the bytes behind it */
     uint32_t argc;
+    bool inside; /* the session */
     /* The loop's thread sets, the executor's reads without the GIL; relaxed: a hint. */
     atomic_u32 cancelled;
 };
@@ -44,7 +45,13 @@ PyObject *parked_call(struct face *face, const struct arguments *arguments, stru
     self->face = as_face(Py_NewRef(face));
     self->result = result;
     Py_XINCREF(result.then);
+    self->inside = face->busy = face->session != NULL;
     return (PyObject *)self;
+}
+
+static void leave(struct parked *self) {
+    if (self->inside) self->face->busy = false;
+    self->inside = false;
 }
 
 /* On a thread of the executor: an awaitable, or None: it was cancelled before. */
@@ -53,11 +60,15 @@ static PyObject *parked_run(struct parked *self, PyObject *unused) {
     struct face *face = self->face;
     struct kevyrt_reply reply;
     enum kevyrt_status status = KEVYRT_PAUSED;
-    if (face_check_usable(face) < 0) return awaitable_done(face->state, NULL);
+    if (face_check_usable(face) < 0) {
+        leave(self);
+        return awaitable_done(face->state, NULL);
+    }
     Py_BEGIN_ALLOW_THREADS while (status == KEVYRT_PAUSED && !atomic_load_relaxed(&self->cancelled))
-        status = kevyrt_call(face->server, NULL, face->db, self->argv, self->argc,
+        status = kevyrt_call(face->server, face->session, face->db, self->argv, self->argc,
                              KEVYRT_WAIT_BATONS, &reply);
-    Py_END_ALLOW_THREADS if (status == KEVYRT_PAUSED) Py_RETURN_NONE;
+    Py_END_ALLOW_THREADS leave(self);
+    if (status == KEVYRT_PAUSED) Py_RETURN_NONE;
     return aio_awaitable(face, status, &reply, NULL, self->result);
 }
 
@@ -77,6 +88,7 @@ static int parked_traverse(struct parked *self, visitproc visit, void *arg) {
 static void parked_dealloc(struct parked *self) {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    if (self->face) leave(self);
     Py_CLEAR(self->result.then);
     Py_CLEAR(self->face);
     PyMem_Free(self->argv);

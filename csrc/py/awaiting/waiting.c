@@ -10,6 +10,7 @@ struct waiting {
     struct kevyrt_waiting *waiting; /* NULL: its end was told */
     struct result result;           /* `then` is held */
     PyObject *ready; /* the awaitable of what waits for the log; NULL: a command waits */
+    bool inside;     /* the session */
 };
 
 /* ---- New --------------------------------------------------------------------------------------- */
@@ -31,6 +32,7 @@ PyObject *waiting_of_command(struct face *face, struct kevyrt_waiting *core, str
     if (!self) return NULL;
     self->result = result;
     Py_XINCREF(result.then);
+    self->inside = face->busy = face->session != NULL;
     return (PyObject *)self;
 }
 
@@ -70,7 +72,7 @@ static void end_core(struct waiting *self) {
     Py_CLEAR(self->future); /* its mark may be on the bell yet, for nobody */
     if (!core) return;
     Py_BEGIN_ALLOW_THREADS kevyrt_waiting_put(core);
-    Py_END_ALLOW_THREADS
+    Py_END_ALLOW_THREADS if (self->inside) self->face->busy = false;
 }
 
 /* ---- Its end ----------------------------------------------------------------------------------- */

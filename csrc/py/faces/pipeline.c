@@ -10,6 +10,9 @@
  *
  * Where keys are watched a session is needed. It is that of a Session's pipeline, or one is made and ends with the watching.
  *
+ * In a loop (`awaits`) what runs at once is a call of the session that may still be on its way when the method has returned; the session
+ * is `busy` until it is made and answered, and the pipeline with it.
+ *
  * Threads: the GIL is released while the core waits; `busy` tells other threads, which get a RuntimeError, so the queue never changes while
  * it runs.
  */
@@ -42,6 +45,8 @@ struct pipeline {
     bool atomic, watching, explicit;
     bool awaits;                  /* of server.aio: what runs at once gives awaitables */
     struct kevyrt_pipeline *core; /* of an execution that waits for a thread to go on; or NULL */
+    atomic_u32
+        cancelled; /* the loop's thread sets, the executor's reads without the GIL; relaxed: a hint */
     struct queue queue;
 };
 
@@ -171,7 +176,9 @@ static bool is_atomic(const struct pipeline *self) {
     return self->atomic || self->explicit;
 }
 
+/* In a loop a call of the session may be on its way while others go on. */
 static int check_free(struct pipeline *self) {
+    if (self->awaits && self->by && face_check_idle(self->by) < 0) return -1;
     if (!self->busy) return 0;
     PyErr_SetString(PyExc_RuntimeError, "another thread is inside this pipeline");
     return -1;
@@ -181,7 +188,8 @@ static int check_free(struct pipeline *self) {
 static PyObject *run_at_once(struct pipeline *self, const struct arguments *arguments,
                              struct result result) {
     struct face *by = as_face(Py_NewRef(self->by));
-    PyObject *object = face_calls.run(by, arguments, result);
+    PyObject *object =
+        self->awaits ? aio_call(by, arguments, result) : face_calls.run(by, arguments, result);
     Py_DECREF(by);
     return object;
 }
@@ -189,27 +197,31 @@ static PyObject *run_at_once(struct pipeline *self, const struct arguments *argu
 static PyObject *run(struct face *face, const struct arguments *arguments, struct result result) {
     struct pipeline *self = pipeline_of(face);
     if (check_free(self) < 0) return NULL;
-    if (self->watching && !self->explicit) {
-        PyObject *object = run_at_once(self, arguments, result);
-        return self->awaits ? awaitable_done(self->state, object) : object;
-    }
+    if (self->watching && !self->explicit) return run_at_once(self, arguments, result);
     return queue_add(&self->queue, arguments, result) < 0 ? NULL : Py_NewRef(self);
 }
 
 static const struct face_kind face_queues = {run};
 
-static PyObject *run_words(struct face *face, PyObject *const *values, Py_ssize_t count,
-                           const char *first, struct result result) {
+static PyObject *run_words_by(PyObject *(*run)(struct face *, const struct arguments *,
+                                               struct result),
+                              struct face *face, PyObject *const *values, Py_ssize_t count,
+                              const char *first, struct result result) {
     struct arguments arguments;
     PyObject *object = NULL;
     arguments_init(&arguments);
     int failed = first ? arguments_add_text(&arguments, first) : 0;
     if (failed == 0) failed = arguments_add_all(&arguments, values, count);
     Py_INCREF(face); /* a session of our own may be let go of meanwhile */
-    if (failed == 0) object = face->kind->run(face, &arguments, result);
+    if (failed == 0) object = run(face, &arguments, result);
     Py_DECREF(face);
     arguments_deinit(&arguments);
     return object;
+}
+
+static PyObject *run_words(struct face *face, PyObject *const *values, Py_ssize_t count,
+                           const char *first, struct result result) {
+    return run_words_by(face->kind->run, face, values, count, first, result);
 }
 
 static PyObject *pipeline_execute_command(struct pipeline *self, PyObject *const *values,
@@ -225,28 +237,12 @@ static PyObject *pipeline_execute_command(struct pipeline *self, PyObject *const
 
 /* ---- Watching ------------------------------------------------------------------------------------ */
 
-static int select_db(struct face *session, uint32_t db) {
-    struct arguments arguments;
-    struct kevyrt_reply reply;
-    char number[16];
-    if (db == 0) return 0;
-    PyOS_snprintf(number, sizeof number, "%u", (unsigned)db);
-    arguments_init(&arguments);
-    int result = arguments_add_text(&arguments, "SELECT");
-    if (result == 0) result = arguments_add_text(&arguments, number);
-    if (result == 0) result = face_call(session, &arguments, &reply);
-    arguments_deinit(&arguments);
-    if (result < 0) return -1;
-    bool refused = *reply.at == '-';
-    kevyrt_reply_free(&reply);
-    if (refused) errors_raise(session->state, KEVYRT_BAD_CONFIG, NULL);
-    return refused ? -1 : 0;
-}
-
 static int make_session(struct pipeline *self) {
     PyObject *session = PyObject_CallOneArg((PyObject *)self->state->session_type, self->owner);
     if (!session) return -1;
-    if (select_db(as_face(session), self->db) < 0 || check_free(self) < 0) {
+    bool selected = kevyrt_session_select(as_face(session)->session, self->db);
+    if (!selected) face_raise(as_face(self), KEVYRT_BAD_CONFIG);
+    if (!selected || check_free(self) < 0) {
         Py_DECREF(session);
         return -1;
     }
@@ -255,17 +251,35 @@ static int make_session(struct pipeline *self) {
     return 0;
 }
 
-static PyObject *pipeline_watch(struct pipeline *self, PyObject *const *values, Py_ssize_t count) {
-    if (face_check_usable(as_face(self)) < 0 || check_free(self) < 0) return NULL;
+static int begin_watch(struct pipeline *self) {
+    if (face_check_usable(as_face(self)) < 0 || check_free(self) < 0) return -1;
     if (self->explicit) {
         PyErr_SetString(self->state->error, "Cannot issue a WATCH after a MULTI");
-        return NULL;
+        return -1;
     }
-    if (!self->by && make_session(self) < 0) return NULL;
+    return self->by ? 0 : make_session(self);
+}
+
+static PyObject *pipeline_watch(struct pipeline *self, PyObject *const *values, Py_ssize_t count) {
+    if (begin_watch(self) < 0) return NULL;
     struct face *by = self->by;
     PyObject *object = run_words(by, values, count, "WATCH", (struct result){RESULT_OK, NULL});
     if (object && by == self->by) self->watching = true;
     return object;
+}
+
+static PyObject *pipeline_begin_watch(struct pipeline *self, PyObject *const *values,
+                                      Py_ssize_t count) {
+    if (begin_watch(self) < 0) return NULL;
+    return run_words_by(aio_call, self->by, values, count, "WATCH",
+                        (struct result){RESULT_OK, NULL});
+}
+
+/* Somebody may have let go of the session while the answer waited for the log. */
+static PyObject *pipeline_end_watch(struct pipeline *self, PyObject *unused) {
+    (void)unused;
+    if (self->by) self->watching = true;
+    Py_RETURN_NONE;
 }
 
 static PyObject *pipeline_multi(struct pipeline *self, PyObject *unused) {
@@ -318,6 +332,38 @@ static PyObject *pipeline_reset(struct pipeline *self, PyObject *unused) {
     (void)unused;
     if (check_free(self) < 0 || reset(self) < 0) return NULL;
     Py_RETURN_NONE;
+}
+
+/* Its end takes the places of what it watches, unless it watches nothing. A pause does not hold it up. */
+static bool unwatches_at_once(struct face *session) {
+    struct bytes word = bytes_of("UNWATCH", 7);
+    struct kevyrt_reply reply;
+    enum kevyrt_status status =
+        kevyrt_call(session->server, session->session, session->db, &word, 1, KEVYRT_TRY, &reply);
+    if (status == KEVYRT_WOULD_WAIT) {
+        Py_BEGIN_ALLOW_THREADS status = kevyrt_call(session->server, session->session, session->db,
+                                                    &word, 1, KEVYRT_WAIT_BRIEFLY, &reply);
+        Py_END_ALLOW_THREADS
+    }
+    if (status == KEVYRT_OK || status == KEVYRT_UNSAFE) kevyrt_reply_free(&reply);
+    return status != KEVYRT_WOULD_WAIT && status != KEVYRT_PAUSED;
+}
+
+static PyObject *pipeline_take_session(struct pipeline *self, PyObject *resets) {
+    if (check_free(self) < 0) return NULL;
+    struct face *by = self->by;
+    bool queues = resets != Py_True && self->watching && self->explicit;
+    if (queues || !self->by_own || face_check_usable(by) < 0) {
+        PyErr_Clear();
+        Py_RETURN_NONE;
+    }
+    self->busy = true;
+    bool at_once = unwatches_at_once(by);
+    self->busy = false;
+    if (at_once) Py_RETURN_NONE;
+    self->watching = self->by_own = false;
+    self->by = NULL;
+    return (PyObject *)by;
 }
 
 /* ---- Execution ----------------------------------------------------------------------------------- */
@@ -513,6 +559,12 @@ static bool goes_on(enum kevyrt_status status) {
     return status == KEVYRT_WOULD_WAIT || status == KEVYRT_PAUSED;
 }
 
+/* A thread is to go on: something is in the way, or it is through, but without an EXEC, which would have ended the watching. */
+static bool needs_thread(const struct pipeline *self, enum kevyrt_status status) {
+    bool done = status == KEVYRT_OK || status == KEVYRT_UNSAFE;
+    return goes_on(status) || (done && self->watching && !is_atomic(self));
+}
+
 static PyObject *pipeline_begin_execute(struct pipeline *self, PyObject *raises) {
     enum kevyrt_status status = KEVYRT_OK;
     if (face_check_usable(as_face(self)) < 0 || check_free(self) < 0) return NULL;
@@ -525,8 +577,21 @@ static PyObject *pipeline_begin_execute(struct pipeline *self, PyObject *raises)
         Py_BEGIN_ALLOW_THREADS status = kevyrt_pipeline_run(core, KEVYRT_WAIT_BRIEFLY);
         Py_END_ALLOW_THREADS
     }
-    if (!goes_on(status)) return end_core(self, core, status, raises == Py_True);
+    if (!core || !needs_thread(self, status))
+        return end_core(self, core, status, raises == Py_True);
     self->core = core;
+    atomic_store_relaxed(&self->cancelled, 0);
+    Py_RETURN_NONE;
+}
+
+static bool is_given_up(struct pipeline *self, const struct kevyrt_pipeline *core) {
+    return atomic_load_relaxed(&self->cancelled) && !kevyrt_pipeline_has_begun(core);
+}
+
+static PyObject *give_up(struct pipeline *self, struct kevyrt_pipeline *core) {
+    kevyrt_pipeline_put(core);
+    self->busy = false;
+    if (reset(self) < 0) return awaitable_done(self->state, NULL);
     Py_RETURN_NONE;
 }
 
@@ -538,9 +603,16 @@ static PyObject *pipeline_end_execute(struct pipeline *self, PyObject *raises) {
         return NULL;
     }
     self->core = NULL;
-    Py_BEGIN_ALLOW_THREADS while (goes_on(status)) status =
+    Py_BEGIN_ALLOW_THREADS while (goes_on(status) && !is_given_up(self, core)) status =
         kevyrt_pipeline_run(core, KEVYRT_WAIT_BATONS);
-    Py_END_ALLOW_THREADS return end_core(self, core, status, raises == Py_True);
+    Py_END_ALLOW_THREADS if (goes_on(status)) return give_up(self, core);
+    return end_core(self, core, status, raises == Py_True);
+}
+
+static PyObject *pipeline_cancel_execute(struct pipeline *self, PyObject *unused) {
+    (void)unused;
+    atomic_store_relaxed(&self->cancelled, 1);
+    Py_RETURN_NONE;
 }
 
 /* ---- Python's side ------------------------------------------------------------------------------- */
@@ -646,7 +718,20 @@ static PyMethodDef pipeline_methods[] = {
      "_begin_execute($self, raise_on_error, /)\n--\n\n"
      "execute() for a loop: an awaitable. None: it would wait, and _end_execute() is to go on."},
     {"_end_execute", (PyCFunction)(void *)pipeline_end_execute, METH_O,
-     "_end_execute($self, raise_on_error, /)\n--\n\nThe rest of it, in any thread."},
+     "_end_execute($self, raise_on_error, /)\n--\n\n"
+     "The rest of it, in any thread. None: it was cancelled, and nothing has run."},
+    {"_cancel_execute", (PyCFunction)(void *)pipeline_cancel_execute, METH_NOARGS,
+     "_cancel_execute($self, /)\n--\n\n"
+     "_end_execute() is to return None, if nothing has run yet."},
+    {"_begin_watch", (PyCFunction)(void *)pipeline_begin_watch, METH_FASTCALL,
+     "_begin_watch($self, /, *names)\n--\n\n"
+     "watch() for a loop: an awaitable; once it is through, _end_watch() is to be called."},
+    {"_end_watch", (PyCFunction)(void *)pipeline_end_watch, METH_NOARGS,
+     "_end_watch($self, /)\n--\n\nKeys are watched: commands run at once from now on."},
+    {"_take_session", (PyCFunction)(void *)pipeline_take_session, METH_O,
+     "_take_session($self, resets, /)\n--\n\n"
+     "Before reset(), or unwatch(), in a loop: None, or the session whose end would wait, and is\n"
+     "the caller's."},
     {"execute", (PyCFunction)(void *)pipeline_execute, METH_VARARGS | METH_KEYWORDS,
      "execute($self, /, raise_on_error=True)\n--\n\n"
      "Runs what is queued, and returns the list of results, in order.\n\n"
