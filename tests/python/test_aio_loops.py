@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import anyio
 import pytest
 import uvloop
 from programs import Program
@@ -258,3 +259,113 @@ while not server.info("clients")["blocked_clients"]:
     time.sleep(0.001)
 """
     )
+
+
+# ---- anyio ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=LOOPS)
+def run_anyio(request: pytest.FixtureRequest) -> Callable[[Callable[[], Any]], None]:
+    """Runs a coroutine function under anyio's asyncio backend."""
+
+    def run(test: Callable[[], Any]) -> None:
+        async def limited() -> None:
+            with anyio.fail_after(60):
+                await test()
+
+        anyio.run(limited, backend_options={"use_uvloop": request.param == "uvloop"})
+
+    return run
+
+
+def test_groups_of_anyio(server: kevyrt.Server, run_anyio: Callable[..., None]) -> None:
+    got: list[Any] = []
+
+    async def pop() -> None:
+        got.append(await server.aio.blpop("jobs"))
+
+    async def test() -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(10):
+                group.start_soon(pop)
+            await anyio.sleep(0.01)
+            await server.aio.rpush("jobs", *range(10))
+        assert sorted(int(value) for _, value in got) == list(range(10))
+        await exchange(server, "k", 20)
+
+    run_anyio(test)
+
+
+def test_scopes_of_anyio(server: kevyrt.Server, run_anyio: Callable[..., None]) -> None:
+    """A cancel in time pops nothing; one that has lost its race gives the element."""
+
+    async def test() -> None:
+        with anyio.move_on_after(0.01) as scope:
+            await server.aio.blpop("jobs")
+        assert scope.cancelled_caught and server.rpush("jobs", "a") == 1
+        with pytest.raises(TimeoutError):
+            with anyio.fail_after(0.01):
+                await server.aio.blpop("others")
+        got: list[Any] = []
+
+        async def pop() -> None:
+            while True:
+                got.append(await server.aio.blpop("jobs"))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(pop)
+            await anyio.sleep(0.01)
+            assert got == [(b"jobs", b"a")]
+            server.rpush("jobs", "b")  # the loop has not heard of it
+            group.cancel_scope.cancel()
+        assert got == [(b"jobs", b"a"), (b"jobs", b"b")] and server.llen("jobs") == 0
+        for _ in range(3):  # nothing comes afterwards
+            await anyio.sleep(0)
+        assert await server.aio.ping() and server.info("clients")["blocked_clients"] == 0
+
+    run_anyio(test)
+
+
+def test_many_scopes_of_anyio_lose_nothing(
+    server: kevyrt.Server, run_anyio: Callable[..., None]
+) -> None:
+    got: list[int] = []
+
+    async def pop() -> None:
+        popped = await server.aio.blpop(["jobs", "others"])
+        assert popped
+        got.append(int(popped[1]))
+
+    async def test() -> None:
+        pushed = 0
+        for turn in range(300):
+            async with anyio.create_task_group() as group:
+                for _ in range(3):
+                    group.start_soon(pop)
+                for _ in range(turn % 4):
+                    await anyio.sleep(0)
+                for _ in range(turn % 5):
+                    server.rpush("jobs" if pushed % 2 else "others", pushed)
+                    pushed += 1
+                group.cancel_scope.cancel()
+        left = [int(value) for key in ("jobs", "others") for value in server.lrange(key, 0, -1)]
+        assert sorted(got + left) == list(range(pushed)) and got
+
+    run_anyio(test)
+
+
+def test_a_pipeline_in_a_scope_of_anyio(
+    server: kevyrt.Server, run_anyio: Callable[..., None]
+) -> None:
+    async def test() -> None:
+        async with server.aio.pipeline() as pipe:
+            await pipe.watch("a")
+            server.execute("CLIENT", "PAUSE", 10_000_000, "WRITE")
+            with anyio.move_on_after(0.01) as scope:
+                await pipe.set("a", 1)
+            server.execute("CLIENT", "UNPAUSE")
+            assert scope.cancelled_caught and await pipe.get("a") is None
+            pipe.multi()
+            assert await pipe.set("a", 2).execute() == [True]
+
+    run_anyio(test)

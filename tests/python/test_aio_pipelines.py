@@ -152,7 +152,7 @@ def end_pause(server: kevyrt.Server) -> None:
 
 async def begin(call: Any) -> asyncio.Task[Any]:
     """A task that waits for it."""
-    task = asyncio.ensure_future(call)
+    task: asyncio.Task[Any] = asyncio.ensure_future(call)
     await asyncio.sleep(0.01)
     assert not task.done()
     return task
@@ -272,7 +272,7 @@ def test_a_place_that_is_taken_for_long() -> None:
 
     async def until_it_waits(call: Callable[[], Any]) -> asyncio.Task[Any]:
         while True:
-            task = asyncio.ensure_future(call())
+            task: asyncio.Task[Any] = asyncio.ensure_future(call())
             await asyncio.sleep(0)
             if not task.done():
                 return task
@@ -296,7 +296,7 @@ def test_a_place_that_is_taken_for_long() -> None:
         over = threading.Event()
 
         def hold() -> None:  # by the shard's own thread, so without the GIL
-            with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+            with socket.create_connection(("127.0.0.1", server.port or 0), timeout=20) as client:
                 while not over.is_set():
                     client.sendall(b"DEBUG SLEEP 0.03\r\n")
                     assert client.recv(100) == b"+OK\r\n"
