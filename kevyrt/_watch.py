@@ -8,6 +8,7 @@ nor watch while it sleeps.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import threading
@@ -87,6 +88,26 @@ def _sample(before: Stats, now: Stats) -> WatchSample:
     )
 
 
+class _Bell:
+    """What ends the thread's sleep, once and for all.
+
+    Finalizers ring it, in whatever thread and wherever that is: in this thread too, as it goes to
+    sleep. A threading.Event would wait there for a lock that the same thread holds.
+    """
+
+    def __init__(self) -> None:
+        self._silence = threading.Lock()
+        self._silence.acquire()
+
+    def ring(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it has been rung already
+            self._silence.release()
+
+    def wait(self, seconds: float) -> bool:
+        """True: it was rung. Nobody waits for it again then."""
+        return self._silence.acquire(timeout=seconds)
+
+
 class _Sampler:
     """What the thread has: everything but the watch and, while it sleeps, the server."""
 
@@ -95,10 +116,10 @@ class _Sampler:
         self.samples: deque[WatchSample] = deque(maxlen=keep)
         self.state = "running"
         self.latest = server.stats(sample)
-        self.bell = threading.Event()
+        self.bell = _Bell()
         self.lock = threading.Lock()
         bell = self.bell
-        self.server = weakref.ref(server, lambda _: bell.set())
+        self.server = weakref.ref(server, lambda _: bell.ring())
         self.thread: threading.Thread | None = threading.Thread(
             target=self._run, name="kevyrt-watch", daemon=True
         )
@@ -119,8 +140,9 @@ class _Sampler:
         except Exception as error:
             self.state = f"failed: {type(error).__name__}: {error}"
             return False
+        sample = _sample(self.latest, stats)
         with self.lock:
-            self.samples.append(_sample(self.latest, stats))
+            self.samples.append(sample)
             self.latest = stats
         return True
 
@@ -141,7 +163,7 @@ class _Sampler:
     def end(self, state: str) -> None:
         if self.state == "running":
             self.state = state
-        self.bell.set()
+        self.bell.ring()
 
     def join(self) -> None:
         thread = self.thread
@@ -150,7 +172,7 @@ class _Sampler:
 
     def forget(self) -> None:
         """In a forked child: the thread is the parent's, and may have held anything."""
-        self.bell, self.lock, self.thread = threading.Event(), threading.Lock(), None
+        self.bell, self.lock, self.thread = _Bell(), threading.Lock(), None
         self.end("left behind by a fork")
 
 

@@ -136,6 +136,27 @@ def test_it_keeps_no_server_alive() -> None:
     assert not watch.running and watch._repr_html_()
 
 
+def test_a_server_that_is_collected_by_the_thread_ends_it() -> None:
+    """Wherever the thread is, on its way to sleep too."""
+    gc.collect()
+    gc.disable()
+    thresholds = gc.get_threshold()
+    try:
+        server = kevyrt.Server(port=None).start()
+        watch = server.watch_stats(0.001, sample=0)
+        server.cycle = server  # type: ignore[attr-defined]
+        del server
+        gc.set_threshold(1)  # at whatever is made next, which the thread does
+        gc.enable()
+        time.sleep(0.1)
+        gc.collect()
+        until(lambda: not watchers())
+        assert watch.state == "the server has stopped"
+    finally:
+        gc.enable()
+        gc.set_threshold(*thresholds)
+
+
 def test_a_forgotten_watch_ends(server: kevyrt.Server) -> None:
     watch = server.watch_stats(3600)
     assert len(watchers()) == 1
