@@ -1,4 +1,6 @@
-"""Threads that hammer one server, in process and over TCP at once, and what must hold meanwhile.
+"""Threads that hammer one server: in process, by pipelines, in event loops and over TCP at once.
+
+What must hold meanwhile:
 
 Accounts      transfers under WATCH; their sum is the same at every instant
 Counter       INCR gives every number once, to each caller in ascending order
@@ -8,6 +10,7 @@ Clock         a value that only rises is never seen to fall
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import sys
@@ -56,6 +59,74 @@ class InProcess:
         self._session.close()
 
 
+class ByPipelines:
+    """One that watches and is used again and again, and one for every other call."""
+
+    def __init__(self, server: kevyrt.Server) -> None:
+        self._server = server
+        self._pipe = server.pipeline()
+        self._atomic = False
+
+    def execute(self, *words: Any) -> Any:
+        if words[0] == "BLPOP":  # there it would not wait
+            return self._server.execute(*words)
+        self._atomic = not self._atomic
+        with self._server.pipeline(self._atomic) as pipe:
+            before, reply = pipe.get(ACCOUNTS[0]).execute_command(*words).execute()
+        assert before is not None
+        return reply
+
+    def transfer(self, source: str, target: str) -> bool:
+        pipe = self._pipe
+        pipe.watch(source, target)
+        left, right = int(pipe.get(source)), int(pipe.get(target))
+        pipe.multi()
+        try:
+            assert pipe.set(source, left - 1).set(target, right + 1).execute() == [True, True]
+        except kevyrt.WatchError:
+            return False
+        return True
+
+    def close(self) -> None:
+        self._pipe.close()
+
+
+class InALoop:
+    """A loop of the thread's own, in which transfers cross each other."""
+
+    def __init__(self, server: kevyrt.Server) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._aio = server.aio
+
+    def execute(self, *words: Any) -> Any:
+        if words[0] == "BLPOP":
+            return self._loop.run_until_complete(self._pop(*words[1:]))
+        return self._loop.run_until_complete(self._aio.execute(*words))
+
+    async def _pop(self, *words: Any) -> Any:
+        return await self._aio.blpop(words[:-1], words[-1])
+
+    async def _move(self, source: str, target: str) -> None:
+        async def move(pipe: Any) -> None:
+            left, right = int(await pipe.get(source)), int(await pipe.get(target))
+            await asyncio.sleep(0)
+            pipe.multi()
+            pipe.set(source, left - 1).set(target, right + 1)
+
+        assert await self._aio.transaction(move, source, target) == [True, True]
+
+    def transfer(self, source: str, target: str) -> bool:
+        async def both() -> None:
+            await asyncio.gather(self._move(source, target), self._move(target, source))
+
+        self._loop.run_until_complete(both())
+        return True
+
+    def close(self) -> None:
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+
 class OverTcp:
     """redis-py."""
 
@@ -80,7 +151,7 @@ class OverTcp:
         self._client.close()
 
 
-KINDS = (InProcess, OverTcp)
+KINDS = (InProcess, ByPipelines, InALoop, OverTcp)
 
 
 class Hammer:

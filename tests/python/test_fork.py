@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
 import multiprocessing
 import os
 import socket
@@ -11,6 +14,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -443,6 +447,181 @@ def test_while_threads_are_inside_every_kind_of_call(tmp_path: Path) -> None:
     with kevyrt.Server(port=None, appendonly=True, dir=str(tmp_path)) as again:
         assert int(again.get("n") or 0) >= number
         assert again.execute("DBSIZE") >= 5000
+
+
+class BusyPipelines:
+    """Threads inside executions of pipelines, and loops that wait and transfer."""
+
+    def __init__(self, server: kevyrt.Server) -> None:
+        self.server, self.aio = server, server.aio
+        self.pipes = [server.pipeline(), server.pipeline(transaction=False), server.pipeline()]
+        self.moves: list[Any] = []  # pipelines of transactions in the loop
+        self.counts = [0] * 4
+        self.popped: list[bytes] = []
+        self.pushed = 0
+        self._over = threading.Event()
+        self._errors: list[BaseException] = []
+        works = (
+            lambda: self._repeat(0, self._batch),
+            lambda: self._repeat(1, self._batch),
+            lambda: self._repeat(2, self._transfer),
+            lambda: asyncio.run(self._in_a_loop()),
+            lambda: asyncio.run(self._wait()),
+        )
+        self._threads = [threading.Thread(target=self._run, args=(work,)) for work in works]
+        self._pusher = threading.Thread(target=self._run, args=(self._push,))
+
+    def _run(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            self._errors.append(error)
+            self._over.set()
+
+    def _repeat(self, number: int, work: Callable[[int], None]) -> None:
+        while not self._over.is_set():
+            work(number)
+            self.counts[number] += 1
+
+    def _batch(self, number: int) -> None:
+        pipe = self.pipes[number]
+        for key in ("x", "y", "z"):
+            pipe.set(key, "v" * 3000)
+        assert pipe.incr(f"n{number}").get("x").execute()[3:] == [
+            self.counts[number] + 1,
+            b"v" * 3000,
+        ]
+
+    def _transfer(self, number: int) -> None:
+        pipe = self.pipes[number]
+        pipe.watch("a", "b")
+        left, right = (int(value) for value in pipe.mget("a", "b"))
+        pipe.multi()
+        pipe.set("a", left - 1).set("b", right + 1)
+        with contextlib.suppress(kevyrt.WatchError):
+            pipe.execute()
+
+    def _push(self) -> None:
+        while not self._over.is_set():
+            self.server.rpush("queue", self.pushed)
+            self.pushed += 1
+            time.sleep(0.001)
+
+    async def _in_a_loop(self) -> None:
+        async def pop() -> None:
+            while (popped := await self.aio.blpop("queue")) and popped[1] != b"end":
+                self.popped.append(popped[1])
+
+        async def double(pipe: Any) -> None:
+            self.moves = [pipe]
+            left, right = int(await pipe.get("a")), int(await pipe.get("b"))
+            await asyncio.sleep(0)
+            pipe.multi()
+            pipe.set("b", right - 1).set("a", left + 1)
+
+        async def move() -> None:
+            while not self._over.is_set():
+                assert await self.aio.transaction(double, "a", "b") == [True, True]
+                self.counts[3] += 1
+                await asyncio.sleep(0)
+
+        await asyncio.gather(pop(), pop(), move())
+
+    async def _wait(self) -> None:
+        assert await self.aio.blpop("last") == (b"last", b"word")
+
+    def __enter__(self) -> BusyPipelines:
+        self.server.mset({"a": 100, "b": 100})
+        for thread in (*self._threads, self._pusher):
+            thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._over.set()
+        self._pusher.join(20)
+        self.server.rpush("queue", "end", "end")
+        self.server.rpush("last", "word")
+        for thread in self._threads:
+            thread.join(20)
+            assert not thread.is_alive()
+        assert not self._errors, self._errors
+
+    def go_on(self) -> None:
+        """Until everybody has come further."""
+        before, deadline = list(self.counts), time.monotonic() + 20
+        while any(now <= then for now, then in zip(self.counts, before, strict=True)):
+            assert time.monotonic() < deadline and not self._errors, (self.counts, self._errors)
+            time.sleep(0.001)
+
+
+def check_forked_pipelines(busy: BusyPipelines) -> None:
+    server, aio = busy.server, busy.aio
+    calls: list[Callable[[], Any]] = [
+        server.pipeline,
+        lambda: server.transaction(lambda pipe: pipe.get("a"), "a"),
+        lambda: server.aio,
+    ]
+    for pipe in [*busy.pipes, *busy.moves]:
+        for name in ("_begin_execute", "_begin_watch", "execute_command", "get"):
+            calls.append(partial(getattr(pipe, name), "a"))
+    for pipe in busy.pipes:
+        calls += [pipe.execute, partial(pipe.watch, "a")]
+    for number, call in enumerate(calls):
+        with contextlib.suppress(kevyrt.ForkedError):
+            call()
+            raise AssertionError(f"call {number} raises nothing")
+
+    def queue(pipe: Any) -> None:
+        pipe.get("a")
+
+    async def in_a_loop() -> None:
+        for call in (
+            lambda: aio.get("a"),
+            lambda: aio.set("a", 1),
+            lambda: aio.blpop("queue", 1),
+            lambda: aio.transaction(queue, "a"),
+            lambda: aio.pipeline(),
+            *(pipe.execute for pipe in busy.moves),
+        ):
+            with pytest.raises(kevyrt.ForkedError):
+                await call()
+
+    asyncio.run(in_a_loop())
+
+
+async def check_own_loop() -> None:
+    with kevyrt.Server(port=None, threads=2) as own:
+        popped = asyncio.ensure_future(own.aio.blpop("queue"))
+        await asyncio.sleep(0)
+        assert await own.aio.pipeline().set("a", 1).rpush("queue", "x").execute() == [True, 1]
+        assert await popped == (b"queue", b"x")
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_while_pipelines_execute_and_loops_wait(tmp_path: Path, log: bool) -> None:
+    """With a log every execution waits for the disk, so forks find threads inside of them."""
+    settings: dict[str, Any] = {"appendonly": log, "appendfsync": "always", "dir": str(tmp_path)}
+    with kevyrt.Server(threads=3, **settings) as server:
+        busy = BusyPipelines(server)
+
+        def work() -> None:
+            check_forked_pipelines(busy)
+            check_forked(server)
+            busy.pipes.clear()
+            busy.moves.clear()
+            gc.collect()
+            asyncio.run(check_own_loop())
+
+        with busy:
+            busy.go_on()
+            for _ in range(8):
+                in_child(work)
+            busy.go_on()
+        assert sum(map(int, server.mget("a", "b"))) == 200  # type: ignore[arg-type]
+        assert sorted(map(int, busy.popped)) == list(range(busy.pushed)) and busy.pushed
+        assert server.mget("n0", "n1") == [b"%d" % count for count in busy.counts[:2]]
+        clients = server.info("clients")
+        assert clients["blocked_clients"] == clients["watching_clients"] == 0
 
 
 def test_a_child_of_a_busy_parent_exits_in_earnest(program: Program) -> None:

@@ -43,10 +43,12 @@ def start(**settings: Any) -> kevyrt.Server:
     ids=lambda settings: "-".join(map(str, settings.values())),
 )
 def test_threads_hammer_one_server(settings: dict[str, Any], tmp_path: Any) -> None:
+    turns = 200
     if "appendonly" in settings:
         settings = settings | {"dir": str(tmp_path)}
+        turns = 60  # each waits for the disk
     with start(**settings) as server, hectic():
-        Hammer(server, turns=200, seed=len(settings)).play()
+        Hammer(server, turns, seed=len(settings)).play()
 
 
 # ---- Signals -------------------------------------------------------------------------------------
