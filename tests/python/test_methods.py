@@ -6,6 +6,7 @@ What results are like is test_three_ways.py's; here is what redis-py cannot be c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import UserDict
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +17,7 @@ import pytest
 import redis
 
 import kevyrt
+from kevyrt import _core
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -300,3 +302,45 @@ async def saved(server: kevyrt.Server) -> Any:
 def test_wait(server: kevyrt.Server) -> None:
     with server.session() as session:
         assert session.wait(0, 10) == session.wait(1, 1) == 0
+
+
+# ---- Results -------------------------------------------------------------------------------------
+
+REPLIES = (
+    "PING",
+    "GET word",
+    "EXISTS word",
+    "LRANGE one 0 -1",
+    "LRANGE three 0 -1",
+    "HGETALL hash",
+    "ZRANGE zset 0 -1 WITHSCORES",
+    "SMEMBERS set",
+    "XRANGE stream - +",
+    "XREAD STREAMS stream 0",
+    "XINFO STREAM stream",
+    "SCAN 0",
+    "GEOPOS zset a",
+    "COMMAND DOCS get",
+    "MEMORY STATS",
+)
+
+
+def test_every_sort_of_result_takes_every_reply(server: kevyrt.Server) -> None:
+    """What a method does not expect stays, or is an exception."""
+    server.set("word", "text")
+    server.rpush("one", "a")
+    server.rpush("three", "a", "b", "c")
+    server.hset("hash", "field", "1.5")
+    server.zadd("zset", {"a": 1, "b": 2})
+    server.sadd("set", "a")
+    server.xadd("stream", {"field": "value"})
+    kinds = [
+        value
+        for name, value in vars(_core).items()
+        if isinstance(value, int) and not name.startswith("CLOCK_") and name != "SHARDS_MAX"
+    ]
+    assert len(kinds) > 20
+    for kind in kinds:
+        for words in REPLIES:
+            with contextlib.suppress(TypeError, ValueError):
+                server._run(kind, *words.split())

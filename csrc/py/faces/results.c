@@ -51,6 +51,10 @@ int result_parse(PyObject *object, struct result *out) {
 
 /* ---- Lists ------------------------------------------------------------------------------------- */
 
+static bool is_pair(PyObject *object) {
+    return PyList_Check(object) && PyList_GET_SIZE(object) == 2;
+}
+
 typedef PyObject *convert_item(PyObject *item, PyObject *then);
 
 /* The same list with its items converted: it is ours alone. What is no list stays. */
@@ -160,7 +164,7 @@ static PyObject *cast_score(PyObject *score, PyObject *cast) {
 }
 
 static PyObject *to_scored(PyObject *pair, PyObject *cast) {
-    if (!PyList_Check(pair) || PyList_GET_SIZE(pair) != 2) return Py_NewRef(pair);
+    if (!is_pair(pair)) return Py_NewRef(pair);
     if (!cast) return PyList_AsTuple(pair);
     PyObject *score = cast_score(PyList_GET_ITEM(pair, 1), cast);
     PyObject *tuple = score ? PyTuple_Pack(2, PyList_GET_ITEM(pair, 0), score) : NULL;
@@ -170,14 +174,13 @@ static PyObject *to_scored(PyObject *pair, PyObject *cast) {
 
 /* Members alone; or pairs; or one pair that is not in a list. */
 static PyObject *to_scores(PyObject *reply, PyObject *cast) {
-    if (PyList_Check(reply) && PyList_GET_SIZE(reply) == 2 &&
-        PyFloat_Check(PyList_GET_ITEM(reply, 1)))
+    if (is_pair(reply) && PyFloat_Check(PyList_GET_ITEM(reply, 1)))
         return pair_up(reply, cast_score, cast);
     return convert_items(reply, to_scored, cast);
 }
 
 static PyObject *to_rank(PyObject *reply, PyObject *cast) {
-    if (!PyList_Check(reply) || PyList_GET_SIZE(reply) != 2) return Py_NewRef(reply);
+    if (!is_pair(reply)) return Py_NewRef(reply);
     PyObject *score = cast_score(PyList_GET_ITEM(reply, 1), cast);
     if (!score || PyList_SetItem(reply, 1, score) < 0) return NULL;
     return Py_NewRef(reply);
@@ -190,29 +193,32 @@ static int append_flat(PyObject *list, PyObject *item) {
     return result;
 }
 
+static PyObject *flat_of_map(PyObject *map) {
+    PyObject *key, *value, *flat = PyList_New(0);
+    Py_ssize_t at = 0;
+    while (flat && PyDict_Next(map, &at, &key, &value))
+        if (append_flat(flat, key) < 0 || append_flat(flat, value) < 0) Py_CLEAR(flat);
+    return flat;
+}
+
 /* [[a, 1.0], [b, 2.0]] as [a, b"1", b, b"2"]; a map in the same way. */
 static PyObject *to_flat(PyObject *reply) {
-    if (PyDict_Check(reply)) {
-        PyObject *items = PyDict_Items(reply), *flat = items ? PyList_New(0) : NULL;
-        for (Py_ssize_t i = 0; flat && i < PyList_GET_SIZE(items); i++)
-            for (int j = 0; flat && j < 2; j++)
-                if (append_flat(flat, PyTuple_GET_ITEM(PyList_GET_ITEM(items, i), j)) < 0)
-                    Py_CLEAR(flat);
-        Py_XDECREF(items);
-        return flat;
-    }
-    if (!PyList_Check(reply) || !PyList_GET_SIZE(reply) || !PyList_Check(PyList_GET_ITEM(reply, 0)))
-        return Py_NewRef(reply);
+    if (PyDict_Check(reply)) return flat_of_map(reply);
+    if (!PyList_Check(reply)) return Py_NewRef(reply);
     PyObject *flat = PyList_New(0);
-    for (Py_ssize_t i = 0; flat && i < PyList_GET_SIZE(reply); i++)
-        for (int j = 0; flat && j < 2; j++)
-            if (append_flat(flat, PyList_GET_ITEM(PyList_GET_ITEM(reply, i), j)) < 0)
-                Py_CLEAR(flat);
+    for (Py_ssize_t i = 0; flat && i < PyList_GET_SIZE(reply); i++) {
+        PyObject *item = PyList_GET_ITEM(reply, i);
+        int failed = is_pair(item) ? append_flat(flat, PyList_GET_ITEM(item, 0)) ||
+                                         append_flat(flat, PyList_GET_ITEM(item, 1))
+                                   : PyList_Append(flat, item);
+        if (failed) Py_CLEAR(flat);
+    }
     return flat;
 }
 
 static PyObject *with_score_bytes(PyObject *pair, PyObject *unused) {
     (void)unused;
+    if (!is_pair(pair)) return Py_NewRef(pair);
     PyObject *score = score_bytes(PyList_GET_ITEM(pair, 1));
     if (!score || PyList_SetItem(pair, 1, score) < 0) return NULL;
     return Py_NewRef(pair);
@@ -220,7 +226,7 @@ static PyObject *with_score_bytes(PyObject *pair, PyObject *unused) {
 
 /* [key, [[member, b"score"], ...]] */
 static PyObject *to_popped(PyObject *reply) {
-    if (!PyList_Check(reply)) return Py_NewRef(reply);
+    if (!is_pair(reply)) return Py_NewRef(reply);
     PyObject *pairs = convert_items(PyList_GET_ITEM(reply, 1), with_score_bytes, NULL);
     if (!pairs || PyList_SetItem(reply, 1, pairs) < 0) return NULL;
     return Py_NewRef(reply);
@@ -296,7 +302,7 @@ static PyObject *convert_scanned(struct result result, PyObject *items) {
 
 /* (cursor, items) */
 static PyObject *to_scanned(struct result result, PyObject *reply) {
-    if (!PyList_Check(reply) || PyList_GET_SIZE(reply) != 2) return Py_NewRef(reply);
+    if (!is_pair(reply)) return Py_NewRef(reply);
     PyObject *items = convert_scanned(result, PyList_GET_ITEM(reply, 1));
     PyObject *text = to_str(PyList_GET_ITEM(reply, 0), NULL);
     PyObject *cursor = text ? PyLong_FromUnicodeObject(text, 10) : NULL;
