@@ -304,9 +304,9 @@ static PyObject *convert_scanned(struct result result, PyObject *items) {
 static PyObject *to_scanned(struct result result, PyObject *reply) {
     if (!is_pair(reply)) return Py_NewRef(reply);
     PyObject *items = convert_scanned(result, PyList_GET_ITEM(reply, 1));
-    PyObject *text = to_str(PyList_GET_ITEM(reply, 0), NULL);
-    PyObject *cursor = text ? PyLong_FromUnicodeObject(text, 10) : NULL;
-    PyObject *tuple = cursor && items ? PyTuple_Pack(2, cursor, items) : NULL;
+    PyObject *text = items ? to_str(PyList_GET_ITEM(reply, 0), NULL) : NULL;
+    PyObject *cursor = text ? PyNumber_Long(text) : NULL;
+    PyObject *tuple = cursor ? PyTuple_Pack(2, cursor, items) : NULL;
     Py_XDECREF(cursor);
     Py_XDECREF(text);
     Py_XDECREF(items);
