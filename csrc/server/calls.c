@@ -194,6 +194,7 @@ static enum kevyrt_status answered(struct waiter *waiter, enum in_process_answer
                                    struct kevyrt_reply *out) {
     switch (how) {
     case IN_PROCESS_ANSWERED:
+        if (waiter->reply.failed) return KEVYRT_NO_MEMORY;
         return gather(&waiter->reply, out) ? KEVYRT_OK : KEVYRT_NO_MEMORY;
     case IN_PROCESS_STOPPED:
         return KEVYRT_STOPPED;

@@ -22,6 +22,13 @@ def databases(connection: Connection) -> list[int]:
     return [int(line[2:].partition(":")[0]) for line in text.splitlines() if line[:2] == "db"]
 
 
+def key_count(connection: Connection) -> int:
+    """Of all databases; keys whose time is over count until they are deleted."""
+    text = connection.do("INFO", "keyspace").value.decode()
+    lines = [line for line in text.splitlines() if line[:2] == "db"]
+    return sum(int(line.partition("keys=")[2].partition(",")[0]) for line in lines)
+
+
 def contents(connection: Connection, *, fields: bool) -> Contents:
     """Everything; with `fields` the deadlines of hash fields too, which Redis 7.0 does not know."""
     found: Contents = {}
