@@ -180,7 +180,6 @@ with given("SET k v", "SET other w", "RPUSH l a b", "SET t v EX 1000"):
     call("move", "k", 0)
     call("object", "encoding", "k")
     call("object", "refcount", "k")
-    call("object", "idletime", "k")
     call("object", "encoding", "no")
     call("object", "nonsense", "k")
     call("persist", "t")
@@ -222,6 +221,7 @@ with given("SET k v", "RPUSH l a b", view=in_any_order):
 with given("SET k v EX 1000", view=nearly):
     call("ttl", "k")
     call("pttl", "k")
+    call("object", "idletime", "k")
 
 with given("SET k v EXAT 4102444800", since=(7, 0)):
     call("expiretime", "k")
