@@ -28,7 +28,7 @@ FILES = (
     *("test_robustness", "test_session_transactions", "test_snapshots_api", "test_interpreters"),
     *("test_aio", "test_pipelines_in_process", "test_mapping", "test_clock", "test_faults"),
     *("test_checkpoint", "test_fast_paths", "test_methods", "test_redis_module", "test_registry"),
-    *("test_forked_clients", "test_watch_stats"),
+    *("test_forked_clients", "test_watch_stats", "test_aio_pipelines", "test_aio_cancel"),
 )
 # These measure time or memory closely, or what the sanitizer changes.
 UNSUITABLE = "not costs_nothing and not time_outs_are_exact and not rss and not memory and not leak"

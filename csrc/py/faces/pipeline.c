@@ -177,10 +177,14 @@ static bool is_atomic(const struct pipeline *self) {
 }
 
 /* In a loop a call of the session may be on its way while others go on. */
+static bool is_on_its_way(const struct pipeline *self) {
+    return self->awaits && self->by && self->by->busy;
+}
+
 static int check_free(struct pipeline *self) {
-    if (self->awaits && self->by && face_check_idle(self->by) < 0) return -1;
-    if (!self->busy) return 0;
-    PyErr_SetString(PyExc_RuntimeError, "another thread is inside this pipeline");
+    if (!self->busy && !is_on_its_way(self)) return 0;
+    PyErr_SetString(PyExc_RuntimeError, self->awaits ? "another call is inside this pipeline"
+                                                     : "another thread is inside this pipeline");
     return -1;
 }
 

@@ -171,9 +171,22 @@ static void share_a_session(struct kevyrt_server *server) {
     kevyrt_session_put(session);
 }
 
+static void select_a_database(struct kevyrt_server *server) {
+    struct kevyrt_session *session = kevyrt_session_new(server);
+    assert_true(kevyrt_session_select(session, 3));
+    assert_false(kevyrt_session_select(session, 99));
+    assert_piped_in(server, session, "SET selected 3", true, "*1\r\n+OK\r\n");
+    assert_call(server, "EXISTS selected", ":0\r\n");
+    assert_true(kevyrt_session_select(session, 0));
+    assert_piped_in(server, session, "EXISTS selected|SELECT 3|GET selected", false,
+                    ":0\r\n+OK\r\n$1\r\n3\r\n");
+    kevyrt_session_put(session);
+}
+
 static void test_sessions(void **state) {
     (void)state;
     for_each_variant(share_a_session);
+    for_each_variant(select_a_database);
 }
 
 /* ---- Batons ------------------------------------------------------------------------------------- */
@@ -214,9 +227,11 @@ static void stop_and_go_on(struct kevyrt_server *server, bool atomic) {
     for (int i = 0; i < 3; i++) { /* shard 0's own thread may be there as well */
         status = kevyrt_pipeline_run(pipeline, KEVYRT_TRY);
         assert_int_equal(status, KEVYRT_WOULD_WAIT);
+        if (atomic) assert_false(kevyrt_pipeline_has_begun(pipeline));
     }
     vacate(server, 2);
     assert_int_equal(kevyrt_pipeline_run(pipeline, KEVYRT_WAIT_BATONS), KEVYRT_OK);
+    assert_true(kevyrt_pipeline_has_begun(pipeline));
     struct kevyrt_answers answers;
     assert_true(kevyrt_pipeline_answers(pipeline, &answers));
     assert_memory_equal(answers.at + answers.len - 9, ":64\r\n:1\r\n", 9);
@@ -240,6 +255,7 @@ static void give_up(struct kevyrt_server *server) {
         occupy(server, i == 0 ? all : bit_of(server, "a"));
         struct kevyrt_pipeline *pipeline = open_in(server, i ? session : NULL, &script, true);
         assert_int_equal(kevyrt_pipeline_run(pipeline, KEVYRT_TRY), KEVYRT_WOULD_WAIT);
+        assert_false(kevyrt_pipeline_has_begun(pipeline));
         kevyrt_pipeline_put(pipeline);
         vacate(server, i == 0 ? all : bit_of(server, "a"));
     }
