@@ -22,13 +22,6 @@ def databases(connection: Connection) -> list[int]:
     return [int(line[2:].partition(":")[0]) for line in text.splitlines() if line[:2] == "db"]
 
 
-def key_count(connection: Connection) -> int:
-    """Of all databases; keys whose time is over count until they are deleted."""
-    text = connection.do("INFO", "keyspace").value.decode()
-    lines = [line for line in text.splitlines() if line[:2] == "db"]
-    return sum(int(line.partition("keys=")[2].partition(",")[0]) for line in lines)
-
-
 def contents(connection: Connection, *, fields: bool) -> Contents:
     """Everything; with `fields` the deadlines of hash fields too, which Redis 7.0 does not know."""
     found: Contents = {}
@@ -51,6 +44,19 @@ def contents(connection: Connection, *, fields: bool) -> Contents:
             found[number, key] = tuple(known)
     assert connection.do("SELECT", 0) == OK
     return found
+
+
+def is_all(connection: Connection, found: Contents) -> bool:
+    """Is nothing left beside it whose time is over? That is in digests until it is deleted."""
+    text = connection.do("INFO", "keyspace").value.decode()
+    lines = [line for line in text.splitlines() if line[:2] == "db"]
+    keys = sum(int(line.partition("keys=")[2].partition(",")[0]) for line in lines)
+    return keys == len(found) and all(
+        connection.do("SELECT", number) == OK
+        and connection.do("HLEN", key).value == len(known[2].split())
+        for (number, key), known in found.items()
+        if len(known) > 2 and not known[2].startswith("[")
+    )
 
 
 def _field_deadlines(connection: Connection, key: bytes) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from harness.blockers import BLOCKERS, await_blocked
 from harness.client import Connection
-from harness.contents import assert_same, contents, deadlines, key_count
+from harness.contents import Contents, assert_same, contents, deadlines, is_all
 from harness.matrix import REDIS
 from harness.process import C_SERVER, Server
 from harness.resp import OK, Argument, Reply, encode
@@ -160,12 +160,13 @@ def remove_what_expires_soon(connection: Connection, *, fields: bool) -> None:
     assert connection.do("SELECT", 0) == OK
 
 
-def await_deletions(connection: Connection, count: int) -> None:
-    """Of keys whose time is over: a digest has them in it, and nothing else shows them."""
+def settled_contents(connection: Connection, *, fields: bool) -> Contents:
+    """Once what has expired is deleted, which it may have been between two looks."""
     deadline = time.monotonic() + 20
-    while key_count(connection) != count:
+    while not is_all(connection, contents(connection, fields=fields)):
         assert time.monotonic() < deadline, "what has expired is not deleted"
         time.sleep(0.01)
+    return contents(connection, fields=fields)
 
 
 def example_of(number: int) -> object:
@@ -259,8 +260,7 @@ def check_restart(place: Place, what: str) -> None:
     """What is there is there afterwards."""
     fields = not place.is_redis
     remove_what_expires_soon(place.control(), fields=fields)
-    before = contents(place.control(), fields=fields)
-    await_deletions(place.control(), len(before))
+    before = settled_contents(place.control(), fields=fields)
     digest = place.control().do("DEBUG", "DIGEST")
     assert len(before) > len(EXAMPLES) // 2 and digest.kind != "error"
     place.restart()
