@@ -5,6 +5,7 @@ The long forms are a campaign, tests/long/soak.py.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import sys
@@ -74,6 +75,22 @@ def test_starts_and_stops(io: Any, threads: int) -> None:
     assert after.threads == before.threads
     assert after.mappings <= before.mappings + 8, (before, after)
     assert after.rss_bytes - before.rss_bytes < 4 << 20, (before, after)
+
+
+def test_a_session_whose_last_answer_is_late() -> None:
+    """What is late keeps the server, until somebody gives it up."""
+
+    async def watch(server: kevyrt.Server) -> None:
+        pipe = server.aio.pipeline()
+        await pipe.watch("k")
+        await pipe.reset()
+
+    def work() -> None:
+        with kevyrt.Server(port=None) as server:
+            server.faults.add("UNWATCH", delay=3600)
+            asyncio.run(watch(server))
+
+    check_flat(work, times=20)
 
 
 def test_servers_that_never_start() -> None:

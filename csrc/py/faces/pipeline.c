@@ -45,8 +45,8 @@ struct pipeline {
     bool atomic, watching, explicit;
     bool awaits;                  /* of server.aio: what runs at once gives awaitables */
     struct kevyrt_pipeline *core; /* of an execution that waits for a thread to go on; or NULL */
-    atomic_u32
-        cancelled; /* the loop's thread sets, the executor's reads without the GIL; relaxed: a hint */
+    /* The loop's thread sets, the executor's reads without the GIL; relaxed: a hint. */
+    atomic_u32 cancelled;
     struct queue queue;
 };
 
@@ -350,6 +350,10 @@ static bool unwatches_at_once(struct face *session) {
         Py_END_ALLOW_THREADS
     }
     if (status == KEVYRT_OK || status == KEVYRT_UNSAFE) kevyrt_reply_free(&reply);
+    if (status == KEVYRT_BLOCKED) { /* a fault: its answer is late, and nobody asks for it */
+        Py_BEGIN_ALLOW_THREADS kevyrt_waiting_put(reply.waiting);
+        Py_END_ALLOW_THREADS
+    }
     return status != KEVYRT_WOULD_WAIT && status != KEVYRT_PAUSED;
 }
 
