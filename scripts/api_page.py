@@ -34,8 +34,9 @@ Pages by use: [Python](PYTHON.md), [cache](CACHE.md), [tests](TESTS.md), [server
 [notebook](NOTEBOOK.md).
 
 `Key` and `Value` are `str` (sent as UTF-8), `bytes`, `int`, `float`, or anything with a buffer;
-`Keys` are one of them or any iterable of them; a `Duration` is an `int` or a `timedelta`, a `Time`
-an `int` or a `datetime`. Where a result says `bytes`, it is `str` with `decode_responses=True`.
+`Keys` are one of them or any iterable of them. A `Duration` is an `int` or a `timedelta`, a `Time`
+an `int` or a `datetime`; `help()` has their units (`Seconds`, `Milliseconds`, `UnixSeconds`,
+`UnixMilliseconds`). Where a result says `bytes`, it is `str` with `decode_responses=True`.
 """
 
 COMMANDS = """\
