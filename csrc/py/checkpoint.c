@@ -77,12 +77,21 @@ static bool runs(const struct checkpoint_object *self) {
     return server && kevyrt_server_usable(server) && kevyrt_server_running(server);
 }
 
+/* Closed with an exception set, which stays. */
+static PyObject *close_failed(PyObject *object) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    Py_XDECREF(checkpoint_close(object, NULL));
+    PyErr_Restore(type, value, traceback);
+    return NULL;
+}
+
 /* The block's exception goes on, whatever comes of going back. A child has nothing to go back to. */
 static PyObject *checkpoint_exit(PyObject *object, PyObject *arguments) {
     (void)arguments;
     struct checkpoint_object *self = as_checkpoint(object);
     PyObject *result = runs(self) && self->checkpoint ? checkpoint_rewind(object, NULL) : NULL;
-    if (!result && PyErr_Occurred()) return NULL;
+    if (!result && PyErr_Occurred()) return close_failed(object);
     Py_XDECREF(result);
     return checkpoint_close(object, NULL);
 }

@@ -467,3 +467,15 @@ def test_threads_use_one_checkpoint(server: kevyrt.Server) -> None:
     checkpoint.rewind()
     assert server.execute("KEYS", "*") == [b"key"]
     assert server.get("key") == b"0"
+
+
+def test_a_block_that_cannot_go_back_closes_its_checkpoint(tmp_path: Path) -> None:
+    with kevyrt.Server(port=None, dir=tmp_path) as server:
+        with pytest.raises(kevyrt.PersistenceError, match="appendonly"), server.checkpoint() as one:
+            server.config_set("appendonly", "yes")
+            deadline = time.monotonic() + 60
+            while server.info("persistence")["aof_enabled"] != 1:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        with pytest.raises(RuntimeError, match="closed"):
+            one.rewind()

@@ -59,7 +59,9 @@ PyObject *awaitable_done(struct module_state *state, PyObject *result) {
 }
 
 PyObject *awaitable_pending(struct module_state *state, PyObject *finish, PyObject *source) {
-    PyObject *generator = source ? PyObject_CallOneArg(finish, source) : NULL;
+    PyObject *generator = NULL;
+    if (source && finish) generator = PyObject_CallOneArg(finish, source);
+    else if (source) PyErr_SetString(PyExc_RuntimeError, "kevyrt.aio has not been imported");
     Py_XDECREF(source);
     return generator ? awaitable_new(state, PENDING, generator) : awaitable_done(state, NULL);
 }
