@@ -101,22 +101,6 @@ PyMethodDef *aio_definitions(void) {
     return fast_methods;
 }
 
-/* ---- execute ----------------------------------------------------------------------------------- */
-
-static PyObject *aio_execute(struct face *self, PyObject *const *values, Py_ssize_t count) {
-    struct arguments arguments;
-    PyObject *object = NULL;
-    if (count == 0) {
-        PyErr_SetString(PyExc_TypeError, "execute() needs a command");
-        return NULL;
-    }
-    arguments_init(&arguments);
-    if (arguments_add_all(&arguments, values, count) == 0 && face_check_usable(self) == 0)
-        object = run(self, &arguments, (struct result){RESULT_EXECUTE, NULL});
-    arguments_deinit(&arguments);
-    return object;
-}
-
 /* ---- The object -------------------------------------------------------------------------------- */
 
 /* asyncio is loaded when somebody asks for it. */
@@ -168,7 +152,7 @@ static int aio_init(struct face *self, PyObject *arguments, PyObject *keywords) 
 }
 
 static PyMethodDef aio_methods[] = {
-    {"execute", (PyCFunction)(void *)aio_execute, METH_FASTCALL,
+    {"execute", (PyCFunction)(void *)face_execute, METH_FASTCALL,
      "execute($self, /, *args)\n--\n\n"
      "Any command: an awaitable for its reply, as Server.execute returns it."},
     {"_run", (PyCFunction)(void *)face_run, METH_FASTCALL, face_run_doc},

@@ -14,10 +14,7 @@ PyObject *face_raise(struct face *self, enum kevyrt_status status) {
     return face_check_usable(self) < 0 ? NULL : errors_raise(self->state, status, NULL);
 }
 
-/* As execute() has it. */
-static struct replies_text plain_text(const struct face *self) {
-    return (struct replies_text){self->decodes, true, false};
-}
+static const struct result as_execute = {RESULT_EXECUTE, NULL};
 
 int face_check_idle(struct face *self) {
     if (!self->busy) return 0;
@@ -51,7 +48,7 @@ static void hang_on_exception(struct face *self, const struct kevyrt_reply *repl
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
-    PyObject *object = replies_decode(self->state, plain_text(self), reply->at, reply->len);
+    PyObject *object = result_of_bytes(self, as_execute, reply->at, reply->len);
     if (!object || PyObject_SetAttrString(value, "kevyrt_reply", object) < 0)
         PyErr_WriteUnraisable((PyObject *)self);
     Py_XDECREF(object);
@@ -141,17 +138,18 @@ static int call_in(struct face *self, uint32_t db, const struct arguments *argum
     return result;
 }
 
-int face_call(struct face *self, const struct arguments *arguments, struct kevyrt_reply *reply) {
-    return call_in(self, self->db, arguments, reply);
+static PyObject *run_in(struct face *self, uint32_t db, const struct arguments *arguments,
+                        struct result result) {
+    struct kevyrt_reply reply;
+    if (call_in(self, db, arguments, &reply) < 0) return NULL;
+    PyObject *object = result_of_bytes(self, result, reply.at, reply.len);
+    kevyrt_reply_free(&reply);
+    return object;
 }
 
 static PyObject *run_now(struct face *self, const struct arguments *arguments,
                          struct result result) {
-    struct kevyrt_reply reply;
-    if (face_call(self, arguments, &reply) < 0) return NULL;
-    PyObject *object = result_of_bytes(self, result, reply.at, reply.len);
-    kevyrt_reply_free(&reply);
-    return object;
+    return run_in(self, self->db, arguments, result);
 }
 
 const struct face_kind face_calls = {run_now};
@@ -184,42 +182,16 @@ static int parse_db_keyword(PyObject *const *values, PyObject *names, uint32_t *
     return 0;
 }
 
-static PyObject *execute(struct face *self, uint32_t db, const struct arguments *arguments) {
-    struct kevyrt_reply reply;
-    if (call_in(self, db, arguments, &reply) < 0) return NULL;
-    PyObject *object = replies_decode(self->state, plain_text(self), reply.at, reply.len);
-    kevyrt_reply_free(&reply);
-    return object;
-}
-
-static PyObject *execute_words(struct face *self, uint32_t db, PyObject *const *values,
-                               Py_ssize_t count) {
+PyObject *server_execute(struct face *self, PyObject *const *values, Py_ssize_t count,
+                         PyObject *names) {
     struct arguments arguments;
     PyObject *object = NULL;
-    if (count == 0) {
-        PyErr_SetString(PyExc_TypeError, "execute() needs a command");
-        return NULL;
-    }
+    uint32_t db = self->db;
+    if (!names || count == 0) return face_execute(self, values, count);
+    if (parse_db_keyword(values + count, names, &db) < 0) return NULL;
     arguments_init(&arguments);
-    if (arguments_add_all(&arguments, values, count) == 0) object = execute(self, db, &arguments);
+    if (arguments_add_all(&arguments, values, count) == 0)
+        object = run_in(self, db, &arguments, as_execute);
     arguments_deinit(&arguments);
     return object;
 }
-
-PyObject *face_execute(struct face *self, PyObject *const *values, Py_ssize_t count) {
-    return execute_words(self, self->db, values, count);
-}
-
-PyObject *server_execute(struct face *self, PyObject *const *values, Py_ssize_t count,
-                         PyObject *names) {
-    uint32_t db = self->db;
-    if (parse_db_keyword(values + count, names, &db) < 0) return NULL;
-    return execute_words(self, db, values, count);
-}
-
-const char face_execute_doc[] =
-    "execute($self, /, *args)\n--\n\n"
-    "Runs one command on the calling thread and returns its reply.\n\n"
-    "Arguments, replies and errors are those of Server.execute; RuntimeError if a session is\n"
-    "closed, or another thread is inside it.\n\n"
-    ">>> session.execute(\"SELECT\", 3)\n'OK'";

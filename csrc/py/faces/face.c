@@ -69,21 +69,39 @@ int face_add_methods(PyTypeObject *type, PyMethodDef *definition) {
     return 0;
 }
 
-PyObject *face_run(struct face *self, PyObject *const *values, Py_ssize_t count) {
-    struct result result;
+static PyObject *run_words(struct face *self, struct result result, PyObject *const *values,
+                           Py_ssize_t count) {
     struct arguments arguments;
     PyObject *object = NULL;
+    arguments_init(&arguments);
+    if (arguments_add_all(&arguments, values, count) == 0 && face_check_usable(self) == 0)
+        object = self->kind->run(self, &arguments, result);
+    arguments_deinit(&arguments);
+    return object;
+}
+
+PyObject *face_run(struct face *self, PyObject *const *values, Py_ssize_t count) {
+    struct result result;
     if (count < 2) {
         PyErr_SetString(PyExc_TypeError, "_run() needs a result and a command");
         return NULL;
     }
     if (result_parse(values[0], &result) < 0) return NULL;
-    arguments_init(&arguments);
-    if (arguments_add_all(&arguments, values + 1, count - 1) == 0 && face_check_usable(self) == 0)
-        object = self->kind->run(self, &arguments, result);
-    arguments_deinit(&arguments);
-    return object;
+    return run_words(self, result, values + 1, count - 1);
 }
+
+PyObject *face_execute(struct face *self, PyObject *const *values, Py_ssize_t count) {
+    if (count > 0) return run_words(self, (struct result){RESULT_EXECUTE, NULL}, values, count);
+    PyErr_SetString(PyExc_TypeError, "execute() needs a command");
+    return NULL;
+}
+
+const char face_execute_doc[] =
+    "execute($self, /, *args)\n--\n\n"
+    "Runs one command on the calling thread and returns its reply.\n\n"
+    "Arguments, replies and errors are those of Server.execute; RuntimeError if a session is\n"
+    "closed, or another thread is inside it.\n\n"
+    ">>> session.execute(\"SELECT\", 3)\n'OK'";
 
 const char face_run_doc[] =
     "_run($self, result, /, *words)\n--\n\n"

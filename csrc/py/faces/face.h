@@ -95,18 +95,16 @@ int face_add_constants(PyObject *module);
 /* The method `_run(result, *words)` of all faces. */
 PyObject *face_run(struct face *self, PyObject *const *values, Py_ssize_t count);
 extern const char face_run_doc[];
+/* `execute(*args)`. */
+PyObject *face_execute(struct face *self, PyObject *const *values, Py_ssize_t count);
+extern const char face_execute_doc[];
 
 /* ---- calls.c: faces that call now ------------------------------------------------------------- */
 extern const struct face_kind face_calls;
-/* Runs a call, first without waiting, then with the GIL released. 0, or -1 with an exception. */
-int face_call(struct face *self, const struct arguments *arguments, struct kevyrt_reply *reply);
 /* Waits without the GIL until what was done may be told. */
 int face_settle(struct face *self, uint64_t ticket);
 /* RuntimeError if another thread is inside the session. */
 int face_check_idle(struct face *self);
-/* `execute(*args)`. */
-PyObject *face_execute(struct face *self, PyObject *const *values, Py_ssize_t count);
-extern const char face_execute_doc[];
 /* Raises why a call did not happen. Returns NULL. */
 PyObject *face_raise(struct face *self, enum kevyrt_status status);
 /* ValueError: it is no number of a database. One that is too high is found by each call. */

@@ -98,8 +98,7 @@ static void come_and_go(struct crew *crew) {
         drop.drop = round % 3 ? KEVYRT_DROP_BEFORE : KEVYRT_DROP_AFTER;
         struct kevyrt_fault *faults[] = {add(crew->server, &error), add(crew->server, &late),
                                          add(crew->server, &cut), add(crew->server, &drop)};
-        for (int i = 0; i < 20000 && kevyrt_fault_hits(faults[0]) < TIMES; i++)
-            (void)usleep(1000);
+        for (int i = 0; i < 20000 && kevyrt_fault_hits(faults[0]) < TIMES; i++) (void)usleep(1000);
         assert_int_equal(kevyrt_fault_hits(faults[0]), TIMES);
         if (round % 4) assert_int_equal(kevyrt_fault_remove(crew->server, faults[1], NULL), 0);
         else assert_int_equal(kevyrt_faults_clear(crew->server, NULL), KEVYRT_OK);
